@@ -1,0 +1,30 @@
+//! Network coordinates: Vivaldi with height (Dabek et al., SIGCOMM 2004; paper section 3).
+
+use std::time::Duration;
+
+/// A point in coordinate space: three dimensions and a height, in seconds, and how sure its owner is of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coord {
+    /// Position in seconds of round-trip time.
+    pub position: [f64; 3],
+    /// Height above the plane (access link), seconds, never negative.
+    pub height: f64,
+    /// Relative error estimate, 0.0 (sure) ..= 1.0 (knows nothing).
+    pub error: f64,
+}
+
+impl Default for Coord {
+    /// The origin, knowing nothing.
+    fn default() -> Self {
+        Self { position: [0.0; 3], height: 0.0, error: 1.0 }
+    }
+}
+
+impl Coord {
+    /// Predicted round-trip time between two points.
+    pub fn rtt(&self, other: &Coord) -> Duration {
+        let plane: f64 =
+            self.position.iter().zip(&other.position).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+        Duration::try_from_secs_f64(plane + self.height + other.height).unwrap_or(Duration::MAX)
+    }
+}
