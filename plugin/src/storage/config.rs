@@ -1,0 +1,65 @@
+//! Limits of one torrent's store.
+
+use super::StorageError;
+
+/// Limits of one torrent's store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageConfig {
+    /// Most file descriptors that the store holds at any moment, running jobs included. The least recently used file is
+    /// closed first.
+    pub max_open_files: usize,
+    /// Most pieces hashed and written at the same time. The others wait in [`super::Storage::finish_piece`].
+    pub piece_jobs: usize,
+    /// Most blocks read at the same time. The others wait in [`super::Storage::read_block`].
+    pub read_jobs: usize,
+    /// Most pieces of existing data hashed at the same time.
+    pub check_jobs: usize,
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            // a quarter of the usual `ulimit -n` of 1024; sockets take the rest
+            max_open_files: 256,
+            piece_jobs: 4, // guess: one on the CPU, the others on the disk
+            read_jobs: 8,  // guess: the queue depth that a SATA disk likes
+            check_jobs: 2, // guess: one reads while the other hashes; more makes a spinning disk seek
+        }
+    }
+}
+
+impl StorageConfig {
+    /// Checks the limits against each other.
+    ///
+    /// # Errors
+    /// [`StorageError::Config`], naming the field.
+    pub fn validate(&self) -> Result<(), StorageError> {
+        let jobs = [self.piece_jobs, self.read_jobs, self.check_jobs];
+        if jobs.contains(&0) {
+            return Err(StorageError::Config(
+                "piece_jobs, read_jobs and check_jobs must be at least 1",
+            ));
+        }
+        if jobs.iter().any(|&n| n > 256) {
+            return Err(StorageError::Config(
+                "piece_jobs, read_jobs and check_jobs must be at most 256",
+            ));
+        }
+        if self.max_open_files <= self.in_use() {
+            return Err(StorageError::Config(
+                "max_open_files must exceed 2 * piece_jobs + read_jobs + check_jobs",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Files that are kept open between jobs: every running job may hold one more that was already closed for the table.
+    pub(super) fn kept_open(&self) -> usize {
+        self.max_open_files - self.in_use()
+    }
+
+    /// Most jobs that hold a file at the same time; finalize uses as many threads as pieces do.
+    fn in_use(&self) -> usize {
+        2 * self.piece_jobs + self.read_jobs + self.check_jobs
+    }
+}
