@@ -1,1 +1,29 @@
-//! Not written yet.
+//! Peers from outside the directory: trackers and the DHT; also the fetch of .torrent files and name resolution.
+//!
+//! Everything here talks to strangers, so every parse, queue, body, redirect chain and wait has a limit. Parsing and
+//! scheduling are sans-IO ([`http_tracker`], [`udp_tracker`], [`schedule`]); [`announcer`], [`dht`], [`fetch`] and
+//! [`resolve`](mod@resolve) do the I/O. Peers leave as `Vec<SocketAddr>` on a channel, without port 0; whoever receives them filters
+//! loopback, multicast and itself, because only it knows where it is bound.
+//!
+//! BEPs: 3 (announce), 5 (DHT), 7 (`peers6`), 12 (tiers), 15 (UDP), 23 (compact), 27 (private), 41 (UDP URL data).
+
+mod announce;
+mod bencode;
+mod exchange;
+mod http;
+
+pub mod announcer;
+pub mod dht;
+pub mod fetch;
+pub mod http_tracker;
+pub mod resolve;
+pub mod schedule;
+pub mod udp_tracker;
+
+pub use announce::{
+    AnnounceRequest, AnnounceResponse, Event, MAX_PEERS, TrackerError, TransferCounts,
+};
+pub use announcer::{AnnounceStatus, AnnouncerConfig, AnnouncerHandle, spawn_announcer};
+pub use dht::{DhtConfig, DhtLookup, DhtNode, LookupConfig};
+pub use fetch::{FetchError, FetchLimits, fetch_torrent};
+pub use resolve::{ResolveError, resolve};

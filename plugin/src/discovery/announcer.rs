@@ -1,0 +1,341 @@
+//! The task that announces one torrent: joins [`schedule`](super::schedule) with the network.
+//!
+//! HTTP announces have 30 s in all, UDP ones 15 s; an answer's peers go out on a bounded channel. A tracker is named
+//! by scheme, host and port in messages, because its path and query may hold a passkey.
+//!
+//! Difference from BEP 7: a tracker with addresses of both families is asked at one of them (UDP: IPv4 first, the next
+//! when that one fails), so that `started` is said once.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+use url::Url;
+
+use super::announce::{AnnounceRequest, AnnounceResponse, Event, TrackerError, TransferCounts};
+use super::exchange::{Clock, Exchange, UdpConnection};
+use super::schedule::{Announce, Schedule, ScheduleConfig};
+
+/// Trackers that are told `stopped`. // guess: more than answer in any sane run
+const MAX_STOPPED: usize = 8;
+
+/// What is announced, where, and the limits.
+#[derive(Clone, Debug)]
+pub struct AnnouncerConfig {
+    /// The torrent.
+    pub info_hash: [u8; 20],
+    /// Our id in this swarm.
+    pub peer_id: [u8; 20],
+    /// TCP port that we listen on.
+    pub port: u16,
+    /// Lets a tracker know us again; random.
+    pub key: u32,
+    /// Announce URLs by tier (BEP 12).
+    pub tiers: Vec<Vec<String>>,
+    /// BEP 27: stay with one tracker until it fails.
+    pub private: bool,
+    /// Peers asked for.
+    pub numwant: u32,
+    /// Seeds the order in tiers, the jitter and the transaction ids; random, or forged answers can be guessed.
+    pub seed: u64,
+    /// Waits and limits.
+    pub schedule: ScheduleConfig,
+    /// Time for one HTTP announce.
+    pub http_deadline: Duration,
+    /// Time for one UDP announce, all its addresses together.
+    pub udp_deadline: Duration,
+    /// Time for all `stopped` together.
+    pub stop_deadline: Duration,
+}
+
+impl AnnouncerConfig {
+    /// Defaults, with a random key and seed.
+    pub fn new(
+        info_hash: [u8; 20],
+        peer_id: [u8; 20],
+        port: u16,
+        tiers: Vec<Vec<String>>,
+        private: bool,
+    ) -> Self {
+        Self {
+            info_hash,
+            peer_id,
+            port,
+            key: rand::random(),
+            tiers,
+            private,
+            numwant: 100, // guess: three times the neighbour table
+            seed: rand::random(),
+            schedule: ScheduleConfig::default(),
+            http_deadline: Duration::from_secs(30), // guess: slow trackers answer within 10 s
+            udp_deadline: Duration::from_secs(15),  // BEP 15's first wait
+            stop_deadline: Duration::from_secs(4),  // guess: what a person waits for at the end
+        }
+    }
+}
+
+/// What the announcer knows, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AnnounceStatus {
+    /// The tracker that answered last. When it changes, a private torrent must drop its peers (BEP 27).
+    pub tracker: Option<String>,
+    /// Announces answered.
+    pub answered: u64,
+    /// The last failure, one line that names the tracker; `None` after an answer.
+    pub error: Option<String>,
+    /// The tracker's warning.
+    pub warning: Option<String>,
+    /// Complete peers.
+    pub seeders: Option<u64>,
+    /// Incomplete peers.
+    pub leechers: Option<u64>,
+    /// Batches of peers dropped because nobody took them.
+    pub batches_dropped: u64,
+}
+
+/// Commands to a running announcer. Dropping it ends the task without a `stopped`.
+#[derive(Debug)]
+pub struct AnnouncerHandle {
+    commands: Arc<Commands>,
+    status: watch::Receiver<AnnounceStatus>,
+    task: Option<JoinHandle<()>>,
+    stop_deadline: Duration,
+}
+
+impl AnnouncerHandle {
+    /// The download has become complete. Set the counts' `left` to 0 first.
+    pub fn completed(&self) {
+        self.commands.completed.notify_one();
+    }
+
+    /// More peers are wanted: the next announce comes as early as the tracker and the floor allow.
+    pub fn need_more_peers(&self) {
+        self.commands.need_peers.notify_one();
+    }
+
+    /// What the announcer knows; changes after every announce.
+    pub fn status(&self) -> watch::Receiver<AnnounceStatus> {
+        self.status.clone()
+    }
+
+    /// Says `stopped` to the trackers that answered `started` and ends the task, within
+    /// [`AnnouncerConfig::stop_deadline`].
+    pub async fn stop(mut self) {
+        self.commands.stop.notify_one();
+        if let Some(mut task) = self.task.take() {
+            // The task keeps its own deadline; this one holds even if it does not.
+            let slack = self.stop_deadline + Duration::from_secs(1);
+            if tokio::time::timeout(slack, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+}
+
+impl Drop for AnnouncerHandle {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Commands {
+    completed: Notify,
+    need_peers: Notify,
+    stop: Notify,
+}
+
+/// Starts announcing at once, in a task of its own. `stats` is read at each announce; if it starts with nothing left,
+/// `completed` is never said. Peers go to `out` in one batch an answer; a batch that does not fit is dropped.
+pub fn spawn_announcer(
+    config: AnnouncerConfig,
+    stats: watch::Receiver<TransferCounts>,
+    out: mpsc::Sender<Vec<SocketAddr>>,
+) -> AnnouncerHandle {
+    let commands = Arc::new(Commands::default());
+    let (status_tx, status) = watch::channel(AnnounceStatus::default());
+    let stop_deadline = config.stop_deadline;
+    let task = Task {
+        // Another stream than the schedule's: what is on the wire says nothing about the jitter.
+        rng: ChaCha8Rng::seed_from_u64(config.seed ^ 0x7472_616e_7361_6374),
+        clock: Clock::start(),
+        connections: BTreeMap::new(),
+        config,
+        stats,
+        out,
+        status: status_tx,
+        warned: false,
+    };
+    AnnouncerHandle {
+        task: Some(tokio::spawn(task.run(commands.clone()))),
+        commands,
+        status,
+        stop_deadline,
+    }
+}
+
+struct Task {
+    config: AnnouncerConfig,
+    clock: Clock,
+    rng: ChaCha8Rng,
+    /// Connection ids by tracker; at most one a tracker.
+    connections: BTreeMap<usize, UdpConnection>,
+    stats: watch::Receiver<TransferCounts>,
+    out: mpsc::Sender<Vec<SocketAddr>>,
+    status: watch::Sender<AnnounceStatus>,
+    /// Whether missing certificates were reported.
+    warned: bool,
+}
+
+impl Task {
+    async fn run(mut self, commands: Arc<Commands>) {
+        let clock = self.clock;
+        let complete = self.stats.borrow().left == 0;
+        let mut schedule = Schedule::new(
+            self.config.schedule.clone(),
+            &self.config.tiers,
+            self.config.private,
+            complete,
+            self.config.seed,
+            clock.now(),
+        );
+        loop {
+            if let Some(announce) = schedule.poll_announce(clock.now()) {
+                let exchange = self.exchange(&schedule, announce).run(clock);
+                tokio::pin!(exchange);
+                let (outcome, connection) = loop {
+                    tokio::select! {
+                        biased;
+                        () = commands.stop.notified() => return self.stop(schedule).await,
+                        () = commands.completed.notified() => schedule.handle_completed(clock.now()),
+                        outcome = &mut exchange => break outcome,
+                    }
+                };
+                match connection {
+                    Some(connection) => self.connections.insert(announce.tracker, connection),
+                    None => self.connections.remove(&announce.tracker),
+                };
+                self.on_outcome(&mut schedule, announce, outcome);
+                continue;
+            }
+            let due = schedule.poll_timeout().map(|at| clock.deadline(at));
+            let wait = async {
+                match due {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = commands.stop.notified() => return self.stop(schedule).await,
+                () = commands.completed.notified() => schedule.handle_completed(clock.now()),
+                () = commands.need_peers.notified() => schedule.handle_need_peers(),
+                () = wait => {}
+            }
+        }
+    }
+
+    /// The announce with the counts of this moment.
+    fn exchange(&mut self, schedule: &Schedule, announce: Announce) -> Exchange {
+        let url = schedule.url(announce.tracker).clone();
+        let first: u32 = self.rng.random();
+        let stopping = announce.event == Event::Stopped;
+        let config = &self.config;
+        Exchange {
+            deadline: if url.scheme() == "udp" {
+                config.udp_deadline
+            } else {
+                config.http_deadline
+            },
+            request: AnnounceRequest {
+                info_hash: config.info_hash,
+                peer_id: config.peer_id,
+                port: config.port,
+                key: config.key,
+                numwant: if stopping { 0 } else { config.numwant },
+                counts: *self.stats.borrow(),
+                event: announce.event,
+            },
+            tracker_id: schedule.tracker_id(announce.tracker).map(<[u8]>::to_vec),
+            connection: self.connections.get(&announce.tracker).copied(),
+            transactions: [first, first ^ self.rng.random_range(1..=u32::MAX)],
+            url,
+        }
+    }
+
+    fn on_outcome(
+        &mut self,
+        schedule: &mut Schedule,
+        announce: Announce,
+        outcome: Result<AnnounceResponse, TrackerError>,
+    ) {
+        let name = display_name(schedule.url(announce.tracker));
+        match outcome {
+            Ok(answer) => {
+                debug!(tracker = name, event = ?announce.event, peers = answer.peers.len(), "announced");
+                schedule.handle_answer(&answer, self.clock.now());
+                let dropped = !answer.peers.is_empty()
+                    && matches!(self.out.try_send(answer.peers), Err(TrySendError::Full(_)));
+                self.status.send_modify(|status| {
+                    status.tracker = Some(name);
+                    status.answered += 1;
+                    status.error = None;
+                    status.warning = answer.warning;
+                    status.seeders = answer.seeders;
+                    status.leechers = answer.leechers;
+                    status.batches_dropped += u64::from(dropped);
+                });
+            }
+            Err(error) => {
+                if error == TrackerError::NoCertificates && !self.warned {
+                    self.warned = true;
+                    warn!("tracker {name}: {error}");
+                } else {
+                    debug!("tracker {name}: {error}");
+                }
+                schedule.handle_failure(self.clock.now());
+                let line = format!("tracker {name}: {error}");
+                self.status.send_modify(|status| status.error = Some(line));
+            }
+        }
+    }
+
+    /// Says `stopped`, best effort: a tracker that does not hear it forgets us after its own interval.
+    async fn stop(mut self, mut schedule: Schedule) {
+        let trackers = schedule.stop();
+        let farewells: Vec<_> = trackers
+            .into_iter()
+            .take(MAX_STOPPED)
+            .map(|tracker| {
+                let event = Event::Stopped;
+                self.exchange(&schedule, Announce { tracker, event })
+                    .run(self.clock)
+            })
+            .collect();
+        let all = futures::future::join_all(farewells);
+        if tokio::time::timeout(self.config.stop_deadline, all)
+            .await
+            .is_err()
+        {
+            debug!("a tracker did not answer to stopped in time");
+        }
+    }
+}
+
+/// Scheme, host and port: path and query may hold a passkey.
+fn display_name(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{}://{host}:{port}", url.scheme()),
+        None => format!("{}://{host}", url.scheme()),
+    }
+}
