@@ -1,5 +1,7 @@
 //! Connections over loopback: handshakes, exchange, back-pressure, and peers that misbehave.
 
+#![allow(clippy::disallowed_types)] // a hostile peer is a bare socket
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -463,7 +465,7 @@ async fn limits_can_be_changed_while_connected() {
     let (mut conn, mut raw) = against_raw(&ConnConfig::default(), 64).await;
     let long = Message::Bitfield(Bytes::from(vec![0xff; 200_000]));
     conn.out.set_limits(FrameLimits::UNKNOWN_PIECES);
-    raw.write_all(&encode(&[long.clone()]))
+    raw.write_all(&encode(std::slice::from_ref(&long)))
         .await
         .expect("written");
     let event = conn.event().await;

@@ -115,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_foreign_address_is_refused() {
-        let error = listen("192.0.2.1:0".parse().expect("an address"))
+        let error = listen("198.51.100.77:0".parse().expect("an address"))
             .await
             .expect_err("not ours");
         assert!(
