@@ -9,6 +9,9 @@ mod filter;
 mod vivaldi;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use vivaldi::{Vivaldi, VivaldiConfig, VivaldiConfigError};
 
 use std::time::Duration;

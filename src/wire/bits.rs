@@ -181,7 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Windows of every texture: empty, full, dense, sparse, long runs.
-    pub(crate) fn any_set() -> impl Strategy<Value = ChunkSet> {
+    fn any_set() -> impl Strategy<Value = ChunkSet> {
         let noise = prop::collection::vec(any::<bool>(), 0..200);
         let runs = prop::collection::vec((any::<bool>(), 1usize..400), 0..12).prop_map(|runs| {
             runs.into_iter()
@@ -189,9 +189,10 @@ mod tests {
                 .collect()
         });
         (0u32..1000, prop_oneof![noise, runs]).prop_map(|(start, bits): (u32, Vec<bool>)| {
-            let mut set = ChunkSet::empty_window(start, bits.len() as u32);
-            for (i, _) in bits.iter().enumerate().filter(|(_, b)| **b) {
-                set.insert(start + i as u32);
+            let len = u32::try_from(bits.len()).unwrap();
+            let mut set = ChunkSet::empty_window(start, len);
+            for (chunk, _) in (start..).zip(&bits).filter(|(_, bit)| **bit) {
+                set.insert(chunk);
             }
             set
         })

@@ -192,7 +192,8 @@ mod tests {
             let n = n >> shift;
             let mut out = Vec::new();
             put_varint(&mut out, n);
-            prop_assert_eq!(out.len() as u32, (64 - n.leading_zeros()).div_ceil(7).max(1));
+            let bits = 64 - n.leading_zeros();
+            prop_assert_eq!(out.len(), bits.div_ceil(7).max(1) as usize);
             out.push(9);
             let mut rest = out.as_slice();
             prop_assert_eq!(take_varint(&mut rest), Some(n));
