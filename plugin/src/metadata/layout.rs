@@ -70,7 +70,9 @@ impl Layout {
     /// The SHA-1 that the torrent promises for `piece`.
     pub fn piece_hash(&self, piece: u32) -> [u8; 20] {
         let at = piece as usize * 20;
-        self.hashes[at..at + 20].try_into().expect("one hash a piece, checked")
+        self.hashes[at..at + 20]
+            .try_into()
+            .expect("one hash a piece, checked")
     }
 
     /// Number of blocks in `piece`.
@@ -87,12 +89,16 @@ impl Layout {
     pub fn contains(&self, piece: u32, begin: u32, len: u32) -> bool {
         piece < self.piece_count()
             && len > 0
-            && begin.checked_add(len).is_some_and(|end| end <= self.piece_len(piece))
+            && begin
+                .checked_add(len)
+                .is_some_and(|end| end <= self.piece_len(piece))
     }
 
     /// The file stretches that hold these torrent bytes, in order; padding files included, empty files never.
     pub fn slices(&self, bytes: Range<u64>) -> impl Iterator<Item = FileSlice> + '_ {
-        let first = self.files.partition_point(|f| f.offset + f.length <= bytes.start);
+        let first = self
+            .files
+            .partition_point(|f| f.offset + f.length <= bytes.start);
         self.files[first..]
             .iter()
             .enumerate()
@@ -104,7 +110,11 @@ impl Layout {
             .map(move |(i, f)| {
                 let from = bytes.start.max(f.offset);
                 let to = bytes.end.min(f.offset + f.length);
-                FileSlice { file: first + i, offset: from - f.offset, len: to - from }
+                FileSlice {
+                    file: first + i,
+                    offset: from - f.offset,
+                    len: to - from,
+                }
             })
             .filter(|s| s.len > 0)
     }
@@ -115,7 +125,8 @@ impl Layout {
         if f.length == 0 {
             return 0..0;
         }
-        let piece = |byte: u64| u32::try_from(byte / u64::from(self.piece_length)).expect("checked");
+        let piece =
+            |byte: u64| u32::try_from(byte / u64::from(self.piece_length)).expect("checked");
         piece(f.offset)..piece(f.offset + f.length - 1) + 1
     }
 }

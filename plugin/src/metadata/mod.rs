@@ -1,7 +1,24 @@
-//! .torrent files, magnet links, creation and checks of foreign metainfo: sans-IO.
+//! .torrent files, magnet links, creation and checks of foreign metainfo: sans-IO, but for the file walk of [`create()`].
 
+mod assembly;
+mod bencode;
+mod create;
 mod layout;
+mod limits;
+mod magnet;
 mod metainfo;
+mod names;
+mod selection;
+mod trackers;
 
+pub use assembly::{
+    AssemblyConfig, METADATA_PIECE, MetadataAssembly, Outcome, metadata_piece, metadata_pieces,
+};
+pub use bencode::BencodeError;
+pub use create::{CreateError, CreateOptions, Created, create};
 pub use layout::{BLOCK, FileEntry, FileSlice, Layout};
-pub use metainfo::Metainfo;
+pub use limits::MetadataLimits;
+pub use magnet::{Magnet, MagnetError, PeerHint};
+pub use metainfo::{Metainfo, MetainfoError};
+pub use names::NameError;
+pub use selection::{FileSelection, SelectionError};
