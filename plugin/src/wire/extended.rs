@@ -1,9 +1,30 @@
-//! The extension protocol (BEP 10) and metadata exchange (BEP 9): shapes only. Sans-IO.
+//! The extension protocol (BEP 10) and metadata exchange (BEP 9). Sans-IO.
+//!
+//! Reading is tolerant where clients in the wild are sloppy (unsorted or unknown keys, bytes after a handshake, a
+//! useless `p` or `reqq`) and strict where a value would be used to allocate or to send: `metadata_size`,
+//! `total_size`, piece numbers and extension ids out of range are refused.
+//!
+//! Own key: `cc_index`, the UDP port of the sender's index node. Stock clients skip unknown keys.
 
-use bytes::Bytes;
+use bendy::encoding::{Encoder, Error as EncodeError};
+use bytes::{Bytes, BytesMut};
+
+use super::dict::{DictError, DictReader, Value};
 
 /// The id under which we take `ut_metadata` messages.
 pub const OUR_UT_METADATA: u8 = 2;
+
+/// Length of a metadata piece in bytes (BEP 9); the last one may be shorter.
+pub const METADATA_PIECE: u32 = 16 * 1024;
+
+/// Largest info dict that is believed in, in bytes. // guess: over 3 million SHA-1 hashes
+pub const MAX_METADATA: u32 = 64 * 1024 * 1024;
+
+/// Longest extended handshake that is read, in bytes; stock clients send 100 to 400. // guess
+pub const MAX_HANDSHAKE: usize = 16 * 1024;
+
+/// Longest client name that is kept, in characters.
+pub const MAX_VERSION: usize = 64; // guess
 
 /// What an extended handshake says, as far as we use it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,4 +59,216 @@ pub enum UtMetadata {
     },
     /// The sender does not have it, or not for you.
     Reject(u32),
+}
+
+/// Why a payload is not the extension message that it claims to be: the peer's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExtendedError {
+    /// Not bencoded, or not a dictionary.
+    #[error(transparent)]
+    Bencode(#[from] DictError),
+    /// A handshake longer than [`MAX_HANDSHAKE`].
+    #[error("an extended handshake of {0} bytes, the limit is {MAX_HANDSHAKE}")]
+    TooLong(usize),
+    /// A key is missing, of the wrong type, or out of range.
+    #[error("an extension message without a valid {0:?}")]
+    Key(&'static str),
+    /// A `msg_type` that BEP 9 does not define: to be ignored, says BEP 9.
+    #[error("a metadata message of unknown type {0}")]
+    UnknownType(i64),
+    /// The data of a metadata piece is empty or too long.
+    #[error("a metadata piece of {0} bytes, the limit is {METADATA_PIECE}")]
+    PieceLength(usize),
+}
+
+impl ExtendedHandshake {
+    /// The payload of the message with extended id 0.
+    pub fn encode(&self) -> Bytes {
+        encode_dict(|dict| {
+            if let Some(port) = self.index_port {
+                dict.emit_pair(b"cc_index", port)?;
+            }
+            dict.emit_pair_with(b"m", |m| {
+                m.emit_dict(|mut m| match self.ut_metadata {
+                    Some(id) => m.emit_pair(b"ut_metadata", id),
+                    None => Ok(()),
+                })
+            })?;
+            if let Some(size) = self.metadata_size {
+                dict.emit_pair(b"metadata_size", size)?;
+            }
+            if let Some(port) = self.port {
+                dict.emit_pair(b"p", port)?;
+            }
+            if let Some(reqq) = self.reqq {
+                dict.emit_pair(b"reqq", reqq)?;
+            }
+            if let Some(version) = &self.version {
+                dict.emit_pair(b"v", version)?;
+            }
+            Ok(())
+        })
+        .freeze()
+    }
+
+    /// Reads the payload of a message with extended id 0.
+    ///
+    /// A `metadata_size` of 0 means that the sender has no metadata. Ports of 0 or out of range, and a `reqq` that is
+    /// not a positive number, count as not said. A version is cut to [`MAX_VERSION`] characters, and its control
+    /// characters become `?`: it ends up on a terminal.
+    ///
+    /// # Errors
+    /// [`ExtendedError`] when it is too long or no dictionary, or when `m`, an id in it or `metadata_size` is invalid.
+    pub fn decode(payload: &[u8]) -> Result<Self, ExtendedError> {
+        if payload.len() > MAX_HANDSHAKE {
+            return Err(ExtendedError::TooLong(payload.len()));
+        }
+        let mut handshake = Self::default();
+        let mut dict = DictReader::new(payload)?;
+        while let Some((key, value)) = dict.entry()? {
+            match key {
+                b"m" => {
+                    let Value::Dict(m) = value else {
+                        return Err(ExtendedError::Key("m"));
+                    };
+                    let mut m = DictReader::new(m)?;
+                    while let Some((name, id)) = m.entry()? {
+                        if name == b"ut_metadata" {
+                            let id = number(id).and_then(|id| u8::try_from(id).ok());
+                            handshake.ut_metadata =
+                                Some(id.ok_or(ExtendedError::Key("ut_metadata"))?);
+                        }
+                    }
+                }
+                b"metadata_size" => {
+                    let size = metadata_size(value).ok_or(ExtendedError::Key("metadata_size"))?;
+                    handshake.metadata_size = (size > 0).then_some(size);
+                }
+                b"p" => handshake.port = port(value),
+                b"cc_index" => handshake.index_port = port(value),
+                b"reqq" => {
+                    handshake.reqq = number(value)
+                        .and_then(|reqq| u32::try_from(reqq).ok())
+                        .filter(|&reqq| reqq > 0);
+                }
+                b"v" => {
+                    if let Value::Bytes(version) = value {
+                        handshake.version = printable(version);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(handshake)
+    }
+}
+
+impl UtMetadata {
+    /// The payload of a message with the receiver's id for `ut_metadata`.
+    pub fn encode(&self) -> Bytes {
+        let (kind, piece, data) = match self {
+            Self::Request(piece) => (0_u8, *piece, None),
+            Self::Data {
+                piece,
+                total_size,
+                data,
+            } => (1, *piece, Some((*total_size, data))),
+            Self::Reject(piece) => (2, *piece, None),
+        };
+        let mut out = encode_dict(|dict| {
+            dict.emit_pair(b"msg_type", kind)?;
+            dict.emit_pair(b"piece", piece)?;
+            if let Some((total_size, _)) = data {
+                dict.emit_pair(b"total_size", total_size)?;
+            }
+            Ok(())
+        });
+        if let Some((_, data)) = data {
+            out.extend_from_slice(data);
+        }
+        out.freeze()
+    }
+
+    /// Reads the payload of a message with our id for `ut_metadata`. Of a data message, what follows the dictionary
+    /// is the data: 1 to [`METADATA_PIECE`] bytes. Whether the length fits the piece's number is for the assembly.
+    ///
+    /// # Errors
+    /// [`ExtendedError`] when it is no dictionary or a number in it is missing or out of range.
+    pub fn decode(payload: &[u8]) -> Result<Self, ExtendedError> {
+        let (mut kind, mut piece, mut total_size) = (None, None, None);
+        let mut dict = DictReader::new(payload)?;
+        while let Some((key, value)) = dict.entry()? {
+            match key {
+                b"msg_type" => kind = number(value),
+                b"piece" => piece = number(value).and_then(|piece| u32::try_from(piece).ok()),
+                b"total_size" => total_size = metadata_size(value).filter(|&size| size > 0),
+                _ => {}
+            }
+        }
+        let kind = kind.ok_or(ExtendedError::Key("msg_type"))?;
+        let piece = piece
+            .filter(|&piece| piece < MAX_METADATA / METADATA_PIECE)
+            .ok_or(ExtendedError::Key("piece"))?;
+        match kind {
+            0 => Ok(Self::Request(piece)),
+            1 => {
+                let total_size = total_size.ok_or(ExtendedError::Key("total_size"))?;
+                if piece >= total_size.div_ceil(METADATA_PIECE) {
+                    return Err(ExtendedError::Key("piece"));
+                }
+                let data = dict.trailing();
+                if data.is_empty() || data.len() > METADATA_PIECE as usize {
+                    return Err(ExtendedError::PieceLength(data.len()));
+                }
+                Ok(Self::Data {
+                    piece,
+                    total_size,
+                    data: Bytes::copy_from_slice(data),
+                })
+            }
+            2 => Ok(Self::Reject(piece)),
+            other => Err(ExtendedError::UnknownType(other)),
+        }
+    }
+}
+
+fn encode_dict(
+    content: impl FnOnce(&mut bendy::encoding::SortedDictEncoder<'_>) -> Result<(), EncodeError>,
+) -> BytesMut {
+    let mut encoder = Encoder::new();
+    encoder
+        .emit_dict(|mut dict| content(&mut dict))
+        .expect("keys are emitted in sorted order and once each");
+    let bytes = encoder.get_output().expect("the dictionary is closed");
+    BytesMut::from(bytes.as_slice())
+}
+
+fn number(value: Value<'_>) -> Option<i64> {
+    match value {
+        Value::Int(number) => number,
+        _ => None,
+    }
+}
+
+fn metadata_size(value: Value<'_>) -> Option<u32> {
+    number(value)
+        .and_then(|size| u32::try_from(size).ok())
+        .filter(|&size| size <= MAX_METADATA)
+}
+
+fn port(value: Value<'_>) -> Option<u16> {
+    number(value)
+        .and_then(|port| u16::try_from(port).ok())
+        .filter(|&port| port > 0)
+}
+
+fn printable(version: &[u8]) -> Option<String> {
+    // A character takes at most four bytes: what is beyond cannot be among the first.
+    let version = &version[..version.len().min(4 * MAX_VERSION)];
+    let version: String = String::from_utf8_lossy(version)
+        .chars()
+        .take(MAX_VERSION)
+        .map(|char| if char.is_control() { '?' } else { char })
+        .collect();
+    (!version.is_empty()).then_some(version)
 }

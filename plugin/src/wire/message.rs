@@ -33,7 +33,11 @@ impl Handshake {
         let mut reserved = [0; 8];
         reserved[5] |= 0x10;
         reserved[7] |= 0x04;
-        Self { reserved, info_hash, peer_id }
+        Self {
+            reserved,
+            info_hash,
+            peer_id,
+        }
     }
 
     /// Whether the sender speaks the extension protocol (BEP 10).
