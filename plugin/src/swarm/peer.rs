@@ -1,0 +1,246 @@
+//! What is known of one connection.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chunkcast::chunks::ChunkSet;
+use chunkcast::time::Instant;
+
+use super::pieces::BlockKey;
+use super::{Limits, PeerInfo};
+use crate::wire::message::BlockRef;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) info: PeerInfo,
+    /// Where it accepts connections, if known.
+    pub(super) listen: Option<SocketAddr>,
+    /// Client name and version from its extended handshake.
+    pub(super) client: Option<String>,
+    /// Whether it counts as near (the client's measure), refreshed by the housekeeping.
+    pub(super) near: bool,
+    /// The pieces that it says it has.
+    pub(super) has: Has,
+    /// It has said its first word on its pieces: a bitfield would be late.
+    pub(super) declared: bool,
+    /// The pieces that it knows of from us.
+    pub(super) told: ChunkSet,
+    /// Our first message other than the extended handshake is out: a bitfield would be late.
+    pub(super) opened: bool,
+    /// Every piece that comes is announced to it.
+    pub(super) announce: bool,
+    /// We told it that we are interested.
+    pub(super) interesting: bool,
+    /// It told us that it is interested.
+    pub(super) interested: bool,
+    /// It refuses to serve us.
+    pub(super) choking: bool,
+    pub(super) ext: Extensions,
+    pub(super) down: Download,
+    pub(super) up: Upload,
+    pub(super) last_received: Instant,
+    pub(super) last_sent: Instant,
+    /// Protocol violations.
+    pub(super) faults: u32,
+    /// Needless messages, forgiven with time.
+    pub(super) noise: u32,
+}
+
+impl Peer {
+    pub(super) fn new(info: PeerInfo, pieces: Option<u32>, limits: &Limits, now: Instant) -> Self {
+        let has = match pieces {
+            Some(count) => Has::Known(ChunkSet::empty(count)),
+            None => Has::Early(Early::default()),
+        };
+        Self {
+            listen: info.outbound.then_some(info.addr),
+            client: None,
+            near: false,
+            has,
+            declared: false,
+            told: ChunkSet::empty(pieces.unwrap_or(0)),
+            opened: false,
+            announce: false,
+            interesting: false,
+            interested: false,
+            choking: true,
+            ext: Extensions::default(),
+            down: Download::new(limits, now),
+            up: Upload::default(),
+            last_received: now,
+            last_sent: now,
+            faults: 0,
+            noise: 0,
+            info,
+        }
+    }
+
+    /// Whether the Fast extension (BEP 6) is agreed on; we always offer it.
+    pub(super) fn fast(&self) -> bool {
+        self.info.handshake.fast()
+    }
+
+    /// Whether the extension protocol (BEP 10) is agreed on; we always offer it.
+    pub(super) fn extended(&self) -> bool {
+        self.info.handshake.extended()
+    }
+
+    /// Whether it says that it has `piece`.
+    pub(super) fn has(&self, piece: u32) -> bool {
+        matches!(&self.has, Has::Known(set) if set.contains(piece))
+    }
+
+    /// Whether it says that it has every piece.
+    pub(super) fn is_seed(&self) -> bool {
+        matches!(&self.has, Has::Known(set) if set.is_full())
+    }
+
+    /// Whether it would serve us: it does not choke us and owes us nothing for long.
+    pub(super) fn serves(&self) -> bool {
+        !self.choking && !self.down.snubbed
+    }
+}
+
+/// The pieces that a peer has.
+#[derive(Debug)]
+pub(super) enum Has {
+    /// As it said, while the piece count is unknown.
+    Early(Early),
+    /// Checked.
+    Known(ChunkSet),
+}
+
+/// What a peer said of its pieces before the piece count was known.
+#[derive(Debug, Default)]
+pub(super) struct Early {
+    pub(super) bitfield: Option<Bytes>,
+    pub(super) all: bool,
+    pub(super) haves: BTreeSet<u32>,
+}
+
+/// BEP 10 and BEP 9 state.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    /// Its extended handshake has come.
+    pub(super) shaken: bool,
+    /// The id under which it takes `ut_metadata`.
+    pub(super) ut_metadata: Option<u8>,
+    /// Requests that it queues.
+    pub(super) reqq: Option<u32>,
+    /// Its index node was reported.
+    pub(super) index_told: bool,
+    /// Our metadata requests in flight, and when they were sent.
+    pub(super) asked: BTreeMap<u32, Instant>,
+    /// Its metadata requests that wait.
+    pub(super) wants: VecDeque<u32>,
+    /// Metadata pieces that may be sent now.
+    pub(super) tokens: u32,
+}
+
+/// Our requests to a peer.
+#[derive(Debug)]
+pub(super) struct Download {
+    /// The client asks of this peer: it is a server of ours.
+    pub(super) active: bool,
+    /// It let requests time out and has sent nothing since.
+    pub(super) snubbed: bool,
+    /// Pieces assigned to it that have blocks to ask for, in the order of assignment.
+    pub(super) pieces: Vec<u32>,
+    /// Requests that it owes, and when they were sent.
+    pub(super) outstanding: BTreeMap<BlockKey, Instant>,
+    /// Requests given up that may still be answered, and their order.
+    late: BTreeSet<BlockKey>,
+    late_order: VecDeque<BlockKey>,
+    /// Requests that may be outstanding.
+    pub(super) window: u32,
+    /// Bytes per second while requests were outstanding, smoothed.
+    pub(super) rate: u64,
+    /// Bytes since [`Download::since`].
+    pub(super) counted: u64,
+    pub(super) since: Instant,
+    /// The only request in flight, sent into an empty pipeline: its answer measures the round-trip.
+    pub(super) probe: Option<(BlockKey, Instant)>,
+    /// Least round-trip time measured.
+    pub(super) rtt: Option<Duration>,
+    /// The last block, or the first request into an empty pipeline.
+    pub(super) alive: Instant,
+    /// Rejects in a row without a block between them.
+    pub(super) rejects: u32,
+    /// Payload bytes received, useful or not.
+    pub(super) bytes: u64,
+}
+
+impl Download {
+    fn new(limits: &Limits, now: Instant) -> Self {
+        Self {
+            active: false,
+            snubbed: false,
+            pieces: Vec::new(),
+            outstanding: BTreeMap::new(),
+            late: BTreeSet::new(),
+            late_order: VecDeque::new(),
+            window: limits.first_window,
+            rate: 0,
+            counted: 0,
+            since: now,
+            probe: None,
+            rtt: None,
+            alive: now,
+            rejects: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Remembers a request that was given up, at most `limit`.
+    pub(super) fn give_up(&mut self, key: BlockKey, limit: usize) {
+        if limit > 0 && self.late.insert(key) {
+            self.late_order.push_back(key);
+            if self.late_order.len() > limit
+                && let Some(oldest) = self.late_order.pop_front()
+            {
+                self.late.remove(&oldest);
+            }
+        }
+    }
+
+    /// Whether `key` was given up; forgotten with the answer.
+    pub(super) fn take_late(&mut self, key: BlockKey) -> bool {
+        let known = self.late.remove(&key);
+        if known {
+            self.late_order.retain(|k| *k != key);
+        }
+        known
+    }
+
+    /// Whether `key` was given up and may still be answered.
+    pub(super) fn is_late(&self, key: BlockKey) -> bool {
+        self.late.contains(&key)
+    }
+}
+
+/// A peer's requests to us.
+#[derive(Debug, Default)]
+pub(super) struct Upload {
+    /// We serve it (it is unchoked).
+    pub(super) serving: bool,
+    /// Requests not begun, in order.
+    pub(super) queue: VecDeque<BlockRef>,
+    /// Blocks being read for it; `false`: it no longer wants it.
+    pub(super) reading: BTreeMap<BlockRef, bool>,
+    /// Bytes of blocks being read.
+    pub(super) reading_bytes: u64,
+    /// Bytes of blocks sent and not yet with the kernel.
+    pub(super) unflushed: u64,
+    /// Payload bytes with the kernel.
+    pub(super) bytes: u64,
+}
+
+impl Upload {
+    /// Bytes read or sent and not yet with the kernel.
+    pub(super) fn pending(&self) -> u64 {
+        self.reading_bytes + self.unflushed
+    }
+}

@@ -1,0 +1,344 @@
+//! Which block is asked of which peer next.
+//!
+//! A peer with room in its pipeline gets, in this order: blocks of pieces assigned to it; what is left of a piece whose
+//! server is gone (only the peer that it was begun with may go on with it in its first second); a new piece from the
+//! client; blocks of a piece that others work on; and in the [endgame](super::endgame) blocks that others owe.
+
+use super::pieces::BlockKey;
+use super::{ConnId, Swarm};
+use crate::metadata::BLOCK;
+use crate::wire::message::{BlockRef, Message};
+
+/// Pieces that the client may assign to a peer in one go without one of them having a block to ask for.
+const MAX_ASSIGNMENTS: usize = 64;
+
+/// Open pieces that are always allowed, whatever their size.
+const MIN_OPEN: usize = 2;
+
+impl Swarm {
+    /// Asks `conn` for blocks until its pipeline is full or nothing is left for it.
+    pub(super) fn fill(&mut self, conn: ConnId) {
+        while self.has_room(conn) {
+            let key = if self.peers.get(&conn).is_some_and(|p| p.down.active) {
+                self.own_block(conn)
+                    .or_else(|| self.orphan_block(conn))
+                    .or_else(|| self.new_block(conn))
+                    .or_else(|| self.joined_block(conn))
+            } else {
+                None
+            };
+            let Some(key) = key.or_else(|| self.endgame_block(conn)) else {
+                break;
+            };
+            self.request(conn, key);
+        }
+    }
+
+    /// Fills every pipeline that has room.
+    pub(super) fn fill_all(&mut self) {
+        let conns: Vec<ConnId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.fill(conn);
+        }
+    }
+
+    fn has_room(&self, conn: ConnId) -> bool {
+        let Some(peer) = self.peers.get(&conn) else {
+            return false;
+        };
+        let window = peer
+            .down
+            .window
+            .min(peer.ext.reqq.unwrap_or(u32::MAX).max(1));
+        !self.stopped
+            && self.torrent.is_some()
+            && !peer.choking
+            && peer.down.outstanding.len() < window as usize
+            && self.outstanding < self.config.limits.max_outstanding
+    }
+
+    /// A block of a piece that is assigned to the peer.
+    fn own_block(&mut self, conn: ConnId) -> Option<BlockKey> {
+        let pieces = self.peers.get(&conn)?.down.pieces.clone();
+        for piece in pieces {
+            if self.may_fetch(conn, piece)
+                && let Some(block) = self.free_block(piece)
+            {
+                self.begin_exclusive(conn, piece);
+                return Some((piece, block));
+            }
+        }
+        None
+    }
+
+    /// A block of an open piece that nobody works on; the peer becomes its worker.
+    fn orphan_block(&mut self, conn: ConnId) -> Option<BlockKey> {
+        let peer = self.peers.get(&conn)?;
+        let torrent = self.torrent.as_ref()?;
+        let limits = &self.config.limits;
+        let piece = torrent.open.iter().find_map(|(&piece, open)| {
+            let (by, at) = open.begun;
+            let others_turn = by == conn
+                || self.now.saturating_since(at) >= limits.begun_with
+                || !self
+                    .peers
+                    .get(&by)
+                    .is_some_and(|p| p.serves() && p.down.active);
+            let orphan = open.free > 0 && open.workers.is_empty() && !open.checking;
+            (orphan && peer.has(piece) && others_turn && self.is_near_enough(conn, piece))
+                .then_some(piece)
+                .filter(|&piece| self.may_fetch(conn, piece))
+        })?;
+        self.assign(conn, piece);
+        self.begin_exclusive(conn, piece);
+        self.free_block(piece).map(|block| (piece, block))
+    }
+
+    /// The first block of a piece that the client assigns now.
+    fn new_block(&mut self, conn: ConnId) -> Option<BlockKey> {
+        for _ in 0..MAX_ASSIGNMENTS {
+            let torrent = self.torrent.as_ref()?;
+            let piece_length = u64::from(torrent.layout().piece_length);
+            let full = torrent.open.len() >= MIN_OPEN
+                && torrent.open_bytes() + piece_length > self.config.limits.max_open_bytes
+                && !self.peers.get(&conn)?.down.pieces.is_empty();
+            if full {
+                return None;
+            }
+            let piece = self.client.next_chunk(conn.into(), self.now)?;
+            let torrent = self.torrent.as_mut()?;
+            debug_assert!(!torrent.held.contains(piece) && torrent.wanted.contains(piece));
+            if piece >= torrent.held.len() || torrent.held.contains(piece) {
+                return None;
+            }
+            torrent.open(piece, conn, self.now);
+            self.assign(conn, piece);
+            if self.may_fetch(conn, piece)
+                && let Some(block) = self.free_block(piece)
+            {
+                self.begin_exclusive(conn, piece);
+                return Some((piece, block));
+            }
+        }
+        None
+    }
+
+    /// A block of a piece that other peers work on and did not finish in its first second.
+    fn joined_block(&mut self, conn: ConnId) -> Option<BlockKey> {
+        let peer = self.peers.get(&conn)?;
+        let torrent = self.torrent.as_ref()?;
+        let begun_with = self.config.limits.begun_with;
+        let piece = torrent.open.iter().find_map(|(&piece, open)| {
+            let old = self.now.saturating_since(open.begun.1) >= begun_with;
+            let near = peer.near
+                || !open
+                    .workers
+                    .iter()
+                    .any(|w| self.peers.get(w).is_some_and(|p| p.near));
+            let joins = open.free > 0 && !open.checking && old && near && peer.has(piece);
+            (joins && !self.blame.is_exclusive(piece)).then_some(piece)
+        })?;
+        self.free_block(piece).map(|block| (piece, block))
+    }
+
+    fn free_block(&mut self, piece: u32) -> Option<u32> {
+        let open = self.torrent.as_mut()?.open.get_mut(&piece)?;
+        if open.checking {
+            None
+        } else {
+            open.next_free()
+        }
+    }
+
+    /// From a far peer only what no near peer could send (area rule, for pieces that the client does not assign anew).
+    fn is_near_enough(&self, conn: ConnId, piece: u32) -> bool {
+        let near = self.peers.get(&conn).is_some_and(|p| p.near);
+        near || !self
+            .peers
+            .values()
+            .any(|p| p.near && p.serves() && p.has(piece))
+    }
+
+    /// A piece that failed its hash is fetched from one peer alone, not a suspect where there is another.
+    fn may_fetch(&self, conn: ConnId, piece: u32) -> bool {
+        if !self.blame.is_exclusive(piece) {
+            return true;
+        }
+        let Some(open) = self.torrent.as_ref().and_then(|t| t.open.get(&piece)) else {
+            return true;
+        };
+        let taken = open.blocks.iter().any(|b| b.requests > 0)
+            && !self.peers.get(&conn).is_some_and(|p| {
+                p.down
+                    .outstanding
+                    .range((piece, 0)..=(piece, u32::MAX))
+                    .next()
+                    .is_some()
+            });
+        let begun_by_other = open.contributors.iter().any(|c| {
+            c.conn != conn
+                && self
+                    .peers
+                    .get(&c.conn)
+                    .is_some_and(|p| p.serves() && p.down.pieces.contains(&piece))
+        });
+        if taken || begun_by_other {
+            return false;
+        }
+        !self.blame.is_suspect(piece, conn)
+            || !self
+                .peers
+                .iter()
+                .any(|(c, p)| !self.blame.is_suspect(piece, *c) && p.serves() && p.has(piece))
+    }
+
+    /// A piece that must come from one peer alone starts anew when another peer takes it over.
+    fn begin_exclusive(&mut self, conn: ConnId, piece: u32) {
+        if !self.blame.is_exclusive(piece) {
+            return;
+        }
+        let Some(open) = self.torrent.as_mut().and_then(|t| t.open.get_mut(&piece)) else {
+            return;
+        };
+        if open.contributors.iter().any(|c| c.conn != conn) {
+            open.reset();
+            self.push(super::Output::Discard { piece });
+        }
+    }
+
+    /// Makes the peer a worker of an open piece.
+    fn assign(&mut self, conn: ConnId, piece: u32) {
+        let Some(open) = self.torrent.as_mut().and_then(|t| t.open.get_mut(&piece)) else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if !open.workers.contains(&conn) {
+            open.workers.push(conn);
+        }
+        if !peer.down.pieces.contains(&piece) {
+            peer.down.pieces.push(piece);
+        }
+    }
+
+    /// Sends the request for a block of an open piece.
+    pub(super) fn request(&mut self, conn: ConnId, (piece, block): BlockKey) {
+        let now = self.now;
+        let Some(torrent) = &mut self.torrent else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let Some(open) = torrent.open.get_mut(&piece) else {
+            return;
+        };
+        let down = &mut peer.down;
+        if down.outstanding.is_empty() {
+            down.alive = now;
+            down.since = now;
+            down.counted = 0;
+            down.probe = Some(((piece, block), now));
+        }
+        if down.outstanding.insert((piece, block), now).is_some() {
+            return;
+        }
+        // A request made again is no longer one that was given up.
+        down.take_late((piece, block));
+        open.asked(block, now);
+        self.outstanding += 1;
+        let len = torrent.layout().block_len(piece, block);
+        let msg = Message::Request(BlockRef {
+            piece,
+            begin: block * BLOCK,
+            len,
+        });
+        self.send(conn, msg);
+        self.tick = self.tick.min(now + self.config.limits.busy_tick);
+    }
+
+    /// Takes a request off the books; whether it was outstanding.
+    pub(super) fn unrequest(&mut self, conn: ConnId, (piece, block): BlockKey) -> bool {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return false;
+        };
+        if peer.down.outstanding.remove(&(piece, block)).is_none() {
+            return false;
+        }
+        self.outstanding -= 1;
+        if let Some(open) = self.torrent.as_mut().and_then(|t| t.open.get_mut(&piece)) {
+            open.unasked(block);
+        }
+        self.prune(piece);
+        true
+    }
+
+    /// Gives up every request to the peer; answers that still come are taken while their blocks are missing.
+    pub(super) fn give_up_requests(&mut self, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        peer.down.probe = None;
+        let keys: Vec<BlockKey> = peer.down.outstanding.keys().copied().collect();
+        for key in keys {
+            self.give_up(conn, key);
+        }
+    }
+
+    /// Gives up one request.
+    pub(super) fn give_up(&mut self, conn: ConnId, key: BlockKey) {
+        if self.unrequest(conn, key) {
+            self.refill = true;
+            let limit = self.config.limits.max_late;
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.down.give_up(key, limit);
+            }
+        }
+    }
+
+    /// Gives the peer's pieces back: others go on with them.
+    pub(super) fn give_back_pieces(&mut self, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        for piece in std::mem::take(&mut peer.down.pieces) {
+            self.give_back(conn, piece);
+        }
+    }
+
+    /// Gives one piece back.
+    pub(super) fn give_back(&mut self, conn: ConnId, piece: u32) {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.down.pieces.retain(|p| *p != piece);
+        }
+        if let Some(open) = self.torrent.as_mut().and_then(|t| t.open.get_mut(&piece)) {
+            open.workers.retain(|w| *w != conn);
+        }
+        self.client.handle_released(conn.into(), piece, self.now);
+        self.prune(piece);
+        self.refill = true;
+    }
+
+    /// The client asks nothing more of this peer; what is on the wire may finish.
+    pub(super) fn stop_asking(&mut self, conn: ConnId) {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.down.active = false;
+            self.give_back_pieces(conn);
+        }
+    }
+
+    /// An open piece that nobody works on and of which there is nothing is not open.
+    fn prune(&mut self, piece: u32) {
+        let Some(torrent) = &mut self.torrent else {
+            return;
+        };
+        if torrent
+            .open
+            .get(&piece)
+            .is_some_and(|o| o.workers.is_empty() && o.is_untouched())
+        {
+            torrent.close(piece);
+        }
+    }
+}

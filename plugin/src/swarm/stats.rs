@@ -1,0 +1,171 @@
+//! What can be seen of a torrent from outside.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chunkcast::client::Source;
+
+use super::{ConnId, DropReason, Swarm};
+
+/// One connection in [`SwarmStats`]. Bytes are payload (blocks); rates are bytes per second.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerStats {
+    /// The connection.
+    pub conn: ConnId,
+    /// The socket's remote address.
+    pub addr: SocketAddr,
+    /// Where it accepts connections, if known.
+    pub listen: Option<SocketAddr>,
+    /// Client name and version, if it said.
+    pub client: Option<String>,
+    /// Who named it.
+    pub source: Source,
+    /// Whether we dialled.
+    pub outbound: bool,
+    /// Least measured round-trip time.
+    pub rtt: Option<Duration>,
+    /// Whether it counts as near.
+    pub near: bool,
+    /// Bytes from it.
+    pub downloaded: u64,
+    /// Bytes to it.
+    pub uploaded: u64,
+    /// Rate from it.
+    pub down_rate: u64,
+    /// Rate to it.
+    pub up_rate: u64,
+    /// Pieces that it has, as far as known.
+    pub pieces: u32,
+    /// Whether it refuses to serve us.
+    pub choking: bool,
+    /// Whether we serve it.
+    pub served: bool,
+    /// Whether we download from it.
+    pub server: bool,
+    /// Requests that it owes us.
+    pub outstanding: usize,
+    /// Requests that it waits for.
+    pub queued: usize,
+}
+
+/// One torrent. Bytes are payload.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SwarmStats {
+    /// Bytes of verified pieces that came in this session.
+    pub downloaded: u64,
+    /// Bytes of requested blocks that came in, whatever became of them.
+    pub received: u64,
+    /// Bytes of blocks handed to the kernel.
+    pub uploaded: u64,
+    /// Bytes that came twice or with a bad piece.
+    pub wasted: u64,
+    /// Pieces that failed their hash.
+    pub bad_pieces: u64,
+    /// Pieces that could not be written.
+    pub disk_errors: u64,
+    /// Blocks that could not be read for a peer.
+    pub read_errors: u64,
+    /// CANCEL messages sent.
+    pub cancels: u64,
+    /// Times that a peer let its requests lie.
+    pub stalls: u64,
+    /// Peers banned.
+    pub banned: u64,
+    /// Connections that ended.
+    pub closed: u64,
+    /// What was thrown away, by reason; reasons without a case are absent.
+    pub drops: BTreeMap<DropReason, u64>,
+    /// Pieces verified and written, and pieces in all; `None` while the metadata is unknown.
+    pub pieces: Option<(u32, u32)>,
+    /// Wanted pieces that are missing, 0 while the metadata is unknown.
+    pub missing: u32,
+    /// Pieces begun and not finished.
+    pub open_pieces: usize,
+    /// Bytes of those.
+    pub open_bytes: u64,
+    /// Requests outstanding at all peers.
+    pub outstanding: u32,
+    /// Every connection, by id.
+    pub peers: Vec<PeerStats>,
+}
+
+/// Counts that only grow.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) downloaded: u64,
+    pub(super) received: u64,
+    pub(super) uploaded: u64,
+    pub(super) wasted: u64,
+    pub(super) bad_pieces: u64,
+    pub(super) disk_errors: u64,
+    pub(super) read_errors: u64,
+    pub(super) cancels: u64,
+    pub(super) stalls: u64,
+    pub(super) banned: u64,
+    pub(super) closed: u64,
+    drops: BTreeMap<DropReason, u64>,
+}
+
+impl Counters {
+    pub(super) fn drop(&mut self, reason: DropReason) {
+        *self.drops.entry(reason).or_default() += 1;
+    }
+}
+
+impl Swarm {
+    /// A snapshot; costs a walk over the connections.
+    pub fn stats(&self) -> SwarmStats {
+        let c = &self.counters;
+        let torrent = self.torrent.as_ref();
+        SwarmStats {
+            downloaded: c.downloaded,
+            received: c.received,
+            uploaded: c.uploaded,
+            wasted: c.wasted,
+            bad_pieces: c.bad_pieces,
+            disk_errors: c.disk_errors,
+            read_errors: c.read_errors,
+            cancels: c.cancels,
+            stalls: c.stalls,
+            banned: c.banned,
+            closed: c.closed,
+            drops: c.drops.clone(),
+            pieces: torrent.map(|t| (t.held.count(), t.held.len())),
+            missing: torrent.map_or(0, |t| t.wanted.count() - t.wanted.overlap(&t.held)),
+            open_pieces: torrent.map_or(0, |t| t.open.len()),
+            open_bytes: torrent.map_or(0, super::pieces::Torrent::open_bytes),
+            outstanding: self.outstanding,
+            peers: self
+                .client
+                .neighbours()
+                .filter_map(|view| self.peer_stats(&view))
+                .collect(),
+        }
+    }
+
+    fn peer_stats(&self, view: &chunkcast::client::NeighbourView) -> Option<PeerStats> {
+        let conn = ConnId::from(view.id);
+        let peer = self.peers.get(&conn)?;
+        Some(PeerStats {
+            conn,
+            addr: peer.info.addr,
+            listen: peer.listen,
+            client: peer.client.clone(),
+            source: peer.info.source,
+            outbound: peer.info.outbound,
+            rtt: view.rtt,
+            near: view.near,
+            downloaded: peer.down.bytes,
+            uploaded: peer.up.bytes,
+            down_rate: view.down_rate,
+            up_rate: view.up_rate,
+            pieces: view.held,
+            choking: peer.choking,
+            served: peer.up.serving,
+            server: view.server,
+            outstanding: peer.down.outstanding.len(),
+            queued: peer.up.queue.len(),
+        })
+    }
+}

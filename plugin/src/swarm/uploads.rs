@@ -1,0 +1,227 @@
+//! Requests of peers: queues, turns, and the bytes that may wait in our own sockets.
+//!
+//! Near peers and far peers have a budget each, or far ones would pin the shared one and the near ones crawl. A peer's
+//! turn lasts to the end of the piece that was begun for it (at most [`Limits::upload_turn`](super::Limits)): a whole
+//! piece can be passed on, sixteen halves cannot.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::peer::{Peer, Upload};
+use super::{CloseReason, ConnId, DropReason, Output, Swarm};
+use crate::wire::message::{BlockRef, Message};
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// The peer served last.
+    at: Option<ConnId>,
+    /// The piece that it was served from.
+    piece: Option<u32>,
+    /// Bytes of that piece in this turn.
+    sent: u64,
+}
+
+impl Swarm {
+    /// An upload slot is given or taken.
+    pub(super) fn serve(&mut self, conn: ConnId, serve: bool) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if peer.up.serving == serve {
+            return;
+        }
+        peer.up.serving = serve;
+        if serve {
+            return self.send(conn, Message::Unchoke);
+        }
+        let mut dropped: Vec<BlockRef> = peer.up.queue.drain(..).collect();
+        for (block, wanted) in &mut peer.up.reading {
+            if std::mem::take(wanted) {
+                dropped.push(*block);
+            }
+        }
+        self.send(conn, Message::Choke);
+        for block in dropped {
+            self.refuse(conn, block);
+        }
+    }
+
+    /// Answers a request that is not served: REJECT with Fast, else silence.
+    fn refuse(&mut self, conn: ConnId, block: BlockRef) {
+        if self.peers.get(&conn).is_some_and(Peer::fast) {
+            self.send(conn, Message::Reject(block));
+        }
+    }
+
+    pub(super) fn on_request(&mut self, conn: ConnId, r: BlockRef) {
+        match self.take_request(conn, r) {
+            Ok(()) => {}
+            Err(reason) => {
+                // A second request for a block in the queue is answered once.
+                if reason != DropReason::DuplicateRequest {
+                    self.refuse(conn, r);
+                }
+                self.fault(conn, reason);
+            }
+        }
+    }
+
+    fn take_request(&mut self, conn: ConnId, r: BlockRef) -> Result<(), DropReason> {
+        let limits = self.config.limits;
+        let Some(torrent) = &self.torrent else {
+            return Err(DropReason::NotHeld);
+        };
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        if !torrent.layout().contains(r.piece, r.begin, r.len) || r.len > limits.max_block {
+            return Err(DropReason::BadRequest);
+        }
+        if !peer.up.serving {
+            return Err(DropReason::ChokedRequest);
+        }
+        if !torrent.held.contains(r.piece) || !peer.told.contains(r.piece) {
+            return Err(DropReason::NotHeld);
+        }
+        if let Some(wanted) = peer.up.reading.get_mut(&r) {
+            let again = std::mem::replace(wanted, true);
+            return if again {
+                Err(DropReason::DuplicateRequest)
+            } else {
+                Ok(())
+            };
+        }
+        if peer.up.queue.contains(&r) {
+            return Err(DropReason::DuplicateRequest);
+        }
+        if peer.up.queue.len() >= limits.max_queue {
+            return Err(DropReason::QueueFull);
+        }
+        peer.up.queue.push_back(r);
+        Ok(())
+    }
+
+    pub(super) fn on_cancel(&mut self, conn: ConnId, r: BlockRef) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let queued = peer.up.queue.iter().position(|q| *q == r);
+        let found = match queued {
+            Some(at) => peer.up.queue.remove(at).is_some(),
+            None => peer.up.reading.get_mut(&r).is_some_and(std::mem::take),
+        };
+        if found {
+            self.refuse(conn, r);
+        } else {
+            // The block and the CANCEL crossed on the wire, or nobody asked.
+            self.fault(conn, DropReason::Unasked);
+        }
+    }
+
+    /// Begins as many reads as the budgets allow.
+    pub(super) fn pump_uploads(&mut self) {
+        let limits = self.config.limits;
+        if self.peers.values().all(|p| p.up.queue.is_empty()) {
+            return;
+        }
+        let mut pending = [0u64; 2];
+        for peer in self.peers.values() {
+            pending[usize::from(peer.near)] += peer.up.pending();
+        }
+        let fits = |p: &Peer, pending: &[u64; 2]| {
+            let Some(head) = p.up.queue.front() else {
+                return false;
+            };
+            let (own, shared) = (p.up.pending(), pending[usize::from(p.near)]);
+            let len = u64::from(head.len);
+            p.up.serving
+                && (own == 0 || own + len <= limits.peer_upload)
+                && (shared == 0 || shared + len <= limits.upload_budget)
+        };
+        while let Some(conn) = self.next_turn(|p| fits(p, &pending)) {
+            let Some(peer) = self.peers.get_mut(&conn) else {
+                break;
+            };
+            let Some(block) = peer.up.queue.pop_front() else {
+                break;
+            };
+            peer.up.reading.insert(block, true);
+            peer.up.reading_bytes += u64::from(block.len);
+            pending[usize::from(peer.near)] += u64::from(block.len);
+            let same = self.turn.at == Some(conn) && self.turn.piece == Some(block.piece);
+            self.turn.sent = u64::from(block.len) + if same { self.turn.sent } else { 0 };
+            self.turn.at = Some(conn);
+            self.turn.piece = Some(block.piece);
+            self.push(Output::Read { conn, block });
+        }
+    }
+
+    /// The peer whose request is read next, among those that `fits`.
+    fn next_turn(&self, fits: impl Fn(&Peer) -> bool) -> Option<ConnId> {
+        let Some(at) = self.turn.at else {
+            return self
+                .peers
+                .iter()
+                .find(|(_, p)| fits(p))
+                .map(|(conn, _)| *conn);
+        };
+        let goes_on = |p: &Peer| {
+            let head = p.up.queue.front().map(|r| r.piece);
+            head == self.turn.piece && self.turn.sent < self.config.limits.upload_turn && fits(p)
+        };
+        if self.peers.get(&at).is_some_and(goes_on) {
+            return Some(at);
+        }
+        let after = self.peers.range((Bound::Excluded(at), Bound::Unbounded));
+        let before = self.peers.range(..=at);
+        after
+            .chain(before)
+            .find(|(_, p)| fits(p))
+            .map(|(conn, _)| *conn)
+    }
+
+    /// A block was read.
+    pub(super) fn on_block_read(&mut self, conn: ConnId, block: BlockRef, data: Option<Bytes>) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let Some(wanted) = peer.up.reading.remove(&block) else {
+            return;
+        };
+        peer.up.reading_bytes -= u64::from(block.len);
+        if !wanted {
+            return;
+        }
+        let data = data.filter(|data| data.len() == block.len as usize);
+        if let Some(data) = data {
+            peer.up.unflushed += u64::from(block.len);
+            let BlockRef { piece, begin, .. } = block;
+            return self.send(conn, Message::Piece { piece, begin, data });
+        }
+        self.counters.read_errors += 1;
+        if peer.fast() {
+            self.refuse(conn, block);
+        } else {
+            self.close(conn, CloseReason::ReadFailed);
+        }
+    }
+
+    /// Bytes of blocks are with the kernel.
+    pub(super) fn on_flushed(&mut self, conn: ConnId, bytes: u64) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let Upload {
+            unflushed,
+            bytes: total,
+            ..
+        } = &mut peer.up;
+        let bytes = bytes.min(*unflushed);
+        *unflushed -= bytes;
+        *total += bytes;
+        self.counters.uploaded += bytes;
+        self.client.handle_sent(conn.into(), bytes, self.now);
+    }
+}
