@@ -1,4 +1,18 @@
 //! Network coordinates: Vivaldi with height (Dabek et al., SIGCOMM 2004; paper section 3).
+//!
+//! - [`Coord`]: a point, the round-trip time it predicts, and its 14 bytes on the wire.
+//! - [`Vivaldi`]: a node's own point, moved by every measured round trip.
+//!
+//! A coordinate only pre-sorts candidates: before a peer is judged near, it is measured.
+
+mod filter;
+mod vivaldi;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use vivaldi::{Vivaldi, VivaldiConfig, VivaldiConfigError};
 
 use std::time::Duration;
 
@@ -16,15 +30,24 @@ pub struct Coord {
 impl Default for Coord {
     /// The origin, knowing nothing.
     fn default() -> Self {
-        Self { position: [0.0; 3], height: 0.0, error: 1.0 }
+        Self {
+            position: [0.0; 3],
+            height: 0.0,
+            error: 1.0,
+        }
     }
 }
 
 impl Coord {
     /// Predicted round-trip time between two points.
     pub fn rtt(&self, other: &Coord) -> Duration {
-        let plane: f64 =
-            self.position.iter().zip(&other.position).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+        let plane: f64 = self
+            .position
+            .iter()
+            .zip(&other.position)
+            .map(|(a, b)| (a - b) * (a - b))
+            .sum::<f64>()
+            .sqrt();
         Duration::try_from_secs_f64(plane + self.height + other.height).unwrap_or(Duration::MAX)
     }
 }

@@ -1,0 +1,130 @@
+//! The neighbour filter: a low percentile of each neighbour's latest round trips, so that one queueing delay does not
+//! move the coordinate (Ledlie et al., "Network Coordinates in the Wild", NSDI 2007).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::id::Id;
+
+/// The latest round trips of a bounded number of neighbours; the one heard longest ago makes room.
+#[derive(Clone, Debug)]
+pub(super) struct NeighbourFilter {
+    samples: usize,
+    percentile: f64,
+    capacity: usize,
+    clock: u64,
+    neighbours: BTreeMap<Id, Neighbour>,
+    /// Neighbours by when they were last heard.
+    by_age: BTreeMap<u64, Id>,
+}
+
+#[derive(Clone, Debug)]
+struct Neighbour {
+    heard: u64,
+    latest: VecDeque<Duration>,
+}
+
+impl NeighbourFilter {
+    /// `samples` round trips of each of `capacity` neighbours; `percentile` in 0.0 ..= 1.0. Both counts at least 1.
+    pub(super) fn new(samples: usize, percentile: f64, capacity: usize) -> Self {
+        Self {
+            samples,
+            percentile,
+            capacity,
+            clock: 0,
+            neighbours: BTreeMap::new(),
+            by_age: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in one round trip and gives the filtered one.
+    pub(super) fn push(&mut self, from: Id, rtt: Duration) -> Duration {
+        self.clock += 1;
+        if let Some(known) = self.neighbours.get(&from) {
+            self.by_age.remove(&known.heard);
+        } else if self.neighbours.len() >= self.capacity
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.neighbours.remove(&oldest);
+        }
+        self.by_age.insert(self.clock, from);
+        let neighbour = self.neighbours.entry(from).or_insert_with(|| Neighbour {
+            heard: 0,
+            latest: VecDeque::with_capacity(4),
+        });
+        neighbour.heard = self.clock;
+        if neighbour.latest.len() >= self.samples {
+            neighbour.latest.pop_front();
+        }
+        neighbour.latest.push_back(rtt);
+        nearest_rank(&neighbour.latest, self.percentile)
+    }
+
+    /// Number of neighbours remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.neighbours.len()
+    }
+}
+
+/// The smallest value that at least the fraction `percentile` of the values does not exceed.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a small positive rank"
+)]
+fn nearest_rank(values: &VecDeque<Duration>, percentile: f64) -> Duration {
+    let mut sorted: Vec<Duration> = values.iter().copied().collect();
+    sorted.sort_unstable();
+    let rank = (percentile * sorted.len() as f64).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> Id {
+        Id([n; 20])
+    }
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn one_late_answer_does_not_show_and_a_lasting_change_does_after_four() {
+        let mut filter = NeighbourFilter::new(4, 0.25, 8);
+        assert_eq!(filter.push(id(1), ms(20)), ms(20));
+        assert_eq!(filter.push(id(1), ms(900)), ms(20));
+        let seen: Vec<_> = (0..4).map(|_| filter.push(id(1), ms(50))).collect();
+        assert_eq!(seen, [ms(20), ms(20), ms(50), ms(50)]);
+    }
+
+    #[test]
+    fn the_median_is_a_percentile_too() {
+        let mut filter = NeighbourFilter::new(5, 0.5, 8);
+        let last = [9, 1, 8, 2, 5].map(|n| filter.push(id(1), ms(n)))[4];
+        assert_eq!(last, ms(5));
+    }
+
+    #[test]
+    fn the_neighbour_heard_longest_ago_makes_room() {
+        let mut filter = NeighbourFilter::new(4, 0.25, 2);
+        filter.push(id(1), ms(10));
+        filter.push(id(2), ms(10));
+        filter.push(id(1), ms(10));
+        filter.push(id(3), ms(10));
+        assert_eq!(filter.len(), 2);
+        assert_eq!(
+            filter.push(id(1), ms(70)),
+            ms(10),
+            "1 was heard after 2, so it stays"
+        );
+        assert_eq!(filter.push(id(2), ms(70)), ms(70), "2 was forgotten");
+        for n in 0..=255 {
+            filter.push(id(n), ms(1));
+        }
+        assert_eq!((filter.len(), filter.by_age.len()), (2, 2));
+    }
+}

@@ -1,0 +1,338 @@
+//! The kinds of message and their fields.
+//!
+//! | kind | message | fields |
+//! | --- | --- | --- |
+//! | 0 | ping | |
+//! | 1 | pong | `a` observed address, `t` token |
+//! | 2 | ack | |
+//! | 3 | refuse | `r` reason, `t` token (optional) |
+//! | 4, 5 | leaves, reply | `c` contacts |
+//! | 6, 7 | row, reply | `r` row; the reply also `c` contacts |
+//! | 8 | join | `h` hops, `j` joiner's id |
+//! | 9 | join reply | `c` contacts, `h` hops |
+//! | 10 | publish | `e` entry (see `entry.rs`) |
+//! | 11 | propagate | `e` list of entries |
+//! | 12 | lookup | see `lookup.rs` |
+//! | 13 | found | see `lookup.rs` |
+//!
+//! Reasons: 0 token, 1 foreign address, 2 busy, 3 hops, 4 unsupported; others read as 4, because a refusal is one
+//! whatever its reason.
+
+use std::net::SocketAddr;
+
+use bendy::decoding::{DictDecoder, Object};
+use bendy::encoding::SortedDictEncoder;
+
+use super::envelope::take_token;
+use super::fields::{Written, dict, form, forms, int, int_to, need, put_bytes, put_int, put_list};
+use super::{DecodeError, EncodeError, entry, lookup};
+use crate::id::Id;
+use crate::wire::compact::{put_addr, put_contact, take_addr, take_contact, usable};
+use crate::wire::{Body, Contact, Entry, MAX_CHUNKS, MAX_CONTACTS, MAX_HOPS, RefuseReason};
+
+const PING: u64 = 0;
+const PONG: u64 = 1;
+const ACK: u64 = 2;
+const REFUSE: u64 = 3;
+const LEAVES: u64 = 4;
+const LEAVES_REPLY: u64 = 5;
+const ROW: u64 = 6;
+const ROW_REPLY: u64 = 7;
+const JOIN: u64 = 8;
+const JOIN_REPLY: u64 = 9;
+const PUBLISH: u64 = 10;
+const PROPAGATE: u64 = 11;
+const LOOKUP: u64 = 12;
+const FOUND: u64 = 13;
+
+/// The last row of a routing table.
+const LAST_ROW: u8 = 39; // Id::DIGITS - 1
+
+pub(super) fn kind(body: &Body) -> u64 {
+    match body {
+        Body::Ping => PING,
+        Body::Pong { .. } => PONG,
+        Body::Ack => ACK,
+        Body::Refuse { .. } => REFUSE,
+        Body::Leaves { .. } => LEAVES,
+        Body::LeavesReply { .. } => LEAVES_REPLY,
+        Body::Row { .. } => ROW,
+        Body::RowReply { .. } => ROW_REPLY,
+        Body::Join { .. } => JOIN,
+        Body::JoinReply { .. } => JOIN_REPLY,
+        Body::Publish { .. } => PUBLISH,
+        Body::Propagate { .. } => PROPAGATE,
+        Body::Lookup(_) => LOOKUP,
+        Body::Found(_) => FOUND,
+    }
+}
+
+pub(super) fn known(kind: u64) -> bool {
+    kind <= FOUND
+}
+
+pub(super) fn has_fields(body: &Body) -> bool {
+    bare(kind(body)).is_none()
+}
+
+/// The kinds that say everything by themselves.
+pub(super) fn bare(kind: u64) -> Option<Body> {
+    match kind {
+        PING => Some(Body::Ping),
+        ACK => Some(Body::Ack),
+        _ => None,
+    }
+}
+
+/// Whether every field is within its bounds.
+pub(super) fn check(body: &Body) -> Result<(), EncodeError> {
+    match body {
+        Body::Ping | Body::Ack | Body::Refuse { .. } => Ok(()),
+        Body::Pong { observed, .. } => bound(usable(canonical(*observed)), "observed address"),
+        Body::Leaves { contacts } | Body::LeavesReply { contacts } => check_contacts(contacts),
+        Body::Row { row } => bound(*row <= LAST_ROW, "row"),
+        Body::RowReply { row, contacts } => {
+            bound(*row <= LAST_ROW, "row")?;
+            check_contacts(contacts)
+        }
+        Body::Join { hops, .. } => bound(*hops <= MAX_HOPS, "hops"),
+        Body::JoinReply { contacts, hops } => {
+            bound(*hops <= MAX_HOPS, "hops")?;
+            check_contacts(contacts)
+        }
+        Body::Publish { entry } => entry::check(entry),
+        Body::Propagate { entries } => {
+            entries.iter().try_for_each(entry::check)?;
+            let chunks: u64 = entries.iter().map(|e| u64::from(e.held.len())).sum();
+            bound(
+                chunks <= u64::from(MAX_CHUNKS),
+                "number of chunks in all entries",
+            )
+        }
+        Body::Lookup(lookup) => lookup::check(lookup),
+        Body::Found(found) => lookup::check_found(found),
+    }
+}
+
+pub(super) fn bound(ok: bool, name: &'static str) -> Result<(), EncodeError> {
+    if ok {
+        Ok(())
+    } else {
+        Err(EncodeError::Bounds(name))
+    }
+}
+
+fn check_contacts(contacts: &[Contact]) -> Result<(), EncodeError> {
+    bound(contacts.len() <= MAX_CONTACTS, "number of contacts")?;
+    bound(
+        contacts.iter().all(|c| usable(canonical(c.addr))),
+        "contact's address",
+    )
+}
+
+/// An IPv4 address that a dual-stack socket reports as IPv6, as IPv4.
+pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+pub(super) fn write(body: &Body, mut d: SortedDictEncoder<'_>) -> Written {
+    let d = &mut d;
+    match body {
+        Body::Ping | Body::Ack => Ok(()),
+        Body::Pong { token, observed } => {
+            put_bytes(d, b"a", &addr_form(*observed))?;
+            put_bytes(d, b"t", &token.0)
+        }
+        Body::Refuse { reason, token } => {
+            put_int(d, b"r", reason_number(*reason))?;
+            token.as_ref().map_or(Ok(()), |t| put_bytes(d, b"t", &t.0))
+        }
+        Body::Leaves { contacts } | Body::LeavesReply { contacts } => put_contacts(d, contacts),
+        Body::Row { row } => put_int(d, b"r", *row),
+        Body::RowReply { row, contacts } => {
+            put_contacts(d, contacts)?;
+            put_int(d, b"r", *row)
+        }
+        Body::Join { joiner, hops } => {
+            put_int(d, b"h", *hops)?;
+            put_bytes(d, b"j", &joiner.0)
+        }
+        Body::JoinReply { contacts, hops } => {
+            put_contacts(d, contacts)?;
+            put_int(d, b"h", *hops)
+        }
+        Body::Publish { entry } => {
+            d.emit_pair_with(b"e", |e| e.emit_dict(|d| entry::write(entry, d)))
+        }
+        Body::Propagate { entries } => d.emit_pair_with(b"e", |e| {
+            e.emit_list(|list| {
+                entries
+                    .iter()
+                    .try_for_each(|entry| list.emit_dict(|d| entry::write(entry, d)))
+            })
+        }),
+        Body::Lookup(lookup) => lookup::write(lookup, d),
+        Body::Found(found) => lookup::write_found(found, d),
+    }
+}
+
+pub(super) fn addr_form(addr: SocketAddr) -> Vec<u8> {
+    let mut out = Vec::with_capacity(18);
+    put_addr(&mut out, canonical(addr));
+    out
+}
+
+fn put_contacts(d: &mut SortedDictEncoder<'_>, contacts: &[Contact]) -> Written {
+    put_list(d, b"c", contacts, |c| {
+        put_contact(&Contact {
+            addr: canonical(c.addr),
+            ..*c
+        })
+    })
+}
+
+/// Reads the fields of a known kind.
+pub(super) fn read(kind: u64, fields: DictDecoder<'_, '_>) -> Result<Body, DecodeError> {
+    match kind {
+        PUBLISH => entry_field(fields),
+        PROPAGATE => entries_field(fields),
+        LOOKUP => lookup::read(fields).map(Body::Lookup),
+        FOUND => lookup::read_found(fields).map(Body::Found),
+        _ => Small::read(fields).and_then(|small| small.join(kind)),
+    }
+}
+
+/// The fields of all other kinds; each key means the same in every kind but `r`.
+#[derive(Default)]
+struct Small<'a> {
+    addr: Option<SocketAddr>,
+    contacts: Option<Vec<Contact>>,
+    hops: Option<u8>,
+    joiner: Option<Id>,
+    number: Option<u64>,
+    token: Option<&'a [u8]>,
+}
+
+impl<'a> Small<'a> {
+    fn read(mut fields: DictDecoder<'_, 'a>) -> Result<Self, DecodeError> {
+        let mut small = Small::default();
+        while let Some((key, value)) = fields.next_pair()? {
+            match key {
+                b"a" => small.addr = Some(form(value, "observed address", take_addr)?),
+                b"c" => {
+                    small.contacts = Some(forms(value, MAX_CONTACTS, "contacts", take_contact)?);
+                }
+                b"h" => small.hops = Some(int_to(value, MAX_HOPS, "hops")?),
+                b"j" => small.joiner = Some(form(value, "joiner", Id::from_slice)?),
+                b"r" => small.number = Some(int(value, "row or reason")?),
+                b"t" => small.token = Some(form(value, "token", Some)?),
+                _ => {}
+            }
+        }
+        Ok(small)
+    }
+
+    fn join(self, kind: u64) -> Result<Body, DecodeError> {
+        let token = self
+            .token
+            .map(|t| take_token(t).ok_or(DecodeError::Bounds("token")));
+        let token = token.transpose()?;
+        let contacts = || need(self.contacts, "c");
+        let hops = || need(self.hops, "h");
+        let row = || {
+            let row = u8::try_from(need(self.number, "r")?).unwrap_or(u8::MAX);
+            if row <= LAST_ROW {
+                Ok(row)
+            } else {
+                Err(DecodeError::Bounds("row"))
+            }
+        };
+        Ok(match kind {
+            PING => Body::Ping,
+            ACK => Body::Ack,
+            PONG => Body::Pong {
+                token: need(token, "t")?,
+                observed: need(self.addr, "a")?,
+            },
+            REFUSE => Body::Refuse {
+                reason: reason(need(self.number, "r")?),
+                token,
+            },
+            LEAVES => Body::Leaves {
+                contacts: contacts()?,
+            },
+            LEAVES_REPLY => Body::LeavesReply {
+                contacts: contacts()?,
+            },
+            ROW => Body::Row { row: row()? },
+            ROW_REPLY => Body::RowReply {
+                row: row()?,
+                contacts: contacts()?,
+            },
+            JOIN => Body::Join {
+                joiner: need(self.joiner, "j")?,
+                hops: hops()?,
+            },
+            JOIN_REPLY => Body::JoinReply {
+                contacts: contacts()?,
+                hops: hops()?,
+            },
+            _ => return Err(DecodeError::Bounds("kind")),
+        })
+    }
+}
+
+fn entry_field(mut fields: DictDecoder<'_, '_>) -> Result<Body, DecodeError> {
+    let mut entry = None;
+    while let Some((key, value)) = fields.next_pair()? {
+        if key == b"e" {
+            entry = Some(entry::read(dict(value, "entry")?, &mut { MAX_CHUNKS })?);
+        }
+    }
+    Ok(Body::Publish {
+        entry: need(entry, "e")?,
+    })
+}
+
+fn entries_field(mut fields: DictDecoder<'_, '_>) -> Result<Body, DecodeError> {
+    let mut entries = None;
+    while let Some((key, value)) = fields.next_pair()? {
+        if key == b"e" {
+            entries = Some(read_entries(value)?);
+        }
+    }
+    Ok(Body::Propagate {
+        entries: need(entries, "e")?,
+    })
+}
+
+/// The datagram's length bounds the number of entries, `budget` what their chunk sets allocate.
+fn read_entries(value: Object<'_, '_>) -> Result<Vec<Entry>, DecodeError> {
+    let mut budget = MAX_CHUNKS;
+    let mut entries = Vec::new();
+    let mut list = value.list_or(Err(DecodeError::Bounds("entries")))?;
+    while let Some(item) = list.next_object()? {
+        entries.push(entry::read(dict(item, "entry")?, &mut budget)?);
+    }
+    Ok(entries)
+}
+
+fn reason_number(reason: RefuseReason) -> u64 {
+    match reason {
+        RefuseReason::Token => 0,
+        RefuseReason::ForeignAddress => 1,
+        RefuseReason::Busy => 2,
+        RefuseReason::Hops => 3,
+        RefuseReason::Unsupported => 4,
+    }
+}
+
+fn reason(number: u64) -> RefuseReason {
+    match number {
+        0 => RefuseReason::Token,
+        1 => RefuseReason::ForeignAddress,
+        2 => RefuseReason::Busy,
+        3 => RefuseReason::Hops,
+        _ => RefuseReason::Unsupported,
+    }
+}

@@ -1,0 +1,148 @@
+//! Location pointers (paper 3.1).
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `a` | the peer's addresses |
+//! | `c` | chunks held: start, length (varints), bits (see `bits.rs`) |
+//! | `h` | object 20, publisher 20, coordinate 14, load 1, flags 1 (bit 0: reachable); varints: sequence, chunks of the object, lifetime in seconds |
+
+use std::time::Duration;
+
+use bendy::decoding::DictDecoder;
+use bendy::encoding::{Encoder, SortedDictEncoder};
+
+use super::body::bound;
+use super::fields::{Written, bytes, form, need, put_bytes};
+use super::{DecodeError, EncodeError};
+use crate::chunks::ChunkSet;
+use crate::coords::Coord;
+use crate::id::{Id, ObjectId};
+use crate::wire::compact::{
+    REACHABLE, put_addrs, put_varint, take, take_addrs, take_coord, take_varint, usable,
+};
+use crate::wire::windows::{MAX_ENTRY_BITS, put_window, sendable, take_window};
+use crate::wire::{Entry, MAX_CHUNKS};
+
+/// Bytes that the entry takes in a propagation message.
+pub fn encoded_entry_len(entry: &Entry) -> usize {
+    let mut encoder = Encoder::new();
+    let written = encoder.emit_dict(|d| write(entry, d));
+    written
+        .and_then(|()| encoder.get_output())
+        .expect("keys are written in order")
+        .len()
+}
+
+/// Whether the entry can be sent at all.
+pub(in crate::wire) fn sendable_entry(entry: &Entry) -> bool {
+    check(entry).is_ok()
+}
+
+pub(super) fn check(entry: &Entry) -> Result<(), EncodeError> {
+    bound(!entry.addrs.is_empty(), "entry's addresses")?;
+    bound(entry.addrs.iter().all(usable), "entry's addresses")?;
+    bound(entry.chunks <= MAX_CHUNKS, "entry's number of chunks")?;
+    bound(entry.held.end() <= entry.chunks, "entry's window")?;
+    bound(sendable(&entry.held, MAX_ENTRY_BITS), "entry's window")
+}
+
+pub(super) fn write(entry: &Entry, mut d: SortedDictEncoder<'_>) -> Written {
+    let mut addrs = Vec::with_capacity(24);
+    put_addrs(&mut addrs, &entry.addrs);
+    put_bytes(&mut d, b"a", &addrs)?;
+    put_bytes(&mut d, b"c", &put_window(&entry.held))?;
+    put_bytes(&mut d, b"h", &put_head(entry))
+}
+
+fn put_head(entry: &Entry) -> Vec<u8> {
+    let mut out = Vec::with_capacity(80);
+    out.extend(entry.object.0.0);
+    out.extend(entry.publisher.0);
+    out.extend(entry.coord.to_bytes());
+    out.extend([entry.load, if entry.reachable { REACHABLE } else { 0 }]);
+    put_varint(&mut out, entry.sequence);
+    put_varint(&mut out, u64::from(entry.chunks));
+    put_varint(&mut out, u64::from(seconds(entry.lifetime)));
+    out
+}
+
+/// Whole seconds, rounded up: less than a second is not a withdrawal.
+fn seconds(lifetime: Duration) -> u32 {
+    let up = lifetime
+        .as_secs()
+        .saturating_add(u64::from(lifetime.subsec_nanos() > 0));
+    u32::try_from(up).unwrap_or(u32::MAX)
+}
+
+/// Everything in `h`.
+struct Head {
+    object: ObjectId,
+    publisher: Id,
+    coord: Coord,
+    load: u8,
+    reachable: bool,
+    sequence: u64,
+    chunks: u32,
+    lifetime: Duration,
+}
+
+fn take_head(mut bytes: &[u8]) -> Option<Head> {
+    let b = &mut bytes;
+    let object = ObjectId(Id(take(b)?));
+    let publisher = Id(take(b)?);
+    let coord = take_coord(b)?;
+    let [load, flags] = take(b)?;
+    let sequence = take_varint(b)?;
+    let chunks = u32::try_from(take_varint(b)?)
+        .ok()
+        .filter(|n| *n <= MAX_CHUNKS)?;
+    let lifetime = u32::try_from(take_varint(b)?).ok()?;
+    let reachable = flags & REACHABLE != 0;
+    let lifetime = Duration::from_secs(u64::from(lifetime));
+    let head = Head {
+        object,
+        publisher,
+        coord,
+        load,
+        reachable,
+        sequence,
+        chunks,
+        lifetime,
+    };
+    b.is_empty().then_some(head)
+}
+
+/// Reads an entry; its window is taken off `budget` before it is allocated.
+pub(super) fn read(
+    mut fields: DictDecoder<'_, '_>,
+    budget: &mut u32,
+) -> Result<Entry, DecodeError> {
+    let (mut addrs, mut held, mut head) = (None, None, None);
+    while let Some((key, value)) = fields.next_pair()? {
+        match key {
+            b"a" => addrs = Some(form(value, "entry's addresses", take_addrs)?),
+            b"c" => held = Some(bytes(value, "entry's window")?),
+            b"h" => head = Some(form(value, "entry's head", take_head)?),
+            _ => {}
+        }
+    }
+    let head = need(head, "h")?;
+    let held: ChunkSet = take_window(need(held, "c")?, MAX_ENTRY_BITS, head.chunks, budget)
+        .map_err(|_| DecodeError::Bounds("entry's window"))?;
+    let addrs = need(addrs, "a")?;
+    if addrs.is_empty() {
+        return Err(DecodeError::Bounds("entry's addresses"));
+    }
+    Ok(Entry {
+        object: head.object,
+        publisher: head.publisher,
+        sequence: head.sequence,
+        addrs,
+        coord: head.coord,
+        chunks: head.chunks,
+        held,
+        load: head.load,
+        reachable: head.reachable,
+        lifetime: head.lifetime,
+    })
+}
