@@ -1,1 +1,253 @@
-//! Not written yet.
+//! One index node, sans-IO: the only type that a driver or a simulator sees (paper section 3).
+//!
+//! # Contract
+//! - Inputs: [`Node::handle_datagram`], [`Node::handle_command`], [`Node::handle_timeout`]. Each takes the time, which
+//!   never runs backwards.
+//! - Outputs, to be drained after every input: [`Node::poll_transmit`], [`Node::poll_event`], [`Node::poll_timeout`] (when
+//!   to call [`Node::handle_timeout`] next; calling it early or late is harmless).
+//! - The node reads no clock, opens no socket, draws no entropy: the same configuration, seed and inputs give the same
+//!   outputs, byte for byte.
+//!
+//! # How a request travels
+//! Lookups and joins are routed recursively. A hop that forwards says [`Body::Ack`] at once to the hop before and
+//! remembers it; a hop that can answer does so instead. The answer returns along the same hops. A hop that says nothing
+//! in time becomes suspect and the next candidate is tried at once.
+//!
+//! Differences from the paper: it leaves the transport open. The answer does not go to the asker directly, so that a
+//! request with a forged source makes nobody a target; per-hop acknowledgement also measures every link in use.
+
+mod api;
+mod config;
+mod incoming;
+mod join;
+mod lookup;
+mod maintain;
+mod probe;
+mod propagate;
+mod publish;
+mod route;
+mod rpc;
+mod stats;
+mod timers;
+mod view;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::coords::Vivaldi;
+use crate::directory::cache::{Cache, Limits};
+use crate::directory::parents::Parents;
+use crate::directory::token::TokenMint;
+use crate::id::{Id, ObjectId};
+use crate::overlay::Overlay;
+use crate::time::Instant;
+use crate::wire::{self, Body, Envelope, Sender, Token};
+
+pub use api::{
+    Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit,
+};
+pub use config::{ConfigError, DirectoryConfig, LimitsConfig, NodeConfig, OverlayConfig, Role};
+pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
+
+use join::Join;
+use probe::Probes;
+use publish::Own;
+use route::Routes;
+use rpc::Pending;
+use timers::{Timer, Timers};
+
+/// One index node (or client) of the directory. See the [module](self) for the contract.
+#[derive(Debug)]
+pub struct Node {
+    config: NodeConfig,
+    id: Id,
+    rng: ChaCha8Rng,
+    now: Instant,
+    vivaldi: Vivaldi,
+    overlay: Overlay,
+    join: Join,
+    probes: Probes,
+    pending: Pending,
+    routes: Routes,
+    cache: Cache,
+    parents: Parents,
+    mint: TokenMint,
+    own: BTreeMap<ObjectId, Own>,
+    last_sequence: u64,
+    window_turn: u32,
+    timers: Timers,
+    observed: Option<SocketAddr>,
+    observed_vote: Option<(SocketAddr, Id)>,
+    leaving: bool,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    counters: Counters,
+}
+
+impl Node {
+    /// A node at time `now`. With no bootstrap address an index node is a ring of its own at once.
+    ///
+    /// The seed decides the id (unless configured), every token secret and every random choice: outside of tests and
+    /// simulations it must come from the operating system's entropy.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a value of the configuration is out of range.
+    pub fn new(config: NodeConfig, seed: [u8; 32], now: Instant) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        let mut random = Id::default();
+        rng.fill_bytes(&mut random.0);
+        let id = config.id.unwrap_or(random);
+        let d = &config.directory;
+        let limits = Limits {
+            entries_per_object: d.entries_per_object,
+            objects: d.objects,
+            bytes: d.bytes,
+            chunks: d.chunks,
+            lifetime: d.seed_lifetime,
+        };
+        let mut node = Self {
+            id,
+            vivaldi: Vivaldi::new(config.vivaldi.clone(), rng.next_u64()),
+            overlay: Overlay::new(id, config.overlay.leaves_per_side, config.overlay.spares),
+            join: Join::new(config.overlay.bootstrap_retry),
+            probes: Probes::default(),
+            pending: Pending::default(),
+            routes: Routes::default(),
+            cache: Cache::new(limits),
+            parents: Parents::default(),
+            mint: TokenMint::new(d.token_period, &mut rng, now),
+            own: BTreeMap::new(),
+            last_sequence: 0,
+            window_turn: 0,
+            timers: Timers::default(),
+            observed: None,
+            observed_vote: None,
+            leaving: false,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            now,
+            rng,
+            config,
+        };
+        node.start_maintenance();
+        node.start_join();
+        Ok(node)
+    }
+
+    /// Its ring id.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Whether it is in a ring (a client: whether an index node answers).
+    pub fn is_joined(&self) -> bool {
+        self.join.joined
+    }
+
+    /// A datagram has arrived.
+    pub fn handle_datagram(&mut self, from: SocketAddr, payload: &[u8], now: Instant) {
+        self.now = now;
+        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        match wire::decode(payload) {
+            Ok(envelope) => self.on_envelope(from, envelope, payload.len()),
+            Err(_) => self.counters.drop(DropReason::Malformed),
+        }
+    }
+
+    /// The owner wants something.
+    pub fn handle_command(&mut self, command: Command, now: Instant) {
+        self.now = now;
+        match command {
+            Command::Bootstrap(addrs) => self.bootstrap(addrs),
+            Command::Publish(publication) => self.publish(publication),
+            Command::Withdraw(object) => self.withdraw(object),
+            Command::Lookup(request) => self.lookup(request),
+            Command::Leave => self.leave(),
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        self.cache.expire(now);
+        self.mint.rotate(&mut self.rng, now);
+        while let Some(tx) = self.pending.expired(now) {
+            self.on_timed_out(tx);
+        }
+        while let Some(route) = self.routes.expired(now) {
+            self.on_route_due(route);
+        }
+        while let Some(timer) = self.timers.due(now) {
+            self.on_timer(timer);
+        }
+        self.pump_probes();
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next thing to tell the owner.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Node::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let sources = [
+            self.pending.next(),
+            self.routes.next(),
+            self.timers.next(),
+            self.cache.next_expiry(),
+            Some(self.mint.rotate_at()),
+        ];
+        sources.into_iter().flatten().min()
+    }
+
+    // -- helpers of all parts --
+
+    fn is_client(&self) -> bool {
+        self.config.role == Role::Client
+    }
+
+    /// 0.5 to 1.5 times `period`.
+    fn jitter(&mut self, period: Duration) -> Duration {
+        period.mul_f64(self.rng.random_range(0.5..1.5))
+    }
+
+    fn sender(&self) -> Sender {
+        Sender { id: self.id, coord: self.vivaldi.coord(), client: self.is_client() }
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.events.len() >= self.config.limits.events {
+            return self.counters.drop(DropReason::EventQueue);
+        }
+        self.events.push_back(event);
+    }
+
+    /// Queues a datagram; `false` if there was no room or it does not fit.
+    fn send(&mut self, to: SocketAddr, tx: u32, token: Option<Token>, body: Body) -> bool {
+        if self.transmits.len() >= self.config.limits.transmits {
+            self.counters.drop(DropReason::SendQueue);
+            return false;
+        }
+        let envelope = Envelope { tx, sender: self.sender(), token, body };
+        let Ok(payload) = wire::encode(&envelope) else {
+            self.counters.drop(DropReason::TooLarge);
+            return false;
+        };
+        self.counters.sent(&envelope.body, payload.len());
+        self.transmits.push_back(Transmit { to, payload });
+        true
+    }
+}

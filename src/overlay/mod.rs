@@ -1,1 +1,272 @@
-//! Not written yet.
+//! The structured overlay (paper section 3: "a structured overlay such as Bamboo"): who this node knows on the ring,
+//! and which of them is one step nearer to a key.
+//!
+//! Pastry geometry as in Bamboo (Rhea et al., "Handling churn in a DHT", 2004): a leaf set of the ring neighbours, a
+//! routing table with one row a shared base-16 digit, the nearest contacts in each slot (proximity neighbour
+//! selection, on which the paper's local convergence stands). This module holds tables and decisions only; probing,
+//! joining and timers are the node's.
+//!
+//! Differences from the paper and from Bamboo: a hop is taken only to a node that is strictly nearer to the key on the
+//! ring, also in the prefix step. A route therefore cannot loop whatever the tables say; in the rare case that the
+//! longer prefix lies on the far side of the key, the numerically nearest known node is taken instead.
+
+mod leaf;
+mod peer;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::coords::Coord;
+use crate::id::Id;
+use crate::time::Instant;
+use crate::wire::Contact;
+
+use leaf::LeafSet;
+pub(crate) use peer::{Peer, predicted_timeout};
+use table::RoutingTable;
+
+/// What became of a node that has just answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It entered the leaf set.
+    NewLeaf,
+    /// It entered the routing table.
+    NewContact,
+    /// It was known already.
+    Known,
+    /// The tables have better.
+    Unused,
+}
+
+/// The nodes that this one knows: all of them have answered it directly.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    me: Id,
+    leaves: LeafSet,
+    table: RoutingTable,
+    peers: BTreeMap<Id, Peer>,
+    by_addr: BTreeMap<SocketAddr, Id>,
+}
+
+impl Overlay {
+    /// Empty tables of the node `me`: `side` leaves each way, one contact and `spares` in each slot.
+    pub(crate) fn new(me: Id, side: usize, spares: usize) -> Self {
+        Self {
+            me,
+            leaves: LeafSet::new(me, side),
+            table: RoutingTable::new(me, 1 + spares),
+            peers: BTreeMap::new(),
+            by_addr: BTreeMap::new(),
+        }
+    }
+
+    /// Nodes known.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether the node is alone.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    /// The node with this id, if known.
+    pub(crate) fn peer(&self, id: &Id) -> Option<&Peer> {
+        self.peers.get(id)
+    }
+
+    /// The node with this id, if known.
+    pub(crate) fn peer_mut(&mut self, id: &Id) -> Option<&mut Peer> {
+        self.peers.get_mut(id)
+    }
+
+    /// The node at this address, if known.
+    pub(crate) fn id_at(&self, addr: SocketAddr) -> Option<Id> {
+        self.by_addr.get(&addr).copied()
+    }
+
+    /// All known nodes in the order of their ids.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    /// Ids of the leaf set, counter-clockwise neighbours first, each once.
+    pub(crate) fn leaf_ids(&self) -> Vec<Id> {
+        self.leaves.ids()
+    }
+
+    /// The leaf set as told to others: no suspects.
+    pub(crate) fn leaf_contacts(&self) -> Vec<Contact> {
+        self.contacts(self.leaves.ids())
+    }
+
+    /// Row `row` as told to others: the best unsuspected contact of each slot.
+    pub(crate) fn row_contacts(&self, row: usize) -> Vec<Contact> {
+        let best = self.table.row(row).filter_map(|slot| {
+            slot.iter().find(|id| self.peers.get(*id).is_some_and(|p| p.suspect.is_none())).copied()
+        });
+        self.contacts(best.collect())
+    }
+
+    /// Rows that have a contact.
+    pub(crate) fn rows(&self) -> Vec<usize> {
+        self.table.rows()
+    }
+
+    /// First contacts of all slots and the leaf set: whom maintenance keeps alive.
+    pub(crate) fn primaries(&self) -> Vec<Id> {
+        self.table.all().collect()
+    }
+
+    fn contacts(&self, ids: Vec<Id>) -> Vec<Contact> {
+        let usable = |id: Id| self.peers.get(&id).filter(|p| p.suspect.is_none());
+        ids.into_iter().filter_map(usable).map(|p| p.contact).collect()
+    }
+
+    /// Whether a node that one has only heard of is worth a probe: it would be a leaf, or fill a slot, or is predicted
+    /// nearer than the slot's contact. `here` is this node's own coordinate.
+    pub(crate) fn wants(&self, contact: &Contact, here: &Coord) -> bool {
+        if contact.id == self.me || self.peers.contains_key(&contact.id) {
+            return false;
+        }
+        self.leaves.would_take(&contact.id)
+            || match self.table.slot(&contact.id) {
+                slot if slot.len() < self.table.width() => true,
+                slot => slot
+                    .first()
+                    .and_then(|id| self.peers.get(id))
+                    .is_none_or(|p| here.rtt(&contact.coord) < p.proximity(here)),
+            }
+    }
+
+    /// A node has answered from this address. `keep` stores it whatever the tables say (a client's index nodes).
+    pub(crate) fn verified(
+        &mut self,
+        contact: Contact,
+        rtt: Option<Duration>,
+        keep: bool,
+        now: Instant,
+    ) -> Kept {
+        if contact.id == self.me {
+            return Kept::Unused;
+        }
+        // A node that came back under another id at the same address has lost its old id.
+        if let Some(old) = self.id_at(contact.addr).filter(|old| *old != contact.id) {
+            self.remove(&old);
+        }
+        if let Some(peer) = self.peers.get_mut(&contact.id) {
+            if peer.contact.addr != contact.addr {
+                // Two addresses claim one id: the one that still answers keeps it.
+                if peer.suspect.is_none() {
+                    return Kept::Unused;
+                }
+                self.by_addr.remove(&peer.contact.addr);
+                self.by_addr.insert(contact.addr, contact.id);
+                peer.moved();
+            }
+            peer.answered(contact, rtt, now);
+            self.table.sort(&contact.id, |id| self.peers.get(id).map(|p| p.measured()));
+            return Kept::Known;
+        }
+        let mut peer = Peer::new(contact, now);
+        peer.answered(contact, rtt, now);
+        self.peers.insert(contact.id, peer);
+        self.by_addr.insert(contact.addr, contact.id);
+        let leaf = self.leaves.insert(contact.id);
+        let slot = self.table.insert(contact.id, |id| self.peers.get(id).map(|p| p.measured()));
+        if !keep {
+            for id in leaf.evicted.into_iter().flatten().chain(slot.evicted) {
+                self.forget_unused(&id);
+            }
+            self.forget_unused(&contact.id);
+        }
+        match (leaf.taken, slot.taken) {
+            (true, _) => Kept::NewLeaf,
+            (false, true) => Kept::NewContact,
+            (false, false) => Kept::Unused,
+        }
+    }
+
+    fn forget_unused(&mut self, id: &Id) {
+        if !self.leaves.contains(id) && !self.table.contains(id) {
+            self.drop_peer(id);
+        }
+    }
+
+    fn drop_peer(&mut self, id: &Id) {
+        if let Some(peer) = self.peers.remove(id) {
+            self.by_addr.remove(&peer.contact.addr);
+        }
+    }
+
+    /// A datagram (not necessarily an answer) came from a known node at its known address.
+    pub(crate) fn heard(&mut self, id: &Id, addr: SocketAddr, coord: Coord, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(id).filter(|p| p.contact.addr == addr) {
+            peer.last_heard = now;
+            peer.contact.coord = coord;
+        }
+    }
+
+    /// A node did not answer in time: it is routed around until it answers. Whether that is news.
+    pub(crate) fn suspect(&mut self, id: &Id, now: Instant) -> bool {
+        self.peers.get_mut(id).is_some_and(|p| p.suspect.replace(p.suspect.unwrap_or(now)).is_none())
+    }
+
+    /// Forgets a node and refills the leaf set from the others that are known.
+    pub(crate) fn remove(&mut self, id: &Id) {
+        self.drop_peer(id);
+        self.table.remove(id);
+        if self.leaves.remove(id) {
+            for other in self.peers.keys() {
+                self.leaves.insert(*other);
+            }
+        }
+    }
+
+    /// Drops the nodes that have been suspect for `silence`; returns where they were.
+    pub(crate) fn expire(&mut self, silence: Duration, now: Instant) -> Vec<SocketAddr> {
+        let gone = |p: &&Peer| p.suspect.is_some_and(|since| now - since >= silence);
+        let gone: Vec<Contact> = self.peers.values().filter(gone).map(|p| p.contact).collect();
+        for contact in &gone {
+            self.remove(&contact.id);
+        }
+        gone.into_iter().map(|c| c.addr).collect()
+    }
+
+    /// The next hop towards `key` among the nodes that are neither suspect nor `tried`, or `None`: this node is the
+    /// root as far as it knows. Every hop is strictly nearer to the key.
+    pub(crate) fn next_hop(&self, key: &Id, tried: &[Id]) -> Option<&Peer> {
+        let usable = |id: &Id| -> Option<&Peer> {
+            let peer = self.peers.get(id)?;
+            (peer.suspect.is_none() && !tried.contains(id) && key.prefers(id, &self.me)).then_some(peer)
+        };
+        let nearest = |a: &&Peer, b: &&Peer| {
+            let rank = |p: &Peer| (key.distance(&p.contact.id), p.contact.id);
+            rank(a).cmp(&rank(b))
+        };
+        if self.leaves.covers(key) {
+            return self.leaves.ids().iter().filter_map(usable).min_by(nearest);
+        }
+        let prefix = self.me.common_prefix(key);
+        if let Some(peer) = self.table.slot(key).iter().find_map(usable) {
+            return Some(peer);
+        }
+        let known = || self.peers.keys().filter_map(usable);
+        known()
+            .filter(|p| p.contact.id.common_prefix(key) >= prefix)
+            .min_by(nearest)
+            .or_else(|| known().min_by(nearest))
+    }
+
+    /// The nearest unsuspected node that is not `tried`: a client's way into the ring.
+    pub(crate) fn nearest(&self, tried: &[Id]) -> Option<&Peer> {
+        self.peers
+            .values()
+            .filter(|p| p.suspect.is_none() && !tried.contains(&p.contact.id))
+            .min_by_key(|p| (p.measured(), p.contact.id))
+    }
+}

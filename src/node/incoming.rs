@@ -1,0 +1,209 @@
+//! What arrives: requests of others, and answers to one's own.
+
+use std::net::SocketAddr;
+
+use super::rpc::Asked;
+use super::timers::Timer;
+use super::{DropReason, Event, Node};
+use crate::id::Id;
+use crate::overlay::Kept;
+use crate::time::Instant;
+use crate::wire::{Body, Contact, Envelope, RefuseReason, Sender, Token};
+
+impl Node {
+    pub(super) fn on_envelope(&mut self, from: SocketAddr, envelope: Envelope, bytes: usize) {
+        let Envelope { tx, sender, token, body } = envelope;
+        self.counters.received(&body, bytes);
+        if sender.id == self.id {
+            self.counters.drop(DropReason::OwnId);
+            return self.met_myself(tx, from, &body);
+        }
+        match body {
+            Body::Pong { .. }
+            | Body::Ack
+            | Body::Refuse { .. }
+            | Body::LeavesReply { .. }
+            | Body::RowReply { .. }
+            | Body::JoinReply { .. }
+            | Body::Found(_) => self.on_answer(from, tx, sender, body),
+            _ => self.on_request(from, tx, sender, token, body),
+        }
+    }
+
+    fn on_request(
+        &mut self,
+        from: SocketAddr,
+        tx: u32,
+        sender: Sender,
+        token: Option<Token>,
+        body: Body,
+    ) {
+        self.overlay.heard(&sender.id, from, sender.coord, self.now);
+        if self.is_client() && body != Body::Ping {
+            self.counters.drop(DropReason::Role);
+            return self.refuse(from, tx, RefuseReason::Unsupported);
+        }
+        if sender.client {
+            if !matches!(body, Body::Ping | Body::Publish { .. } | Body::Lookup(_)) {
+                self.counters.drop(DropReason::Role);
+                return self.refuse(from, tx, RefuseReason::Unsupported);
+            }
+        } else {
+            self.consider(Contact { id: sender.id, addr: from, coord: sender.coord });
+        }
+        match body {
+            Body::Ping => {
+                let pong = Body::Pong { token: self.mint.issue(from), observed: from };
+                self.send(from, tx, None, pong);
+            }
+            Body::Leaves { contacts } => {
+                self.send(from, tx, None, Body::LeavesReply {
+                    contacts: self.overlay.leaf_contacts(),
+                });
+                // Hearsay of a stranger would let anyone make this node ping anyone.
+                if self.overlay.id_at(from) == Some(sender.id) {
+                    contacts.into_iter().for_each(|c| self.consider(c));
+                }
+            }
+            Body::Row { row } => {
+                let contacts = self.overlay.row_contacts(usize::from(row));
+                self.send(from, tx, None, Body::RowReply { row, contacts });
+            }
+            Body::Join { joiner, hops } => self.on_join(from, tx, joiner, hops),
+            Body::Lookup(lookup) => self.on_lookup(from, tx, &sender, lookup),
+            Body::Publish { entry } => self.on_publish(from, tx, token, entry),
+            Body::Propagate { entries } => self.on_propagate(from, tx, token, entries),
+            Body::Pong { .. }
+            | Body::Ack
+            | Body::Refuse { .. }
+            | Body::LeavesReply { .. }
+            | Body::RowReply { .. }
+            | Body::JoinReply { .. }
+            | Body::Found(_) => unreachable!("answers were sorted out before"),
+        }
+    }
+
+    pub(super) fn refuse(&mut self, to: SocketAddr, tx: u32, reason: RefuseReason) {
+        let token = (reason == RefuseReason::Token).then(|| self.mint.issue(to));
+        self.send(to, tx, None, Body::Refuse { reason, token });
+    }
+
+    fn on_answer(&mut self, from: SocketAddr, tx: u32, sender: Sender, body: Body) {
+        let Some(request) = self.pending.of(tx, from).filter(|r| answers(&body, &r.asked)) else {
+            return self.counters.drop(DropReason::Unsolicited);
+        };
+        let immediate = !request.acked;
+        let sent = request.sent;
+        if !sender.client {
+            self.on_verified(from, sender, sent, immediate, &body);
+        }
+        if matches!((&body, self.asked(tx, from)), (Body::Ack, Some(Asked::Routed(_)))) {
+            return self.on_routed_ack(tx);
+        }
+        let Some(request) = self.pending.remove(tx) else { return };
+        match (body, request.asked) {
+            (Body::Pong { observed, .. }, asked) => {
+                self.on_observed(observed, sender.id);
+                if matches!(asked, Asked::Bootstrap) && !sender.client {
+                    self.on_bootstrap_answer(sender.id);
+                }
+            }
+            (Body::LeavesReply { contacts } | Body::RowReply { contacts, .. }, _) => {
+                contacts.into_iter().for_each(|c| self.consider(c));
+            }
+            (Body::Ack, Asked::Propagate(_)) => self.passed_on(&sender.id),
+            (Body::Ack, Asked::Publish { .. }) => self.settle_leave(),
+            (Body::Refuse { reason, token }, asked) => {
+                self.on_refused(sender.id, reason, token, asked);
+            }
+            (Body::Found(found), Asked::Routed(route)) => self.on_found(route, found),
+            (Body::JoinReply { contacts, hops }, Asked::Routed(route)) => {
+                self.on_join_reply(route, contacts, hops);
+            }
+            _ => {}
+        }
+        self.step_done(tx);
+        self.pump_probes();
+    }
+
+    fn asked(&mut self, tx: u32, from: SocketAddr) -> Option<&Asked> {
+        self.pending.of(tx, from).map(|r| &r.asked)
+    }
+
+    /// An index node has answered: it may enter the tables, and an immediate answer measures the path to it.
+    fn on_verified(
+        &mut self,
+        from: SocketAddr,
+        sender: Sender,
+        sent: Instant,
+        immediate: bool,
+        body: &Body,
+    ) {
+        let rtt = immediate.then(|| self.now - sent);
+        if let Some(rtt) = rtt {
+            self.vivaldi.sample(sender.id, &sender.coord, rtt);
+        }
+        let contact = Contact { id: sender.id, addr: from, coord: sender.coord };
+        let keep = self.is_client();
+        let kept = self.overlay.verified(contact, rtt, keep, self.now);
+        if let (Body::Pong { token, .. }, Some(peer)) = (body, self.overlay.peer_mut(&sender.id)) {
+            peer.token = Some(*token);
+        }
+        if kept == Kept::NewLeaf && !keep && !matches!(body, Body::LeavesReply { .. }) {
+            self.exchange_leaves(&sender.id);
+        }
+        if matches!(kept, Kept::NewLeaf | Kept::NewContact) && !self.cache.is_empty() {
+            self.hasten(self.config.directory.active_period);
+        }
+        if matches!(body, Body::Pong { .. }) && self.cache.has_changes() {
+            let soon = self.now + self.config.directory.first_hold;
+            self.timers.set_earlier(Timer::Propagate, soon);
+        }
+    }
+
+    /// Another node says at which address it sees this one. One voice can set it, two are needed to change it.
+    fn on_observed(&mut self, observed: SocketAddr, by: Id) {
+        let observed = SocketAddr::new(observed.ip().to_canonical(), observed.port());
+        if !super::probe::usable(observed) || self.observed == Some(observed) {
+            return;
+        }
+        let confirmed =
+            self.observed_vote.is_some_and(|(addr, voter)| addr == observed && voter != by);
+        if self.observed.is_none() || confirmed {
+            self.observed = Some(observed);
+            self.observed_vote = None;
+            self.event(Event::Observed(observed));
+            self.republish_unresolved();
+        } else {
+            self.observed_vote = Some((observed, by));
+        }
+    }
+
+    fn on_refused(&mut self, by: Id, reason: RefuseReason, token: Option<Token>, asked: Asked) {
+        if let (Some(token), Some(peer)) = (token, self.overlay.peer_mut(&by)) {
+            peer.token = Some(token);
+        }
+        match asked {
+            Asked::Routed(route) => self.on_route_refused(route, reason),
+            Asked::Propagate(keys) => self.on_propagate_refused(&by, keys),
+            Asked::Publish { object, retried } => {
+                self.on_publish_refused(object, reason, retried);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether this kind of answer belongs to that kind of request.
+fn answers(body: &Body, asked: &Asked) -> bool {
+    match body {
+        Body::Pong { .. } => matches!(asked, Asked::Ping | Asked::Probe | Asked::Bootstrap),
+        Body::LeavesReply { .. } => matches!(asked, Asked::Leaves),
+        Body::RowReply { .. } => matches!(asked, Asked::Row),
+        Body::Found(_) | Body::JoinReply { .. } => matches!(asked, Asked::Routed(_)),
+        Body::Ack => {
+            matches!(asked, Asked::Routed(_) | Asked::Propagate(_) | Asked::Publish { .. })
+        }
+        _ => matches!(body, Body::Refuse { .. }),
+    }
+}

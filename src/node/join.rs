@@ -1,0 +1,291 @@
+//! Joining a ring, and finding back into it.
+//!
+//! A bootstrap node is pinged; once it answers, a join request is routed through it to the root of the own id; the
+//! root's leaf set is the first guess at the own one. Leaf sets are exchanged with each of them, then rows are asked of
+//! the nodes that share the longest prefixes. Only then is the node joined. Until it reaches anyone it goes on asking,
+//! with growing pauses, and answers what it can.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::probe::usable;
+use super::route::{Origin, Request as Routed, RouteId};
+use super::rpc::Asked;
+use super::timers::Timer;
+use super::{Event, Node};
+use crate::id::Id;
+use crate::overlay::predicted_timeout;
+use crate::wire::{Body, Contact, RefuseReason};
+
+/// Bootstrap addresses asked at once.
+const AT_ONCE: usize = 8; // guess
+/// Lost nodes whose addresses are remembered to find back to a split ring.
+const REMEMBERED: usize = 16; // guess: a leaf set
+/// Rows asked for while joining.
+const ROWS: usize = 8; // log16 of four billion nodes
+/// How long to wait for a bootstrap address: nothing is known of the path.
+const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(3); // guess: the longest request timeout
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing under way.
+    Idle,
+    /// Nobody has answered yet.
+    Seeking,
+    /// The join request is on its way.
+    Routing,
+    /// Leaf sets are being exchanged with the root's leaves.
+    Leaves,
+    /// Rows are being collected.
+    Rows,
+}
+
+/// Where the node stands.
+#[derive(Debug)]
+pub(super) struct Join {
+    pub(super) joined: bool,
+    phase: Phase,
+    addrs: BTreeSet<SocketAddr>,
+    remembered: VecDeque<SocketAddr>,
+    pause: Duration,
+    waiting: BTreeSet<u32>,
+}
+
+impl Join {
+    pub(super) fn new(pause: Duration) -> Self {
+        Self {
+            joined: false,
+            phase: Phase::Idle,
+            addrs: BTreeSet::new(),
+            remembered: VecDeque::new(),
+            pause,
+            waiting: BTreeSet::new(),
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn start_join(&mut self) {
+        let addrs = self.config.bootstrap.clone();
+        if addrs.is_empty() && !self.is_client() {
+            self.join.joined = true;
+            self.event(Event::Joined);
+        } else {
+            self.bootstrap(addrs);
+        }
+        let rejoin = self.jitter(self.config.overlay.rejoin);
+        self.timers.set(Timer::Rejoin, self.now + rejoin);
+    }
+
+    /// These nodes can be joined through.
+    pub(super) fn bootstrap(&mut self, addrs: Vec<SocketAddr>) {
+        for addr in addrs.into_iter().filter(|a| usable(*a)) {
+            if self.join.addrs.len() < self.config.limits.bootstrap {
+                self.join.addrs.insert(addr);
+            }
+        }
+        if self.join.phase == Phase::Idle || self.join.phase == Phase::Seeking {
+            self.join.phase = Phase::Seeking;
+            self.join.pause = self.config.overlay.bootstrap_retry;
+            self.seek();
+        }
+    }
+
+    /// Asks some bootstrap nodes, and again later unless one answers.
+    pub(super) fn seek(&mut self) {
+        if self.join.phase != Phase::Seeking {
+            return;
+        }
+        self.ping_bootstrap();
+        let pause = self.join.pause;
+        let pause = self.jitter(pause);
+        self.timers.set(Timer::Bootstrap, self.now + pause);
+        self.join.pause = (self.join.pause * 2).min(self.config.overlay.bootstrap_retry_max);
+    }
+
+    fn ping_bootstrap(&mut self) {
+        let known = |addr: &&SocketAddr| self.overlay.id_at(**addr).is_none();
+        let all = self.join.addrs.iter().chain(&self.join.remembered);
+        let mut addrs: Vec<SocketAddr> = all.filter(known).copied().collect();
+        for i in 0..addrs.len().min(AT_ONCE) {
+            let j = self.rng.random_range(i..addrs.len());
+            addrs.swap(i, j);
+        }
+        for addr in addrs.into_iter().take(AT_ONCE) {
+            if !self.pending.is_asking(addr, |a| matches!(a, Asked::Bootstrap)) {
+                self.request(addr, None, Asked::Bootstrap, None, Body::Ping, BOOTSTRAP_TIMEOUT);
+            }
+        }
+    }
+
+    /// A message under the own id: an own bootstrap address names this node itself.
+    pub(super) fn met_myself(&mut self, tx: u32, from: SocketAddr, body: &Body) {
+        match body {
+            Body::Ping => {
+                let pong = Body::Pong { token: self.mint.issue(from), observed: from };
+                self.send(from, tx, None, pong);
+            }
+            Body::Pong { .. } => {
+                if self.pending.of(tx, from).is_some_and(|r| matches!(r.asked, Asked::Bootstrap)) {
+                    self.pending.remove(tx);
+                    self.join.addrs.remove(&from);
+                    self.join.remembered.retain(|a| *a != from);
+                    if self.join.addrs.is_empty() && self.join.phase == Phase::Seeking {
+                        self.joined();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_bootstrap_answer(&mut self, id: Id) {
+        if self.is_client() {
+            if !self.join.joined {
+                self.joined();
+            }
+            return;
+        }
+        if matches!(self.join.phase, Phase::Idle | Phase::Seeking) {
+            self.timers.clear(Timer::Bootstrap);
+            self.join.phase = Phase::Routing;
+            let body = Routed::Join { joiner: self.id, hops: 0 };
+            self.start_route(Origin::Join, body, vec![self.id], Some(id));
+        }
+    }
+
+    /// The join request got no answer: from the beginning.
+    pub(super) fn join_failed(&mut self) {
+        if self.join.phase == Phase::Routing {
+            self.join.phase = Phase::Seeking;
+            let pause = self.jitter(self.config.overlay.bootstrap_retry);
+            self.timers.set(Timer::Bootstrap, self.now + pause);
+        }
+    }
+
+    /// Another node wants to know its neighbours.
+    pub(super) fn on_join(&mut self, from: SocketAddr, tx: u32, joiner: Id, hops: u8) {
+        let hops = hops.saturating_add(1);
+        if hops > self.config.overlay.max_hops {
+            return self.refuse(from, tx, RefuseReason::Hops);
+        }
+        let origin = Origin::Remote { from, tx };
+        if self.overlay.next_hop(&joiner, &[joiner]).is_none() {
+            return self.deliver_join(&origin, joiner, hops);
+        }
+        self.start_route(origin, Routed::Join { joiner, hops }, vec![joiner], None);
+    }
+
+    /// This node is the root of the joiner's id.
+    pub(super) fn deliver_join(&mut self, origin: &Origin, joiner: Id, hops: u8) {
+        let Origin::Remote { from, tx } = *origin else { return self.join_failed() };
+        let contacts = self.overlay.leaf_contacts().into_iter().filter(|c| c.id != joiner).collect();
+        self.send(from, tx, None, Body::JoinReply { contacts, hops });
+    }
+
+    pub(super) fn on_join_reply(&mut self, route: RouteId, contacts: Vec<Contact>, hops: u8) {
+        match self.finish_route(route) {
+            Some(Origin::Remote { from, tx }) => {
+                self.send(from, tx, None, Body::JoinReply { contacts, hops });
+            }
+            Some(Origin::Join) if self.join.phase == Phase::Routing => {
+                self.join.phase = Phase::Leaves;
+                self.ask_leaves(contacts);
+            }
+            _ => {}
+        }
+    }
+
+    fn ask_leaves(&mut self, contacts: Vec<Contact>) {
+        let here = self.vivaldi.coord();
+        let known = self.overlay.leaf_contacts();
+        let mut asked = BTreeSet::from([self.id]);
+        for c in contacts.into_iter().chain(known) {
+            if !usable(c.addr) || !asked.insert(c.id) {
+                continue;
+            }
+            let timeout = predicted_timeout(&here, &c.coord);
+            let body = Body::Leaves { contacts: self.overlay.leaf_contacts() };
+            let id = self.overlay.peer(&c.id).map(|p| p.contact.id);
+            let tx = self.request(c.addr, id, Asked::Leaves, None, body, timeout);
+            self.join.waiting.extend(tx);
+        }
+        self.advance();
+    }
+
+    /// An exchange has ended, with or without an answer.
+    pub(super) fn step_done(&mut self, tx: u32) {
+        if self.join.waiting.remove(&tx) {
+            self.advance();
+        }
+    }
+
+    fn advance(&mut self) {
+        if !self.join.waiting.is_empty() {
+            return;
+        }
+        match self.join.phase {
+            Phase::Leaves => {
+                self.join.phase = Phase::Rows;
+                self.ask_rows();
+                self.advance();
+            }
+            Phase::Rows => self.joined(),
+            Phase::Idle | Phase::Seeking | Phase::Routing => {}
+        }
+    }
+
+    /// Row by row from the nearest node that shares that many digits.
+    fn ask_rows(&mut self) {
+        let shared = |p: &Id| self.id.common_prefix(p);
+        let deepest = self.overlay.peers().map(|p| shared(&p.contact.id)).max();
+        for row in 0..=deepest.unwrap_or(0).min(ROWS - 1) {
+            let fit = self.overlay.peers().filter(|p| shared(&p.contact.id) >= row);
+            let nearest = fit.min_by_key(|p| (p.suspect.is_some(), p.measured()));
+            let (Some(id), Ok(number)) = (nearest.map(|p| p.contact.id), u8::try_from(row)) else {
+                continue;
+            };
+            let tx = self.ask(&id, Asked::Row, Body::Row { row: number });
+            self.join.waiting.extend(tx);
+        }
+    }
+
+    fn joined(&mut self) {
+        self.join.phase = Phase::Idle;
+        self.join.joined = true;
+        self.join.pause = self.config.overlay.bootstrap_retry;
+        self.timers.clear(Timer::Bootstrap);
+        self.event(Event::Joined);
+        if self.is_client() {
+            self.publish_all();
+        } else {
+            self.hasten(self.config.directory.first_hold);
+        }
+    }
+
+    /// Tries remembered nodes that are not in the tables: a ring that was split merges again.
+    pub(super) fn rejoin(&mut self) {
+        if self.join.phase == Phase::Idle {
+            self.ping_bootstrap();
+        }
+        let pause = self.jitter(self.config.overlay.rejoin);
+        self.timers.set(Timer::Rejoin, self.now + pause);
+    }
+
+    /// A node is gone for good.
+    pub(super) fn lost(&mut self, addr: SocketAddr) {
+        if !self.join.addrs.contains(&addr) && !self.join.remembered.contains(&addr) {
+            self.join.remembered.push_front(addr);
+            self.join.remembered.truncate(REMEMBERED);
+        }
+        let alone = self.overlay.is_empty();
+        if alone && self.join.phase == Phase::Idle {
+            self.join.joined &= !self.is_client();
+            self.join.phase = Phase::Seeking;
+            self.seek();
+        }
+    }
+}

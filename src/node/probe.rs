@@ -1,0 +1,83 @@
+//! Nodes that one has only heard of: they are pinged, a bounded number at a time, before they may enter a table.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::rpc::Asked;
+use super::{DropReason, Node};
+use crate::id::Id;
+use crate::overlay::predicted_timeout;
+use crate::time::Instant;
+use crate::wire::{Body, Contact};
+
+/// How long an address that did not answer is left alone.
+const LEFT_ALONE: Duration = Duration::from_secs(60); // guess: as long as a suspect is kept
+
+/// Candidates that wait, and addresses that did not answer.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    queue: BTreeMap<Id, Contact>,
+    failed: BTreeMap<SocketAddr, Instant>,
+}
+
+impl Probes {
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+impl Node {
+    /// Another node was named (or has sent something): probe it if the tables could use it.
+    pub(super) fn consider(&mut self, contact: Contact) {
+        let here = self.vivaldi.coord();
+        if self.is_client() || !usable(contact.addr) || !self.overlay.wants(&contact, &here) {
+            return;
+        }
+        if self.probes.failed.get(&contact.addr).is_some_and(|until| *until > self.now)
+            || self.overlay.id_at(contact.addr).is_some()
+            || self.pending.is_asking(contact.addr, |a| matches!(a, Asked::Probe))
+        {
+            return;
+        }
+        if self.probes.queue.len() >= self.config.limits.candidates
+            && !self.probes.queue.contains_key(&contact.id)
+        {
+            return self.counters.drop(DropReason::Candidates);
+        }
+        self.probes.queue.insert(contact.id, contact);
+        self.pump_probes();
+    }
+
+    /// Starts probes while there is room for more.
+    pub(super) fn pump_probes(&mut self) {
+        while self.pending.probes() < self.config.limits.probes {
+            let Some((_, contact)) = self.probes.queue.pop_first() else { return };
+            let here = self.vivaldi.coord();
+            if !self.overlay.wants(&contact, &here) {
+                continue;
+            }
+            let timeout = predicted_timeout(&here, &contact.coord);
+            let sent =
+                self.request(contact.addr, None, Asked::Probe, None, Body::Ping, timeout);
+            if sent.is_none() {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn probe_failed(&mut self, addr: SocketAddr) {
+        let (now, failed) = (self.now, &mut self.probes.failed);
+        failed.retain(|_, until| *until > now);
+        while failed.len() >= self.config.limits.failed {
+            failed.pop_first();
+        }
+        failed.insert(addr, now + LEFT_ALONE);
+    }
+}
+
+/// Whether a datagram can be sent there at all.
+pub(super) fn usable(addr: SocketAddr) -> bool {
+    let broadcast = matches!(addr.ip(), IpAddr::V4(ip) if ip.is_broadcast());
+    addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast() && !broadcast
+}

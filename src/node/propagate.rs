@@ -1,0 +1,211 @@
+//! Propagation towards the roots (paper 3.1): one message a period to each parent, with entries of many peers and
+//! objects.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::rpc::Asked;
+use super::timers::Timer;
+use super::{DropReason, Node};
+use crate::id::{Id, ObjectId};
+use crate::wire::{Body, Entry, MAX_DATAGRAM, RefuseReason, Token, pack_entries};
+
+type Key = (ObjectId, Id);
+
+/// Entries looked at for one datagram; no datagram holds more.
+const BATCH: usize = 32; // guess: an entry takes at least 60 bytes
+/// Entries looked at for the ones that a parent has heard before.
+const SCANNED: usize = 1024; // guess
+
+impl Node {
+    /// The next propagation is due within about `period`.
+    pub(super) fn hasten(&mut self, period: Duration) {
+        let period = self.jitter(period);
+        self.timers.set_earlier(Timer::Propagate, self.now + period);
+    }
+
+    /// One period's messages to all parents.
+    pub(super) fn propagate(&mut self) {
+        let mut news: BTreeMap<Id, Vec<Key>> = BTreeMap::new();
+        let mut parents: BTreeMap<ObjectId, Option<Id>> = BTreeMap::new();
+        for object in self.cache.objects().collect::<Vec<_>>() {
+            let parent = self.overlay.next_hop(object.key(), &[]).map(|p| p.contact.id);
+            self.cache.set_parent(&object, parent);
+            parents.insert(object, parent);
+            if let Some(parent) = parent {
+                news.entry(parent).or_default();
+            }
+        }
+        for key in self.cache.changes().collect::<Vec<_>>() {
+            match parents.get(&key.0).copied().flatten() {
+                Some(parent) => news.entry(parent).or_default().push(key),
+                None => self.cache.told(&key), // the root forwards nothing
+            }
+        }
+        for (parent, news) in news {
+            self.propagate_to(parent, news, &parents);
+        }
+        let d = &self.config.directory;
+        let period = if self.cache.has_changes() { d.active_period } else { d.quiet_period };
+        if !self.cache.is_empty() {
+            self.hasten(period);
+        }
+    }
+
+    fn propagate_to(
+        &mut self,
+        parent: Id,
+        mut news: Vec<Key>,
+        parents: &BTreeMap<ObjectId, Option<Id>>,
+    ) {
+        let quiet = self.config.directory.quiet_period / 2;
+        if news.is_empty() && !self.parents.silent_for(&parent, quiet, self.now) {
+            return;
+        }
+        if self.overlay.peer(&parent).is_none_or(|p| p.token.is_none()) {
+            return self.ping(&parent); // the token comes with the answer
+        }
+        // Changed entries first, each in its turn; what was told before fills the last datagram.
+        let cursor = self.parents.cursor(&parent);
+        news.sort_by_key(|key| (*key <= cursor, *key));
+        let mut unsent = news.len();
+        let fillers = self.told_before(&parent, cursor, parents);
+        let mut keys = news.into_iter().chain(fillers);
+        let mut ready: VecDeque<(Key, Entry)> = VecDeque::new();
+        loop {
+            while ready.len() < BATCH
+                && let Some(key) = keys.next()
+            {
+                let before = ready.len();
+                self.read_out(key, &mut ready);
+                if ready.len() == before {
+                    unsent = unsent.saturating_sub(1);
+                }
+            }
+            let rate = self.config.directory.parent_rate;
+            let budget = self.parents.budget(parent, rate, self.now);
+            if ready.is_empty() || budget < MAX_DATAGRAM as u64 {
+                return;
+            }
+            let sent = self.send_entries(&parent, &mut ready);
+            unsent = unsent.saturating_sub(sent);
+            if unsent == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Entries that this parent has heard of, the next in turn first.
+    fn told_before(
+        &self,
+        parent: &Id,
+        cursor: Key,
+        parents: &BTreeMap<ObjectId, Option<Id>>,
+    ) -> Vec<Key> {
+        let around = self.cache.after(cursor).chain(self.cache.after(Key::default()));
+        around
+            .take(SCANNED)
+            .filter(|key| parents.get(&key.0).copied().flatten() == Some(*parent))
+            .filter(|key| !self.cache.is_changed(key))
+            .take(BATCH)
+            .collect()
+    }
+
+    /// The entry as it is sent, in windows if it is large; nothing if it is about to end.
+    fn read_out(&mut self, key: Key, ready: &mut VecDeque<(Key, Entry)>) {
+        match self.cache.passed_on(&key, self.now) {
+            Some(entry) => {
+                let windows = self.windows(&entry.held);
+                let parts = windows.into_iter().map(|held| Entry { held, ..entry.clone() });
+                ready.extend(parts.map(|entry| (key, entry)));
+            }
+            None => self.cache.told(&key),
+        }
+    }
+
+    /// One datagram with as many entries as fit; how many objects' peers it told of.
+    fn send_entries(&mut self, parent: &Id, ready: &mut VecDeque<(Key, Entry)>) -> usize {
+        let Some(token) = self.overlay.peer(parent).and_then(|p| p.token) else { return 0 };
+        let entries: Vec<Entry> = ready.iter().take(BATCH).map(|(_, entry)| entry.clone()).collect();
+        let fit = pack_entries(self.sender(), Some(token), &entries);
+        if fit == 0 {
+            self.counters.drop(DropReason::TooLarge);
+        }
+        let mut keys: Vec<Key> = ready.drain(..fit.max(1)).map(|(key, _)| key).collect();
+        keys.dedup();
+        for key in &keys {
+            self.cache.told(key);
+        }
+        let told = keys.len();
+        if let Some(last) = keys.last() {
+            self.parents.set_cursor(parent, *last);
+        }
+        let body = Body::Propagate { entries: entries[..fit].to_vec() };
+        if fit > 0 {
+            let before = self.bytes_queued();
+            if self.ask(parent, Asked::Propagate(keys.clone()), body).is_none() {
+                self.not_passed_on(keys);
+            }
+            let spent = self.bytes_queued() - before;
+            self.parents.spend(parent, spent, self.now);
+        }
+        told
+    }
+
+    fn bytes_queued(&self) -> usize {
+        self.transmits.iter().map(|t| t.payload.len()).sum()
+    }
+
+    /// The parent has taken the entries.
+    pub(super) fn passed_on(&mut self, by: &Id) {
+        if let Some(peer) = self.overlay.peer_mut(by) {
+            peer.token_refused = false;
+        }
+        self.settle_leave();
+    }
+
+    /// The parent is silent: the entries go to whoever is the parent next.
+    pub(super) fn not_passed_on(&mut self, keys: Vec<Key>) {
+        for key in keys {
+            self.cache.untold(key);
+        }
+        self.hasten(self.config.directory.first_hold);
+        self.settle_leave();
+    }
+
+    /// The parent wants a fresh token (which came along): again at once, but only once in a row.
+    pub(super) fn on_propagate_refused(&mut self, by: &Id, keys: Vec<Key>) {
+        for key in keys {
+            self.cache.untold(key);
+        }
+        let again = self.overlay.peer_mut(by).map(|p| std::mem::replace(&mut p.token_refused, true));
+        match again {
+            Some(false) => self.timers.set(Timer::Propagate, self.now),
+            _ => self.hasten(self.config.directory.active_period),
+        }
+    }
+
+    /// Entries from a node whose parent this one is.
+    pub(super) fn on_propagate(
+        &mut self,
+        from: SocketAddr,
+        tx: u32,
+        token: Option<Token>,
+        entries: Vec<Entry>,
+    ) {
+        if !self.mint.accepts(from, token) {
+            self.counters.drop(DropReason::Token);
+            return self.refuse(from, tx, RefuseReason::Token);
+        }
+        for entry in entries {
+            if self.publishes(&entry) {
+                self.counters.drop(DropReason::OldEntry);
+                continue;
+            }
+            let stored = self.cache.store(entry, false, &mut self.rng, self.now);
+            self.note_stored(stored);
+        }
+        self.send(from, tx, None, Body::Ack);
+    }
+}

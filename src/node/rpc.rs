@@ -1,0 +1,193 @@
+//! Requests that wait for an answer: from whom, about what, until when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::route::RouteId;
+use super::{DropReason, Node};
+use crate::id::{Id, ObjectId};
+use crate::time::Instant;
+use crate::wire::{Body, Token};
+
+/// What an answer is for.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    /// Is a known node alive?
+    Ping,
+    /// Is a node that one has heard of there?
+    Probe,
+    /// Is a bootstrap address there?
+    Bootstrap,
+    Leaves,
+    Row,
+    Routed(RouteId),
+    /// These entries were passed on.
+    Propagate(Vec<(ObjectId, Id)>),
+    /// Own entry of a client; second try?
+    Publish { object: ObjectId, retried: bool },
+}
+
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) to: SocketAddr,
+    /// Who is expected to answer; `None` for a bootstrap address.
+    pub(super) id: Option<Id>,
+    pub(super) asked: Asked,
+    pub(super) sent: Instant,
+    /// A routed request that the hop has taken over.
+    pub(super) acked: bool,
+    due: Instant,
+}
+
+/// Requests by exchange.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    by_tx: BTreeMap<u32, Request>,
+    due: BTreeSet<(Instant, u32)>,
+    probes: usize,
+    handing_over: usize,
+}
+
+impl Pending {
+    pub(super) fn len(&self) -> usize {
+        self.by_tx.len()
+    }
+
+    /// Probes under way.
+    pub(super) fn probes(&self) -> usize {
+        self.probes
+    }
+
+    /// Entries under way to a parent or, from a client, to an index node.
+    pub(super) fn handing_over(&self) -> usize {
+        self.handing_over
+    }
+
+    /// Whether this address is being asked with `asked`.
+    pub(super) fn is_asking(&self, to: SocketAddr, asked: impl Fn(&Asked) -> bool) -> bool {
+        self.by_tx.values().any(|r| r.to == to && asked(&r.asked))
+    }
+
+    /// The request that an answer from this address belongs to.
+    pub(super) fn of(&mut self, tx: u32, from: SocketAddr) -> Option<&mut Request> {
+        self.by_tx.get_mut(&tx).filter(|r| r.to == from)
+    }
+
+    fn insert(&mut self, tx: u32, request: Request) {
+        self.count(&request.asked, 1);
+        self.due.insert((request.due, tx));
+        self.by_tx.insert(tx, request);
+    }
+
+    pub(super) fn remove(&mut self, tx: u32) -> Option<Request> {
+        let request = self.by_tx.remove(&tx)?;
+        self.due.remove(&(request.due, tx));
+        self.count(&request.asked, -1);
+        Some(request)
+    }
+
+    fn count(&mut self, asked: &Asked, by: isize) {
+        let counter = match asked {
+            Asked::Probe => &mut self.probes,
+            Asked::Propagate(_) | Asked::Publish { .. } => &mut self.handing_over,
+            _ => return,
+        };
+        *counter = counter.saturating_add_signed(by);
+    }
+
+    /// The hop has taken the request over: its answer may take until `due`.
+    pub(super) fn acked(&mut self, tx: u32, due: Instant) {
+        if let Some(request) = self.by_tx.get_mut(&tx) {
+            self.due.remove(&(request.due, tx));
+            request.acked = true;
+            request.due = due;
+            self.due.insert((due, tx));
+        }
+    }
+
+    /// Whether the hop has taken the request over and not answered yet.
+    pub(super) fn is_acked(&self, tx: u32) -> bool {
+        self.by_tx.get(&tx).is_some_and(|r| r.acked)
+    }
+
+    /// The route that a request belongs to.
+    pub(super) fn route_of(&self, tx: u32) -> Option<RouteId> {
+        match self.by_tx.get(&tx)?.asked {
+            Asked::Routed(route) => Some(route),
+            _ => None,
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn expired(&self, now: Instant) -> Option<u32> {
+        self.due.first().filter(|(at, _)| *at <= now).map(|(_, tx)| *tx)
+    }
+}
+
+impl Node {
+    /// Sends a request and waits for its answer. `None` if there is no room for it.
+    pub(super) fn request(
+        &mut self,
+        to: SocketAddr,
+        id: Option<Id>,
+        asked: Asked,
+        token: Option<Token>,
+        body: Body,
+        timeout: Duration,
+    ) -> Option<u32> {
+        if self.pending.len() >= self.config.limits.pending {
+            self.counters.drop(DropReason::Overload);
+            return None;
+        }
+        let tx = loop {
+            let tx = self.rng.next_u32();
+            if !self.pending.by_tx.contains_key(&tx) {
+                break tx;
+            }
+        };
+        if !self.send(to, tx, token, body) {
+            return None;
+        }
+        let due = self.now + timeout;
+        self.pending.insert(tx, Request { to, id, asked, sent: self.now, acked: false, due });
+        Some(tx)
+    }
+
+    /// Asks a known node; waits as long as its round trips suggest.
+    pub(super) fn ask(&mut self, id: &Id, asked: Asked, body: Body) -> Option<u32> {
+        let peer = self.overlay.peer(id)?;
+        let timeout = peer.timeout(&self.vivaldi.coord());
+        let (to, token) = (peer.contact.addr, peer.token);
+        let token = token.filter(|_| matches!(asked, Asked::Propagate(_) | Asked::Publish { .. }));
+        self.request(to, Some(*id), asked, token, body, timeout)
+    }
+
+    /// No answer in time.
+    pub(super) fn on_timed_out(&mut self, tx: u32) {
+        let Some(request) = self.pending.remove(tx) else { return };
+        if request.acked {
+            // The hop is alive; its part of the route is not. The origin of the route decides.
+            return self.step_done(tx);
+        }
+        if let Some(id) = request.id {
+            self.suspect(&id);
+        }
+        match request.asked {
+            Asked::Routed(route) => {
+                self.counters.hops_routed_around += 1;
+                self.forward(route);
+            }
+            Asked::Propagate(keys) => self.not_passed_on(keys),
+            Asked::Publish { object, .. } => self.publish_elsewhere(object),
+            Asked::Probe => self.probe_failed(request.to),
+            Asked::Ping | Asked::Bootstrap | Asked::Leaves | Asked::Row => {}
+        }
+        self.step_done(tx);
+    }
+}

@@ -1,0 +1,52 @@
+//! A node as it shows itself.
+
+use std::time::Duration;
+
+use super::{CoordView, Node, PeerView, Snapshot};
+use crate::id::Id;
+
+impl Node {
+    /// The node as it is now: tables, entries, totals.
+    pub fn snapshot(&self) -> Snapshot {
+        let coord = self.vivaldi.coord();
+        let mut counters = self.counters.clone();
+        counters.entries_evicted = self.cache.evicted();
+        let row = |row: usize| (row, self.overlay.row_contacts(row).len());
+        Snapshot {
+            id: self.id.to_string(),
+            joined: self.join.joined,
+            observed: self.observed.map(|a| a.to_string()),
+            coord: CoordView {
+                position: coord.position,
+                height: coord.height,
+                error: coord.error,
+            },
+            leaves: self.overlay.leaf_ids().iter().filter_map(|id| self.peer_view(id)).collect(),
+            rows: self.overlay.rows().into_iter().map(row).collect(),
+            peers: self.overlay.len(),
+            entries: self
+                .cache
+                .counts()
+                .filter(|(_, n)| *n > 0)
+                .map(|(object, n)| (object.to_string(), n))
+                .collect(),
+            cache_bytes: self.cache.bytes(),
+            publications: self.own.len(),
+            pending: self.pending.len(),
+            routed: self.routes.len(),
+            candidates: self.probes.len(),
+            counters,
+        }
+    }
+
+    fn peer_view(&self, id: &Id) -> Option<PeerView> {
+        let peer = self.overlay.peer(id)?;
+        let measured = Some(peer.measured()).filter(|rtt| *rtt != Duration::MAX);
+        Some(PeerView {
+            id: id.to_string(),
+            addr: peer.contact.addr.to_string(),
+            rtt_us: measured.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            suspect: peer.suspect.is_some(),
+        })
+    }
+}
