@@ -28,10 +28,10 @@ mod publish;
 mod route;
 mod rpc;
 mod stats;
-mod timers;
-mod view;
 #[cfg(test)]
 mod tests;
+mod timers;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -49,9 +49,7 @@ use crate::overlay::Overlay;
 use crate::time::Instant;
 use crate::wire::{self, Body, Envelope, Sender, Token};
 
-pub use api::{
-    Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit,
-};
+pub use api::{Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit};
 pub use config::{ConfigError, DirectoryConfig, LimitsConfig, NodeConfig, OverlayConfig, Role};
 pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
 
@@ -60,7 +58,7 @@ use probe::Probes;
 use publish::Own;
 use route::Routes;
 use rpc::Pending;
-use timers::{Timer, Timers};
+use timers::Timers;
 
 /// One index node (or client) of the directory. See the [module](self) for the contract.
 #[derive(Debug)]
@@ -225,7 +223,11 @@ impl Node {
     }
 
     fn sender(&self) -> Sender {
-        Sender { id: self.id, coord: self.vivaldi.coord(), client: self.is_client() }
+        Sender {
+            id: self.id,
+            coord: self.vivaldi.coord(),
+            client: self.is_client(),
+        }
     }
 
     fn event(&mut self, event: Event) {
@@ -241,7 +243,12 @@ impl Node {
             self.counters.drop(DropReason::SendQueue);
             return false;
         }
-        let envelope = Envelope { tx, sender: self.sender(), token, body };
+        let envelope = Envelope {
+            tx,
+            sender: self.sender(),
+            token,
+            body,
+        };
         let Ok(payload) = wire::encode(&envelope) else {
             self.counters.drop(DropReason::TooLarge);
             return false;

@@ -108,12 +108,24 @@ impl Cache {
 
     /// The live entries of an object.
     pub(crate) fn entries(&self, object: &ObjectId, now: Instant) -> impl Iterator<Item = &Entry> {
-        let pointers = self.objects.get(object).into_iter().flat_map(|o| o.pointers.values());
-        pointers.filter(move |p| !p.withdrawn && p.expires > now).map(|p| &p.entry)
+        let pointers = self
+            .objects
+            .get(object)
+            .into_iter()
+            .flat_map(|o| o.pointers.values());
+        pointers
+            .filter(move |p| !p.withdrawn && p.expires > now)
+            .map(|p| &p.entry)
     }
 
     /// Takes an entry whose lifetime begins to count now.
-    pub(crate) fn store(&mut self, entry: Entry, own: bool, rng: &mut impl Rng, now: Instant) -> Stored {
+    pub(crate) fn store(
+        &mut self,
+        entry: Entry,
+        own: bool,
+        rng: &mut impl Rng,
+        now: Instant,
+    ) -> Stored {
         let inside = entry.held.end() <= entry.chunks || entry.held.is_empty();
         if entry.addrs.is_empty() || entry.chunks > self.limits.chunks || !inside {
             return Stored::Malformed;
@@ -132,17 +144,33 @@ impl Cache {
             }
             return self.update(key, entry, own, expires);
         }
-        let first = self.objects.get(&key.0).is_none_or(|o| o.pointers.is_empty());
+        let first = self
+            .objects
+            .get(&key.0)
+            .is_none_or(|o| o.pointers.is_empty());
         if !self.make_room(&entry, rng) {
             return Stored::Full;
         }
         let held = whole(None, &entry);
-        let pointer = Pointer { entry: Entry { held, ..entry }, expires, withdrawn: false, own };
+        let pointer = Pointer {
+            entry: Entry { held, ..entry },
+            expires,
+            withdrawn: false,
+            own,
+        };
         self.bytes += cost(&pointer);
         self.expiry.insert((expires, key.0, key.1));
         self.changed.insert(key);
-        self.objects.entry(key.0).or_default().pointers.insert(key.1, pointer);
-        if first { Stored::First } else { Stored::Changed }
+        self.objects
+            .entry(key.0)
+            .or_default()
+            .pointers
+            .insert(key.1, pointer);
+        if first {
+            Stored::First
+        } else {
+            Stored::Changed
+        }
     }
 
     fn pointer_mut(&mut self, key: &(ObjectId, Id)) -> Option<&mut Pointer> {
@@ -169,18 +197,27 @@ impl Cache {
         if newer || told {
             self.changed.insert(key);
         }
-        if told { Stored::Changed } else { Stored::Refreshed }
+        if told {
+            Stored::Changed
+        } else {
+            Stored::Refreshed
+        }
     }
 
     fn withdraw(&mut self, entry: Entry, now: Instant) -> Stored {
         let key = (entry.object, entry.publisher);
-        let Some(pointer) = self.pointer_mut(&key) else { return Stored::Old };
+        let Some(pointer) = self.pointer_mut(&key) else {
+            return Stored::Old;
+        };
         if pointer.withdrawn || entry.sequence < pointer.entry.sequence {
             return Stored::Old;
         }
         let before = cost(pointer);
         let old = pointer.expires;
-        pointer.entry = Entry { held: ChunkSet::default(), ..entry };
+        pointer.entry = Entry {
+            held: ChunkSet::default(),
+            ..entry
+        };
         pointer.withdrawn = true;
         pointer.own = false;
         pointer.expires = now + TOMBSTONE;
@@ -194,21 +231,34 @@ impl Cache {
 
     /// Evicts at random (paper 3.1) until the entry fits; `false` if only own entries are left.
     fn make_room(&mut self, entry: &Entry, rng: &mut impl Rng) -> bool {
-        let full = self.objects.get(&entry.object).map_or(0, |o| o.pointers.len());
+        let full = self
+            .objects
+            .get(&entry.object)
+            .map_or(0, |o| o.pointers.len());
         if full >= self.limits.entries_per_object && !self.evict_from(entry.object, rng) {
             return false;
         }
         let need = ENTRY_BYTES + (entry.chunks as usize).div_ceil(8);
         while self.bytes + need > self.limits.bytes
-            || self.objects.len() >= self.limits.objects && !self.objects.contains_key(&entry.object)
+            || self.objects.len() >= self.limits.objects
+                && !self.objects.contains_key(&entry.object)
         {
             if self.objects.is_empty() {
                 return false;
             }
             let at = rng.random_range(0..self.objects.len());
-            let victims = self.objects.keys().copied().cycle().skip(at).take(self.objects.len());
+            let victims = self
+                .objects
+                .keys()
+                .copied()
+                .cycle()
+                .skip(at)
+                .take(self.objects.len());
             let victims: Vec<ObjectId> = victims.take(16).collect();
-            if !victims.into_iter().any(|object| self.evict_from(object, rng)) {
+            if !victims
+                .into_iter()
+                .any(|object| self.evict_from(object, rng))
+            {
                 return false;
             }
         }
@@ -217,20 +267,26 @@ impl Cache {
 
     /// Evicts a random entry of the object that is not this node's own.
     fn evict_from(&mut self, object: ObjectId, rng: &mut impl Rng) -> bool {
-        let Some(o) = self.objects.get(&object) else { return false };
+        let Some(o) = self.objects.get(&object) else {
+            return false;
+        };
         let foreign = || o.pointers.iter().filter(|(_, p)| !p.own).map(|(id, _)| *id);
         let count = foreign().count();
         if count == 0 {
             return false;
         }
-        let victim = foreign().nth(rng.random_range(0..count)).expect("below the count");
+        let victim = foreign()
+            .nth(rng.random_range(0..count))
+            .expect("below the count");
         self.remove(&(object, victim));
         self.evicted += 1;
         true
     }
 
     fn remove(&mut self, key: &(ObjectId, Id)) {
-        let Some(object) = self.objects.get_mut(&key.0) else { return };
+        let Some(object) = self.objects.get_mut(&key.0) else {
+            return;
+        };
         if let Some(pointer) = object.pointers.remove(&key.1) {
             self.bytes -= cost(&pointer);
             self.expiry.remove(&(pointer.expires, key.0, key.1));
@@ -290,7 +346,10 @@ impl Cache {
         if pointer.withdrawn {
             return Some(pointer.entry.clone());
         }
-        (left >= LEAST_PASSED_ON).then(|| Entry { lifetime: left, ..pointer.entry.clone() })
+        (left >= LEAST_PASSED_ON).then(|| Entry {
+            lifetime: left,
+            ..pointer.entry.clone()
+        })
     }
 
     /// Notes that the parent was told of the entry (or that there is nobody to tell).
@@ -300,17 +359,24 @@ impl Cache {
 
     /// Notes that telling the parent failed.
     pub(crate) fn untold(&mut self, key: (ObjectId, Id)) {
-        if self.objects.get(&key.0).is_some_and(|o| o.pointers.contains_key(&key.1)) {
+        if self
+            .objects
+            .get(&key.0)
+            .is_some_and(|o| o.pointers.contains_key(&key.1))
+        {
             self.changed.insert(key);
         }
     }
 
     /// Notes the object's parent; a new parent has heard of nothing yet.
     pub(crate) fn set_parent(&mut self, object: &ObjectId, parent: Option<Id>) {
-        let Some(o) = self.objects.get_mut(object).filter(|o| o.parent != parent) else { return };
+        let Some(o) = self.objects.get_mut(object).filter(|o| o.parent != parent) else {
+            return;
+        };
         o.parent = parent;
         if parent.is_some() {
-            self.changed.extend(o.pointers.keys().map(|publisher| (*object, *publisher)));
+            self.changed
+                .extend(o.pointers.keys().map(|publisher| (*object, *publisher)));
         }
     }
 }
@@ -321,7 +387,9 @@ fn whole(held: Option<&Entry>, entry: &Entry) -> ChunkSet {
         return entry.held.clone();
     }
     let mut whole = match held {
-        Some(old) if old.chunks == entry.chunks && old.held.len() == entry.chunks => old.held.clone(),
+        Some(old) if old.chunks == entry.chunks && old.held.len() == entry.chunks => {
+            old.held.clone()
+        }
         _ => ChunkSet::empty(entry.chunks),
     };
     whole.overwrite(&entry.held);

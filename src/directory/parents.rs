@@ -58,7 +58,9 @@ impl Parents {
 
     /// Where the round robin over the entries stands.
     pub(crate) fn cursor(&self, parent: &Id) -> (ObjectId, Id) {
-        self.parents.get(parent).map_or_else(Default::default, |p| p.cursor)
+        self.parents
+            .get(parent)
+            .map_or_else(Default::default, |p| p.cursor)
     }
 
     /// Moves the round robin on.

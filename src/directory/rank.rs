@@ -26,8 +26,15 @@ pub(crate) fn search(cache: &Cache, lookup: &mut Lookup, rng: &mut impl Rng, now
     let excluded = |m: &Match| {
         m.addrs.shares(&lookup.asker) || lookup.ignore.iter().any(|addr| m.addrs.contains(*addr))
     };
-    let local = cache.entries(&lookup.object, now).filter_map(|e| match_of(e, &lookup.wanted));
-    for m in lookup.matches.drain(..).chain(local).filter(|m| !excluded(m)) {
+    let local = cache
+        .entries(&lookup.object, now)
+        .filter_map(|e| match_of(e, &lookup.wanted));
+    for m in lookup
+        .matches
+        .drain(..)
+        .chain(local)
+        .filter(|m| !excluded(m))
+    {
         merge(&mut pool, m);
     }
     // A peer without a chunk serves nobody: it is named only to an asker of anything, and only when nobody has more.

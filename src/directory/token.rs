@@ -29,7 +29,11 @@ pub(crate) struct TokenMint {
 impl TokenMint {
     /// A token is accepted for at least twice and at most three times `period`.
     pub(crate) fn new(period: Duration, rng: &mut impl Rng, now: Instant) -> Self {
-        let mut mint = Self { secrets: Vec::new(), period, rotate_at: now + period };
+        let mut mint = Self {
+            secrets: Vec::new(),
+            period,
+            rotate_at: now + period,
+        };
         mint.push(rng);
         mint
     }

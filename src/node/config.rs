@@ -154,20 +154,20 @@ impl Default for OverlayConfig {
     fn default() -> Self {
         let s = Duration::from_secs;
         Self {
-            leaves_per_side: 8,                            // Pastry, Bamboo
-            spares: 2,                                     // guess
-            leaf_ping: s(15),                              // Rhea et al. 2004, normal churn
-            table_ping: s(60),                             // Rhea et al. 2004, normal churn
-            leaf_exchange: s(15),                          // Rhea et al. 2004, normal churn
-            near_tune: s(20),                              // Rhea et al. 2004, normal churn
-            far_tune: s(40),                               // Rhea et al. 2004, normal churn
-            rejoin: s(300),                                // guess
-            suspect_silence: s(60),                        // guess: longer than a route flap
-            bootstrap_retry: s(1),                         // guess
-            bootstrap_retry_max: s(60),                    // guess
-            max_hops: 32,                                  // far above log16 of any ring
-            route_deadline: s(5),                          // guess
-            route_retry: Duration::from_millis(2_000),     // guess: leaves the second try as long
+            leaves_per_side: 8,                        // Pastry, Bamboo
+            spares: 2,                                 // guess
+            leaf_ping: s(15),                          // Rhea et al. 2004, normal churn
+            table_ping: s(60),                         // Rhea et al. 2004, normal churn
+            leaf_exchange: s(15),                      // Rhea et al. 2004, normal churn
+            near_tune: s(20),                          // Rhea et al. 2004, normal churn
+            far_tune: s(40),                           // Rhea et al. 2004, normal churn
+            rejoin: s(300),                            // guess
+            suspect_silence: s(60),                    // guess: longer than a route flap
+            bootstrap_retry: s(1),                     // guess
+            bootstrap_retry_max: s(60),                // guess
+            max_hops: 32,                              // far above log16 of any ring
+            route_deadline: s(5),                      // guess
+            route_retry: Duration::from_millis(2_000), // guess: leaves the second try as long
         }
     }
 }
@@ -176,20 +176,20 @@ impl Default for DirectoryConfig {
     fn default() -> Self {
         let s = Duration::from_secs;
         Self {
-            entries_per_object: 512,                   // paper 3.1 bounds it and names no number; guess
-            objects: 65_536,                           // guess
-            bytes: 64 << 20,                           // guess
-            chunks: 1 << 20,                           // guess: a tebibyte in pieces of a mebibyte
-            publications: 4_096,                       // guess
-            downloader_lifetime: s(300),               // guess
-            downloader_refresh: s(120),                // two refreshes within a lifetime
-            seed_lifetime: s(1_800),                   // guess
-            seed_refresh: s(720),                      // two refreshes within a lifetime
-            first_hold: Duration::from_millis(500),    // guess: three hops within a short download
-            active_period: s(2),                       // guess
-            quiet_period: s(60),                       // guess
-            parent_rate: 8 << 10,                      // guess
-            token_period: s(300),                      // guess: as in the Mainline DHT
+            entries_per_object: 512,     // paper 3.1 bounds it and names no number; guess
+            objects: 65_536,             // guess
+            bytes: 64 << 20,             // guess
+            chunks: 1 << 20,             // guess: a tebibyte in pieces of a mebibyte
+            publications: 4_096,         // guess
+            downloader_lifetime: s(300), // guess
+            downloader_refresh: s(120),  // two refreshes within a lifetime
+            seed_lifetime: s(1_800),     // guess
+            seed_refresh: s(720),        // two refreshes within a lifetime
+            first_hold: Duration::from_millis(500), // guess: three hops within a short download
+            active_period: s(2),         // guess
+            quiet_period: s(60),         // guess
+            parent_rate: 8 << 10,        // guess
+            token_period: s(300),        // guess: as in the Mainline DHT
         }
     }
 }
@@ -197,14 +197,14 @@ impl Default for DirectoryConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            pending: 8_192,    // guess
-            routed: 4_096,     // guess
-            candidates: 256,   // guess
-            probes: 32,        // guess
-            failed: 512,       // guess
-            transmits: 8_192,  // guess
-            events: 8_192,     // guess
-            bootstrap: 64,     // guess
+            pending: 8_192,   // guess
+            routed: 4_096,    // guess
+            candidates: 256,  // guess
+            probes: 32,       // guess
+            failed: 512,      // guess
+            transmits: 8_192, // guess
+            events: 8_192,    // guess
+            bootstrap: 64,    // guess
         }
     }
 }
@@ -216,12 +216,24 @@ impl NodeConfig {
     /// [`ConfigError`] for the first field that is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let check = |ok: bool, field, expected| {
-            if ok { Ok(()) } else { Err(ConfigError { field, expected }) }
+            if ok {
+                Ok(())
+            } else {
+                Err(ConfigError { field, expected })
+            }
         };
         let (o, d, l) = (&self.overlay, &self.directory, &self.limits);
-        check((1..=8).contains(&o.leaves_per_side), "overlay.leaves_per_side", "1 to 8")?;
+        check(
+            (1..=8).contains(&o.leaves_per_side),
+            "overlay.leaves_per_side",
+            "1 to 8",
+        )?;
         check(o.spares <= 8, "overlay.spares", "at most 8")?;
-        check((1..=64).contains(&o.max_hops), "overlay.max_hops", "1 to 64")?;
+        check(
+            (1..=64).contains(&o.max_hops),
+            "overlay.max_hops",
+            "1 to 64",
+        )?;
         let periods = [
             ("overlay.leaf_ping", o.leaf_ping),
             ("overlay.table_ping", o.table_ping),
@@ -244,20 +256,41 @@ impl NodeConfig {
         for (field, period) in periods {
             let millisecond = Duration::from_millis(1);
             check(period >= millisecond, field, "at least a millisecond")?;
-            check(period <= Duration::from_secs(86_400), field, "at most a day")?;
+            check(
+                period <= Duration::from_secs(86_400),
+                field,
+                "at most a day",
+            )?;
         }
         check(
-            d.downloader_refresh < d.downloader_lifetime && d.downloader_lifetime <= d.seed_lifetime,
+            d.downloader_refresh < d.downloader_lifetime
+                && d.downloader_lifetime <= d.seed_lifetime,
             "directory.downloader_lifetime",
             "longer than its refresh and no longer than a seed's",
         )?;
-        check(d.seed_refresh < d.seed_lifetime, "directory.seed_lifetime", "longer than its refresh")?;
-        check(d.entries_per_object > 0, "directory.entries_per_object", "at least 1")?;
+        check(
+            d.seed_refresh < d.seed_lifetime,
+            "directory.seed_lifetime",
+            "longer than its refresh",
+        )?;
+        check(
+            d.entries_per_object > 0,
+            "directory.entries_per_object",
+            "at least 1",
+        )?;
         check(d.objects > 0, "directory.objects", "at least 1")?;
         check(d.publications > 0, "directory.publications", "at least 1")?;
         check(d.bytes >= 1 << 16, "directory.bytes", "at least 65536")?;
-        check(d.chunks > 0 && d.chunks <= 1 << 20, "directory.chunks", "1 to 1048576")?;
-        check(d.parent_rate >= 1_200, "directory.parent_rate", "a datagram a second, 1200, or more")?;
+        check(
+            d.chunks > 0 && d.chunks <= 1 << 20,
+            "directory.chunks",
+            "1 to 1048576",
+        )?;
+        check(
+            d.parent_rate >= 1_200,
+            "directory.parent_rate",
+            "a datagram a second, 1200, or more",
+        )?;
         check(l.pending >= 64, "limits.pending", "at least 64")?;
         check(l.routed > 0, "limits.routed", "at least 1")?;
         check(l.candidates > 0, "limits.candidates", "at least 1")?;
@@ -266,8 +299,9 @@ impl NodeConfig {
         check(l.transmits >= 64, "limits.transmits", "at least 64")?;
         check(l.events >= 64, "limits.events", "at least 64")?;
         check(l.bootstrap > 0, "limits.bootstrap", "at least 1")?;
-        self.vivaldi
-            .validate()
-            .map_err(|_| ConfigError { field: "vivaldi", expected: "see VivaldiConfig::validate" })
+        self.vivaldi.validate().map_err(|_| ConfigError {
+            field: "vivaldi",
+            expected: "see VivaldiConfig::validate",
+        })
     }
 }

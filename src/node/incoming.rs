@@ -12,7 +12,12 @@ use crate::wire::{Body, Contact, Envelope, RefuseReason, Sender, Token};
 
 impl Node {
     pub(super) fn on_envelope(&mut self, from: SocketAddr, envelope: Envelope, bytes: usize) {
-        let Envelope { tx, sender, token, body } = envelope;
+        let Envelope {
+            tx,
+            sender,
+            token,
+            body,
+        } = envelope;
         self.counters.received(&body, bytes);
         if sender.id == self.id {
             self.counters.drop(DropReason::OwnId);
@@ -49,17 +54,29 @@ impl Node {
                 return self.refuse(from, tx, RefuseReason::Unsupported);
             }
         } else {
-            self.consider(Contact { id: sender.id, addr: from, coord: sender.coord });
+            self.consider(Contact {
+                id: sender.id,
+                addr: from,
+                coord: sender.coord,
+            });
         }
         match body {
             Body::Ping => {
-                let pong = Body::Pong { token: self.mint.issue(from), observed: from };
+                let pong = Body::Pong {
+                    token: self.mint.issue(from),
+                    observed: from,
+                };
                 self.send(from, tx, None, pong);
             }
             Body::Leaves { contacts } => {
-                self.send(from, tx, None, Body::LeavesReply {
-                    contacts: self.overlay.leaf_contacts(),
-                });
+                self.send(
+                    from,
+                    tx,
+                    None,
+                    Body::LeavesReply {
+                        contacts: self.overlay.leaf_contacts(),
+                    },
+                );
                 // Hearsay of a stranger would let anyone make this node ping anyone.
                 if self.overlay.id_at(from) == Some(sender.id) {
                     contacts.into_iter().for_each(|c| self.consider(c));
@@ -89,7 +106,11 @@ impl Node {
     }
 
     fn on_answer(&mut self, from: SocketAddr, tx: u32, sender: Sender, body: Body) {
-        let Some(request) = self.pending.of(tx, from).filter(|r| answers(&body, &r.asked)) else {
+        let Some(request) = self
+            .pending
+            .of(tx, from)
+            .filter(|r| answers(&body, &r.asked))
+        else {
             return self.counters.drop(DropReason::Unsolicited);
         };
         let immediate = !request.acked;
@@ -97,10 +118,15 @@ impl Node {
         if !sender.client {
             self.on_verified(from, sender, sent, immediate, &body);
         }
-        if matches!((&body, self.asked(tx, from)), (Body::Ack, Some(Asked::Routed(_)))) {
+        if matches!(
+            (&body, self.asked(tx, from)),
+            (Body::Ack, Some(Asked::Routed(_)))
+        ) {
             return self.on_routed_ack(tx);
         }
-        let Some(request) = self.pending.remove(tx) else { return };
+        let Some(request) = self.pending.remove(tx) else {
+            return;
+        };
         match (body, request.asked) {
             (Body::Pong { observed, .. }, asked) => {
                 self.on_observed(observed, sender.id);
@@ -118,7 +144,12 @@ impl Node {
             }
             (Body::Found(found), Asked::Routed(route)) => self.on_found(route, found),
             (Body::JoinReply { contacts, hops }, Asked::Routed(route)) => {
-                self.on_join_reply(route, contacts, hops);
+                let by = Contact {
+                    id: sender.id,
+                    addr: from,
+                    coord: sender.coord,
+                };
+                self.on_join_reply(route, by, contacts, hops);
             }
             _ => {}
         }
@@ -143,7 +174,11 @@ impl Node {
         if let Some(rtt) = rtt {
             self.vivaldi.sample(sender.id, &sender.coord, rtt);
         }
-        let contact = Contact { id: sender.id, addr: from, coord: sender.coord };
+        let contact = Contact {
+            id: sender.id,
+            addr: from,
+            coord: sender.coord,
+        };
         let keep = self.is_client();
         let kept = self.overlay.verified(contact, rtt, keep, self.now);
         if let (Body::Pong { token, .. }, Some(peer)) = (body, self.overlay.peer_mut(&sender.id)) {
@@ -167,8 +202,9 @@ impl Node {
         if !super::probe::usable(observed) || self.observed == Some(observed) {
             return;
         }
-        let confirmed =
-            self.observed_vote.is_some_and(|(addr, voter)| addr == observed && voter != by);
+        let confirmed = self
+            .observed_vote
+            .is_some_and(|(addr, voter)| addr == observed && voter != by);
         if self.observed.is_none() || confirmed {
             self.observed = Some(observed);
             self.observed_vote = None;
@@ -202,7 +238,10 @@ fn answers(body: &Body, asked: &Asked) -> bool {
         Body::RowReply { .. } => matches!(asked, Asked::Row),
         Body::Found(_) | Body::JoinReply { .. } => matches!(asked, Asked::Routed(_)),
         Body::Ack => {
-            matches!(asked, Asked::Routed(_) | Asked::Propagate(_) | Asked::Publish { .. })
+            matches!(
+                asked,
+                Asked::Routed(_) | Asked::Propagate(_) | Asked::Publish { .. }
+            )
         }
         _ => matches!(body, Body::Refuse { .. }),
     }

@@ -115,8 +115,18 @@ impl Node {
             addrs.swap(i, j);
         }
         for addr in addrs.into_iter().take(AT_ONCE) {
-            if !self.pending.is_asking(addr, |a| matches!(a, Asked::Bootstrap)) {
-                self.request(addr, None, Asked::Bootstrap, None, Body::Ping, BOOTSTRAP_TIMEOUT);
+            if !self
+                .pending
+                .is_asking(addr, |a| matches!(a, Asked::Bootstrap))
+            {
+                self.request(
+                    addr,
+                    None,
+                    Asked::Bootstrap,
+                    None,
+                    Body::Ping,
+                    BOOTSTRAP_TIMEOUT,
+                );
             }
         }
     }
@@ -125,11 +135,18 @@ impl Node {
     pub(super) fn met_myself(&mut self, tx: u32, from: SocketAddr, body: &Body) {
         match body {
             Body::Ping => {
-                let pong = Body::Pong { token: self.mint.issue(from), observed: from };
+                let pong = Body::Pong {
+                    token: self.mint.issue(from),
+                    observed: from,
+                };
                 self.send(from, tx, None, pong);
             }
             Body::Pong { .. } => {
-                if self.pending.of(tx, from).is_some_and(|r| matches!(r.asked, Asked::Bootstrap)) {
+                if self
+                    .pending
+                    .of(tx, from)
+                    .is_some_and(|r| matches!(r.asked, Asked::Bootstrap))
+                {
                     self.pending.remove(tx);
                     self.join.addrs.remove(&from);
                     self.join.remembered.retain(|a| *a != from);
@@ -152,7 +169,10 @@ impl Node {
         if matches!(self.join.phase, Phase::Idle | Phase::Seeking) {
             self.timers.clear(Timer::Bootstrap);
             self.join.phase = Phase::Routing;
-            let body = Routed::Join { joiner: self.id, hops: 0 };
+            let body = Routed::Join {
+                joiner: self.id,
+                hops: 0,
+            };
             self.start_route(Origin::Join, body, vec![self.id], Some(id));
         }
     }
@@ -181,17 +201,42 @@ impl Node {
 
     /// This node is the root of the joiner's id.
     pub(super) fn deliver_join(&mut self, origin: &Origin, joiner: Id, hops: u8) {
-        let Origin::Remote { from, tx } = *origin else { return self.join_failed() };
-        let contacts = self.overlay.leaf_contacts().into_iter().filter(|c| c.id != joiner).collect();
+        let Origin::Remote { from, tx } = *origin else {
+            return self.join_failed();
+        };
+        // The hop before adds this node: it knows for sure at which address it is reached.
+        let contacts = self
+            .overlay
+            .leaf_contacts()
+            .into_iter()
+            .filter(|c| c.id != joiner)
+            .collect();
         self.send(from, tx, None, Body::JoinReply { contacts, hops });
     }
 
-    pub(super) fn on_join_reply(&mut self, route: RouteId, contacts: Vec<Contact>, hops: u8) {
-        match self.finish_route(route) {
-            Some(Origin::Remote { from, tx }) => {
+    /// The root's answer, from the next hop `by` (possibly the root itself).
+    pub(super) fn on_join_reply(
+        &mut self,
+        route: RouteId,
+        by: Contact,
+        mut contacts: Vec<Contact>,
+        hops: u8,
+    ) {
+        let Some(route) = self.finish_route(route) else {
+            return;
+        };
+        let Routed::Join { hops: asked_at, .. } = route.request else {
+            return;
+        };
+        if hops == asked_at.saturating_add(1) {
+            contacts.retain(|c| c.id != by.id);
+            contacts.insert(0, by); // it is the root
+        }
+        match route.origin {
+            Origin::Remote { from, tx } => {
                 self.send(from, tx, None, Body::JoinReply { contacts, hops });
             }
-            Some(Origin::Join) if self.join.phase == Phase::Routing => {
+            Origin::Join if self.join.phase == Phase::Routing => {
                 self.join.phase = Phase::Leaves;
                 self.ask_leaves(contacts);
             }
@@ -208,7 +253,9 @@ impl Node {
                 continue;
             }
             let timeout = predicted_timeout(&here, &c.coord);
-            let body = Body::Leaves { contacts: self.overlay.leaf_contacts() };
+            let body = Body::Leaves {
+                contacts: self.overlay.leaf_contacts(),
+            };
             let id = self.overlay.peer(&c.id).map(|p| p.contact.id);
             let tx = self.request(c.addr, id, Asked::Leaves, None, body, timeout);
             self.join.waiting.extend(tx);
@@ -240,10 +287,14 @@ impl Node {
 
     /// Row by row from the nearest node that shares that many digits.
     fn ask_rows(&mut self) {
-        let shared = |p: &Id| self.id.common_prefix(p);
+        let me = self.id;
+        let shared = |p: &Id| me.common_prefix(p);
         let deepest = self.overlay.peers().map(|p| shared(&p.contact.id)).max();
         for row in 0..=deepest.unwrap_or(0).min(ROWS - 1) {
-            let fit = self.overlay.peers().filter(|p| shared(&p.contact.id) >= row);
+            let fit = self
+                .overlay
+                .peers()
+                .filter(|p| shared(&p.contact.id) >= row);
             let nearest = fit.min_by_key(|p| (p.suspect.is_some(), p.measured()));
             let (Some(id), Ok(number)) = (nearest.map(|p| p.contact.id), u8::try_from(row)) else {
                 continue;

@@ -5,15 +5,22 @@ use std::net::SocketAddr;
 use super::route::{Origin, Request, RouteId};
 use super::{DropReason, Event, LookupError, LookupId, LookupRequest, Node};
 use crate::directory::rank::{MAX_P, search};
-use crate::wire::{
-    Body, Found, Lookup, MAX_IGNORED, RefuseReason, Sender, Wanted, lookup_window,
-};
+use crate::wire::{Body, Found, Lookup, MAX_IGNORED, RefuseReason, Sender, Wanted, lookup_window};
 
 impl Node {
     /// The owner asks.
     pub(super) fn lookup(&mut self, request: LookupRequest) {
-        let LookupRequest { id, object, wanted, p, mix, ranking, asker, mut ignore, to_root } =
-            request;
+        let LookupRequest {
+            id,
+            object,
+            wanted,
+            p,
+            mix,
+            ranking,
+            asker,
+            mut ignore,
+            to_root,
+        } = request;
         ignore.truncate(MAX_IGNORED);
         self.window_turn = self.window_turn.wrapping_add(1);
         let wanted = match wanted {
@@ -90,13 +97,18 @@ impl Node {
     pub(super) fn answer(&mut self, origin: &Origin, lookup: Lookup, root: bool) {
         self.counters.lookups_answered += 1;
         self.counters.lookups_answered_as_root += u64::from(root);
-        let found = Found { matches: lookup.matches, hops: lookup.hops, root, by: self.id };
+        let found = Found {
+            matches: lookup.matches,
+            hops: lookup.hops,
+            root,
+            by: self.id,
+        };
         self.deliver(origin, found);
     }
 
     pub(super) fn on_found(&mut self, route: RouteId, found: Found) {
-        if let Some(origin) = self.finish_route(route) {
-            self.deliver(&origin, found);
+        if let Some(route) = self.finish_route(route) {
+            self.deliver(&route.origin, found);
         }
     }
 
@@ -104,7 +116,10 @@ impl Node {
         match *origin {
             Origin::Lookup(id) => {
                 *self.counters.lookup_hops.entry(found.hops).or_default() += 1;
-                self.event(Event::LookupDone { id, result: Ok(found) });
+                self.event(Event::LookupDone {
+                    id,
+                    result: Ok(found),
+                });
             }
             Origin::Remote { from, tx } => {
                 self.send(from, tx, None, Body::Found(found));
@@ -115,6 +130,9 @@ impl Node {
 
     pub(super) fn lookup_failed(&mut self, id: LookupId, error: LookupError) {
         self.counters.lookup_timeouts += u64::from(matches!(error, LookupError::Timeout { .. }));
-        self.event(Event::LookupDone { id, result: Err(error) });
+        self.event(Event::LookupDone {
+            id,
+            result: Err(error),
+        });
     }
 }

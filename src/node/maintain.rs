@@ -60,7 +60,9 @@ impl Node {
     /// Pings those that were not heard from for `silence`, and the suspects.
     fn ping_silent(&mut self, ids: Vec<Id>, silence: std::time::Duration) {
         for id in ids {
-            let Some(peer) = self.overlay.peer(&id) else { continue };
+            let Some(peer) = self.overlay.peer(&id) else {
+                continue;
+            };
             if peer.suspect.is_some() || self.now - peer.last_heard >= silence {
                 self.ping(&id);
             }
@@ -68,7 +70,9 @@ impl Node {
     }
 
     pub(super) fn ping(&mut self, id: &Id) {
-        let Some(addr) = self.overlay.peer(id).map(|p| p.contact.addr) else { return };
+        let Some(addr) = self.overlay.peer(id).map(|p| p.contact.addr) else {
+            return;
+        };
         if !self.pending.is_asking(addr, |a| matches!(a, Asked::Ping)) {
             self.ask(id, Asked::Ping, Body::Ping);
         }
@@ -78,7 +82,9 @@ impl Node {
     /// nodes are all alternatives to that contact.
     fn ask_row(&mut self, below: usize) {
         let contacts = self.overlay.primaries();
-        let Some(id) = self.pick_of_random_row(&contacts) else { return };
+        let Some(id) = self.pick_of_random_row(&contacts) else {
+            return;
+        };
         let row = self.id.common_prefix(&id) + below;
         if let (true, Ok(row)) = (row < Id::DIGITS, u8::try_from(row)) {
             self.ask(&id, Asked::Row, Body::Row { row });
@@ -92,8 +98,11 @@ impl Node {
             return None;
         }
         let row = rows[self.rng.random_range(0..rows.len())];
-        let same: Vec<Id> =
-            contacts.iter().filter(|id| self.id.common_prefix(id) == row).copied().collect();
+        let same: Vec<Id> = contacts
+            .iter()
+            .filter(|id| self.id.common_prefix(id) == row)
+            .copied()
+            .collect();
         self.pick(&same)
     }
 
@@ -105,7 +114,12 @@ impl Node {
 
     /// Tells a leaf the own leaf set and asks for its.
     pub(super) fn exchange_leaves(&mut self, id: &Id) {
-        let contacts = self.overlay.leaf_contacts().into_iter().filter(|c| c.id != *id).collect();
+        let contacts = self
+            .overlay
+            .leaf_contacts()
+            .into_iter()
+            .filter(|c| c.id != *id)
+            .collect();
         self.ask(id, Asked::Leaves, Body::Leaves { contacts });
     }
 

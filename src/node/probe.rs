@@ -34,9 +34,15 @@ impl Node {
         if self.is_client() || !usable(contact.addr) || !self.overlay.wants(&contact, &here) {
             return;
         }
-        if self.probes.failed.get(&contact.addr).is_some_and(|until| *until > self.now)
+        if self
+            .probes
+            .failed
+            .get(&contact.addr)
+            .is_some_and(|until| *until > self.now)
             || self.overlay.id_at(contact.addr).is_some()
-            || self.pending.is_asking(contact.addr, |a| matches!(a, Asked::Probe))
+            || self
+                .pending
+                .is_asking(contact.addr, |a| matches!(a, Asked::Probe))
         {
             return;
         }
@@ -52,14 +58,15 @@ impl Node {
     /// Starts probes while there is room for more.
     pub(super) fn pump_probes(&mut self) {
         while self.pending.probes() < self.config.limits.probes {
-            let Some((_, contact)) = self.probes.queue.pop_first() else { return };
+            let Some((_, contact)) = self.probes.queue.pop_first() else {
+                return;
+            };
             let here = self.vivaldi.coord();
             if !self.overlay.wants(&contact, &here) {
                 continue;
             }
             let timeout = predicted_timeout(&here, &contact.coord);
-            let sent =
-                self.request(contact.addr, None, Asked::Probe, None, Body::Ping, timeout);
+            let sent = self.request(contact.addr, None, Asked::Probe, None, Body::Ping, timeout);
             if sent.is_none() {
                 return;
             }

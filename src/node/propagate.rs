@@ -30,7 +30,10 @@ impl Node {
         let mut news: BTreeMap<Id, Vec<Key>> = BTreeMap::new();
         let mut parents: BTreeMap<ObjectId, Option<Id>> = BTreeMap::new();
         for object in self.cache.objects().collect::<Vec<_>>() {
-            let parent = self.overlay.next_hop(object.key(), &[]).map(|p| p.contact.id);
+            let parent = self
+                .overlay
+                .next_hop(object.key(), &[])
+                .map(|p| p.contact.id);
             self.cache.set_parent(&object, parent);
             parents.insert(object, parent);
             if let Some(parent) = parent {
@@ -47,7 +50,11 @@ impl Node {
             self.propagate_to(parent, news, &parents);
         }
         let d = &self.config.directory;
-        let period = if self.cache.has_changes() { d.active_period } else { d.quiet_period };
+        let period = if self.cache.has_changes() {
+            d.active_period
+        } else {
+            d.quiet_period
+        };
         if !self.cache.is_empty() {
             self.hasten(period);
         }
@@ -103,7 +110,10 @@ impl Node {
         cursor: Key,
         parents: &BTreeMap<ObjectId, Option<Id>>,
     ) -> Vec<Key> {
-        let around = self.cache.after(cursor).chain(self.cache.after(Key::default()));
+        let around = self
+            .cache
+            .after(cursor)
+            .chain(self.cache.after(Key::default()));
         around
             .take(SCANNED)
             .filter(|key| parents.get(&key.0).copied().flatten() == Some(*parent))
@@ -117,7 +127,10 @@ impl Node {
         match self.cache.passed_on(&key, self.now) {
             Some(entry) => {
                 let windows = self.windows(&entry.held);
-                let parts = windows.into_iter().map(|held| Entry { held, ..entry.clone() });
+                let parts = windows.into_iter().map(|held| Entry {
+                    held,
+                    ..entry.clone()
+                });
                 ready.extend(parts.map(|entry| (key, entry)));
             }
             None => self.cache.told(&key),
@@ -126,9 +139,15 @@ impl Node {
 
     /// One datagram with as many entries as fit; how many objects' peers it told of.
     fn send_entries(&mut self, parent: &Id, ready: &mut VecDeque<(Key, Entry)>) -> usize {
-        let Some(token) = self.overlay.peer(parent).and_then(|p| p.token) else { return 0 };
-        let entries: Vec<Entry> = ready.iter().take(BATCH).map(|(_, entry)| entry.clone()).collect();
-        let fit = pack_entries(self.sender(), Some(token), &entries);
+        let Some(token) = self.overlay.peer(parent).and_then(|p| p.token) else {
+            return 0;
+        };
+        let entries: Vec<Entry> = ready
+            .iter()
+            .take(BATCH)
+            .map(|(_, entry)| entry.clone())
+            .collect();
+        let fit = pack_entries(&self.sender(), Some(token), &entries);
         if fit == 0 {
             self.counters.drop(DropReason::TooLarge);
         }
@@ -141,10 +160,15 @@ impl Node {
         if let Some(last) = keys.last() {
             self.parents.set_cursor(parent, *last);
         }
-        let body = Body::Propagate { entries: entries[..fit].to_vec() };
+        let body = Body::Propagate {
+            entries: entries[..fit].to_vec(),
+        };
         if fit > 0 {
             let before = self.bytes_queued();
-            if self.ask(parent, Asked::Propagate(keys.clone()), body).is_none() {
+            if self
+                .ask(parent, Asked::Propagate(keys.clone()), body)
+                .is_none()
+            {
                 self.not_passed_on(keys);
             }
             let spent = self.bytes_queued() - before;
@@ -179,7 +203,10 @@ impl Node {
         for key in keys {
             self.cache.untold(key);
         }
-        let again = self.overlay.peer_mut(by).map(|p| std::mem::replace(&mut p.token_refused, true));
+        let again = self
+            .overlay
+            .peer_mut(by)
+            .map(|p| std::mem::replace(&mut p.token_refused, true));
         match again {
             Some(false) => self.timers.set(Timer::Propagate, self.now),
             _ => self.hasten(self.config.directory.active_period),

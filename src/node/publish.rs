@@ -11,9 +11,7 @@ use super::{DropReason, Event, Node, Publication};
 use crate::directory::cache::Stored;
 use crate::id::ObjectId;
 use crate::time::Instant;
-use crate::wire::{
-    Body, Entry, MAX_ENTRY_BITS, PeerAddrs, RefuseReason, Token, entry_windows,
-};
+use crate::wire::{Body, Entry, MAX_ENTRY_BITS, PeerAddrs, RefuseReason, Token, entry_windows};
 
 /// Windows of one large entry that are sent together.
 pub(super) const WINDOWS: u32 = 8; // guess: 32,768 chunks a turn
@@ -37,7 +35,14 @@ impl Node {
             return self.counters.drop(DropReason::CacheFull);
         }
         let refresh_at = self.now;
-        self.own.insert(object, Own { publication, refresh_at, unresolved: false });
+        self.own.insert(
+            object,
+            Own {
+                publication,
+                refresh_at,
+                unresolved: false,
+            },
+        );
         self.publish_now(object);
         self.arm_republish();
     }
@@ -45,7 +50,9 @@ impl Node {
     /// Sends or stores the entry as it is now.
     fn publish_now(&mut self, object: ObjectId) {
         let d = &self.config.directory;
-        let Some(own) = self.own.get(&object) else { return };
+        let Some(own) = self.own.get(&object) else {
+            return;
+        };
         let (lifetime, refresh) = match own.publication.complete {
             true => (d.seed_lifetime, d.seed_refresh),
             false => (d.downloader_lifetime, d.downloader_refresh),
@@ -61,8 +68,16 @@ impl Node {
         }
     }
 
-    fn own_entry(&mut self, object: ObjectId, addrs: PeerAddrs, lifetime: Duration) -> Option<Entry> {
-        let since_epoch = self.config.sequence_base.saturating_add(self.now.as_micros());
+    fn own_entry(
+        &mut self,
+        object: ObjectId,
+        addrs: PeerAddrs,
+        lifetime: Duration,
+    ) -> Option<Entry> {
+        let since_epoch = self
+            .config
+            .sequence_base
+            .saturating_add(self.now.as_micros());
         self.last_sequence = since_epoch.max(self.last_sequence + 1);
         let publication = &self.own.get(&object)?.publication;
         Some(Entry {
@@ -125,7 +140,11 @@ impl Node {
     }
 
     pub(super) fn republish_unresolved(&mut self) {
-        let waiting = self.own.iter().filter(|(_, own)| own.unresolved).map(|(id, _)| *id);
+        let waiting = self
+            .own
+            .iter()
+            .filter(|(_, own)| own.unresolved)
+            .map(|(id, _)| *id);
         for object in waiting.collect::<Vec<_>>() {
             self.publish_now(object);
         }
@@ -142,7 +161,11 @@ impl Node {
     /// Refreshes what is due.
     pub(super) fn republish(&mut self) {
         let now = self.now;
-        let due = self.own.iter().filter(|(_, own)| own.refresh_at <= now).map(|(id, _)| *id);
+        let due = self
+            .own
+            .iter()
+            .filter(|(_, own)| own.refresh_at <= now)
+            .map(|(id, _)| *id);
         for object in due.collect::<Vec<_>>() {
             self.publish_now(object);
         }
@@ -157,12 +180,17 @@ impl Node {
     }
 
     pub(super) fn withdraw(&mut self, object: ObjectId) {
-        let Some(own) = self.own.get(&object) else { return };
+        let Some(own) = self.own.get(&object) else {
+            return;
+        };
         let addrs = self.resolved(&own.publication.addrs);
         let entry = addrs.and_then(|addrs| self.own_entry(object, addrs, Duration::ZERO));
         self.own.remove(&object);
         self.arm_republish();
-        let withdrawn = entry.map(|e| Entry { held: Default::default(), ..e });
+        let withdrawn = entry.map(|e| Entry {
+            held: Default::default(),
+            ..e
+        });
         self.hand_in(withdrawn);
         if !self.is_client() {
             self.hasten(self.config.directory.first_hold);
@@ -199,25 +227,44 @@ impl Node {
 
     /// Sends an own entry to the nearest index node, in windows if it is large.
     fn send_entry(&mut self, entry: Entry, retried: bool) {
-        let Some(home) = self.overlay.nearest(&[]) else { return };
+        let Some(home) = self.overlay.nearest(&[]) else {
+            return;
+        };
         let (id, v4) = (home.contact.id, home.contact.addr.is_ipv4());
         // Only the address family of the path can be proven to the index node.
         let addrs = match v4 {
-            true => PeerAddrs { v6: None, ..entry.addrs },
-            false => PeerAddrs { v4: None, ..entry.addrs },
+            true => PeerAddrs {
+                v6: None,
+                ..entry.addrs
+            },
+            false => PeerAddrs {
+                v4: None,
+                ..entry.addrs
+            },
         };
         if addrs.is_empty() {
             return;
         }
         let object = entry.object;
         for held in self.windows(&entry.held) {
-            let entry = Entry { held, addrs, ..entry.clone() };
-            self.ask(&id, Asked::Publish { object, retried }, Body::Publish { entry });
+            let entry = Entry {
+                held,
+                addrs,
+                ..entry.clone()
+            };
+            self.ask(
+                &id,
+                Asked::Publish { object, retried },
+                Body::Publish { entry },
+            );
         }
     }
 
     /// The set in parts that a datagram carries: one, or the next few of a large set.
-    pub(super) fn windows(&mut self, held: &crate::chunks::ChunkSet) -> Vec<crate::chunks::ChunkSet> {
+    pub(super) fn windows(
+        &mut self,
+        held: &crate::chunks::ChunkSet,
+    ) -> Vec<crate::chunks::ChunkSet> {
         let first = entry_windows(held, self.window_turn);
         if first.len() == held.len() {
             return vec![first];
@@ -248,12 +295,16 @@ impl Node {
     }
 
     fn publish_again(&mut self, object: ObjectId, retried: bool) {
-        let Some(own) = self.own.get(&object) else { return self.settle_leave() };
+        let Some(own) = self.own.get(&object) else {
+            return self.settle_leave();
+        };
         let lifetime = match own.publication.complete {
             true => self.config.directory.seed_lifetime,
             false => self.config.directory.downloader_lifetime,
         };
-        let Some(addrs) = self.resolved(&own.publication.addrs) else { return };
+        let Some(addrs) = self.resolved(&own.publication.addrs) else {
+            return;
+        };
         if let Some(entry) = self.own_entry(object, addrs, lifetime) {
             self.send_entry(entry, retried);
         }
@@ -283,7 +334,10 @@ impl Node {
             return self.refuse(from, tx, RefuseReason::Unsupported);
         }
         // paper 3.1: the coordinate is that of the index node which the peer published through
-        let entry = Entry { coord: self.vivaldi.coord(), ..entry };
+        let entry = Entry {
+            coord: self.vivaldi.coord(),
+            ..entry
+        };
         let stored = self.cache.store(entry, false, &mut self.rng, self.now);
         self.note_stored(stored);
         self.send(from, tx, None, Body::Ack);

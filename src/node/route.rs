@@ -66,7 +66,10 @@ impl Routes {
     }
 
     pub(super) fn expired(&self, now: Instant) -> Option<RouteId> {
-        self.due.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
+        self.due
+            .first()
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, id)| *id)
     }
 
     /// The route of a request that has arrived before.
@@ -151,7 +154,9 @@ impl Node {
 
     /// Sends the request to the best hop that was not tried; without one this node is the root.
     pub(super) fn forward(&mut self, id: RouteId) {
-        let Some(route) = self.routes.routes.get(&id) else { return };
+        let Some(route) = self.routes.routes.get(&id) else {
+            return;
+        };
         let (key, tried) = (route.request.key(), &route.tried);
         let hop = match self.is_client() {
             _ if route.txs.len() >= TRIES => None,
@@ -165,11 +170,16 @@ impl Node {
     }
 
     fn forward_to(&mut self, id: RouteId, hop: Id) {
-        let Some(route) = self.routes.routes.get_mut(&id) else { return };
+        let Some(route) = self.routes.routes.get_mut(&id) else {
+            return;
+        };
         route.tried.push(hop);
         let body = match &route.request {
             Request::Lookup(lookup) => Body::Lookup(lookup.clone()),
-            Request::Join { joiner, hops } => Body::Join { joiner: *joiner, hops: *hops },
+            Request::Join { joiner, hops } => Body::Join {
+                joiner: *joiner,
+                hops: *hops,
+            },
         };
         match self.ask(&hop, Asked::Routed(id), body) {
             Some(tx) => {
@@ -184,14 +194,23 @@ impl Node {
     /// Everyone nearer to the key is silent or refuses: this node is the root as far as anybody can tell.
     fn no_hop_left(&mut self, id: RouteId) {
         let waits = |tx: &u32| self.pending.is_acked(*tx);
-        let Some(route) = self.routes.routes.get(&id) else { return };
+        let Some(route) = self.routes.routes.get(&id) else {
+            return;
+        };
         if route.txs.iter().any(waits) {
             return; // an earlier hop has it and may still answer
         }
-        let Some(route) = self.take_route(id) else { return };
+        let Some(route) = self.take_route(id) else {
+            return;
+        };
         match (route.request, &route.origin) {
             (Request::Lookup(_), Origin::Lookup(lookup)) if self.is_client() => {
-                self.lookup_failed(*lookup, super::LookupError::Timeout { partial: Vec::new() });
+                self.lookup_failed(
+                    *lookup,
+                    super::LookupError::Timeout {
+                        partial: Vec::new(),
+                    },
+                );
             }
             (Request::Lookup(lookup), origin) => self.answer(origin, lookup, !route.refused),
             (Request::Join { joiner, hops }, origin) => self.deliver_join(origin, joiner, hops),
@@ -207,16 +226,22 @@ impl Node {
     }
 
     /// The answer is here: whose is it?
-    pub(super) fn finish_route(&mut self, id: RouteId) -> Option<Origin> {
-        self.take_route(id).map(|route| route.origin)
+    pub(super) fn finish_route(&mut self, id: RouteId) -> Option<Route> {
+        self.take_route(id)
     }
 
     /// The hop has taken the request over.
     pub(super) fn on_routed_ack(&mut self, tx: u32) {
-        let Some(id) = self.pending.route_of(tx) else { return };
-        let Some(route) = self.routes.routes.get(&id) else { return };
-        let (deadline, origin_here) =
-            (route.deadline, !matches!(route.origin, Origin::Remote { .. }));
+        let Some(id) = self.pending.route_of(tx) else {
+            return;
+        };
+        let Some(route) = self.routes.routes.get(&id) else {
+            return;
+        };
+        let (deadline, origin_here) = (
+            route.deadline,
+            !matches!(route.origin, Origin::Remote { .. }),
+        );
         if self.pending.is_acked(tx) {
             return;
         }
@@ -228,12 +253,16 @@ impl Node {
     }
 
     pub(super) fn on_route_refused(&mut self, id: RouteId, reason: RefuseReason) {
-        let Some(route) = self.routes.routes.get_mut(&id) else { return };
+        let Some(route) = self.routes.routes.get_mut(&id) else {
+            return;
+        };
         route.refused = true;
         if reason != RefuseReason::Hops {
             return self.forward(id);
         }
-        let Some(route) = self.take_route(id) else { return };
+        let Some(route) = self.take_route(id) else {
+            return;
+        };
         match (route.request, &route.origin) {
             (Request::Lookup(lookup), origin) => self.answer(origin, lookup, false),
             (Request::Join { .. }, Origin::Remote { from, tx }) => self.refuse(*from, *tx, reason),
@@ -243,14 +272,18 @@ impl Node {
 
     /// The origin's patience with a silent route, or the deadline of all.
     pub(super) fn on_route_due(&mut self, id: RouteId) {
-        let Some(route) = self.routes.routes.get_mut(&id) else { return };
+        let Some(route) = self.routes.routes.get_mut(&id) else {
+            return;
+        };
         if self.now < route.deadline {
             route.retried = true;
             let deadline = route.deadline;
             self.routes.set_due(id, deadline);
             return self.forward(id);
         }
-        let Some(route) = self.take_route(id) else { return };
+        let Some(route) = self.take_route(id) else {
+            return;
+        };
         match (route.origin, route.request) {
             (Origin::Lookup(lookup), Request::Lookup(l)) => {
                 let partial = l.matches;

@@ -27,7 +27,10 @@ pub(super) enum Asked {
     /// These entries were passed on.
     Propagate(Vec<(ObjectId, Id)>),
     /// Own entry of a client; second try?
-    Publish { object: ObjectId, retried: bool },
+    Publish {
+        object: ObjectId,
+        retried: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -126,7 +129,10 @@ impl Pending {
     }
 
     pub(super) fn expired(&self, now: Instant) -> Option<u32> {
-        self.due.first().filter(|(at, _)| *at <= now).map(|(_, tx)| *tx)
+        self.due
+            .first()
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, tx)| *tx)
     }
 }
 
@@ -155,7 +161,17 @@ impl Node {
             return None;
         }
         let due = self.now + timeout;
-        self.pending.insert(tx, Request { to, id, asked, sent: self.now, acked: false, due });
+        self.pending.insert(
+            tx,
+            Request {
+                to,
+                id,
+                asked,
+                sent: self.now,
+                acked: false,
+                due,
+            },
+        );
         Some(tx)
     }
 
@@ -170,7 +186,9 @@ impl Node {
 
     /// No answer in time.
     pub(super) fn on_timed_out(&mut self, tx: u32) {
-        let Some(request) = self.pending.remove(tx) else { return };
+        let Some(request) = self.pending.remove(tx) else {
+            return;
+        };
         if request.acked {
             // The hop is alive; its part of the route is not. The origin of the route decides.
             return self.step_done(tx);

@@ -21,7 +21,12 @@ impl Node {
                 height: coord.height,
                 error: coord.error,
             },
-            leaves: self.overlay.leaf_ids().iter().filter_map(|id| self.peer_view(id)).collect(),
+            leaves: self
+                .overlay
+                .leaf_ids()
+                .iter()
+                .filter_map(|id| self.peer_view(id))
+                .collect(),
             rows: self.overlay.rows().into_iter().map(row).collect(),
             peers: self.overlay.len(),
             entries: self

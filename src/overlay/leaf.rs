@@ -24,7 +24,12 @@ pub(crate) struct Inserted {
 
 impl LeafSet {
     pub(crate) fn new(me: Id, side: usize) -> Self {
-        Self { me, side, left: Vec::new(), right: Vec::new() }
+        Self {
+            me,
+            side,
+            left: Vec::new(),
+            right: Vec::new(),
+        }
     }
 
     /// Counter-clockwise neighbours first, nearest first, each node once.
@@ -41,20 +46,33 @@ impl LeafSet {
     pub(crate) fn would_take(&self, id: &Id) -> bool {
         let fits = |list: &[Id], distance: fn(&Id, &Id) -> Distance| {
             list.len() < self.side
-                || list.last().is_some_and(|far| distance(&self.me, id) < distance(&self.me, far))
+                || list
+                    .last()
+                    .is_some_and(|far| distance(&self.me, id) < distance(&self.me, far))
         };
         *id != self.me && !self.contains(id) && (fits(&self.left, ccw) || fits(&self.right, cw))
     }
 
     /// Takes the node if it is among the nearest of a side.
     pub(crate) fn insert(&mut self, id: Id) -> Inserted {
-        if id == self.me || self.contains(&id) && self.left.contains(&id) == self.right.contains(&id) {
-            return Inserted { taken: false, evicted: [None, None] };
+        if id == self.me
+            || self.contains(&id) && self.left.contains(&id) == self.right.contains(&id)
+        {
+            return Inserted {
+                taken: false,
+                evicted: [None, None],
+            };
         }
         let before = self.contains(&id);
         let (me, side) = (self.me, self.side);
-        let evicted = [place(&mut self.left, me, side, id, ccw), place(&mut self.right, me, side, id, cw)];
-        Inserted { taken: !before && self.contains(&id), evicted }
+        let evicted = [
+            place(&mut self.left, me, side, id, ccw),
+            place(&mut self.right, me, side, id, cw),
+        ];
+        Inserted {
+            taken: !before && self.contains(&id),
+            evicted,
+        }
     }
 
     /// Whether it was there.
@@ -91,7 +109,10 @@ fn place(
     }
     let at = list.partition_point(|x| distance(&me, x) < distance(&me, &id));
     list.insert(at, id);
-    (list.len() > side).then(|| list.pop()).flatten().filter(|out| *out != id)
+    (list.len() > side)
+        .then(|| list.pop())
+        .flatten()
+        .filter(|out| *out != id)
 }
 
 fn cw(from: &Id, to: &Id) -> Distance {

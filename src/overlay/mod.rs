@@ -107,7 +107,9 @@ impl Overlay {
     /// Row `row` as told to others: the best unsuspected contact of each slot.
     pub(crate) fn row_contacts(&self, row: usize) -> Vec<Contact> {
         let best = self.table.row(row).filter_map(|slot| {
-            slot.iter().find(|id| self.peers.get(*id).is_some_and(|p| p.suspect.is_none())).copied()
+            slot.iter()
+                .find(|id| self.peers.get(*id).is_some_and(|p| p.suspect.is_none()))
+                .copied()
         });
         self.contacts(best.collect())
     }
@@ -124,7 +126,10 @@ impl Overlay {
 
     fn contacts(&self, ids: Vec<Id>) -> Vec<Contact> {
         let usable = |id: Id| self.peers.get(&id).filter(|p| p.suspect.is_none());
-        ids.into_iter().filter_map(usable).map(|p| p.contact).collect()
+        ids.into_iter()
+            .filter_map(usable)
+            .map(|p| p.contact)
+            .collect()
     }
 
     /// Whether a node that one has only heard of is worth a probe: it would be a leaf, or fill a slot, or is predicted
@@ -169,7 +174,8 @@ impl Overlay {
                 peer.moved();
             }
             peer.answered(contact, rtt, now);
-            self.table.sort(&contact.id, |id| self.peers.get(id).map(|p| p.measured()));
+            self.table
+                .sort(&contact.id, |id| self.peers.get(id).map(|p| p.measured()));
             return Kept::Known;
         }
         let mut peer = Peer::new(contact, now);
@@ -177,7 +183,9 @@ impl Overlay {
         self.peers.insert(contact.id, peer);
         self.by_addr.insert(contact.addr, contact.id);
         let leaf = self.leaves.insert(contact.id);
-        let slot = self.table.insert(contact.id, |id| self.peers.get(id).map(|p| p.measured()));
+        let slot = self
+            .table
+            .insert(contact.id, |id| self.peers.get(id).map(|p| p.measured()));
         if !keep {
             for id in leaf.evicted.into_iter().flatten().chain(slot.evicted) {
                 self.forget_unused(&id);
@@ -213,7 +221,9 @@ impl Overlay {
 
     /// A node did not answer in time: it is routed around until it answers. Whether that is news.
     pub(crate) fn suspect(&mut self, id: &Id, now: Instant) -> bool {
-        self.peers.get_mut(id).is_some_and(|p| p.suspect.replace(p.suspect.unwrap_or(now)).is_none())
+        self.peers
+            .get_mut(id)
+            .is_some_and(|p| p.suspect.replace(p.suspect.unwrap_or(now)).is_none())
     }
 
     /// Forgets a node and refills the leaf set from the others that are known.
@@ -230,7 +240,12 @@ impl Overlay {
     /// Drops the nodes that have been suspect for `silence`; returns where they were.
     pub(crate) fn expire(&mut self, silence: Duration, now: Instant) -> Vec<SocketAddr> {
         let gone = |p: &&Peer| p.suspect.is_some_and(|since| now - since >= silence);
-        let gone: Vec<Contact> = self.peers.values().filter(gone).map(|p| p.contact).collect();
+        let gone: Vec<Contact> = self
+            .peers
+            .values()
+            .filter(gone)
+            .map(|p| p.contact)
+            .collect();
         for contact in &gone {
             self.remove(&contact.id);
         }
@@ -242,7 +257,8 @@ impl Overlay {
     pub(crate) fn next_hop(&self, key: &Id, tried: &[Id]) -> Option<&Peer> {
         let usable = |id: &Id| -> Option<&Peer> {
             let peer = self.peers.get(id)?;
-            (peer.suspect.is_none() && !tried.contains(id) && key.prefers(id, &self.me)).then_some(peer)
+            (peer.suspect.is_none() && !tried.contains(id) && key.prefers(id, &self.me))
+                .then_some(peer)
         };
         let nearest = |a: &&Peer, b: &&Peer| {
             let rank = |p: &Peer| (key.distance(&p.contact.id), p.contact.id);

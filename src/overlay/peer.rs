@@ -30,7 +30,14 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn new(contact: Contact, now: Instant) -> Self {
-        Self { contact, rtt: None, token: None, token_refused: false, last_heard: now, suspect: None }
+        Self {
+            contact,
+            rtt: None,
+            token: None,
+            token_refused: false,
+            last_heard: now,
+            suspect: None,
+        }
     }
 
     /// It answered, after `rtt` if the answer was immediate.
@@ -41,9 +48,10 @@ impl Peer {
         let Some(sample) = rtt else { return };
         self.rtt = Some(match self.rtt {
             None => (sample, sample / 2),
-            Some((srtt, var)) => {
-                ((srtt * 7 + sample) / 8, (var * 3 + srtt.abs_diff(sample)) / 4)
-            }
+            Some((srtt, var)) => (
+                (srtt * 7 + sample) / 8,
+                (var * 3 + srtt.abs_diff(sample)) / 4,
+            ),
         });
     }
 
@@ -60,7 +68,8 @@ impl Peer {
 
     /// How far it is: measured, else predicted from `here`.
     pub(crate) fn proximity(&self, here: &Coord) -> Duration {
-        self.rtt.map_or_else(|| here.rtt(&self.contact.coord), |(srtt, _)| srtt)
+        self.rtt
+            .map_or_else(|| here.rtt(&self.contact.coord), |(srtt, _)| srtt)
     }
 
     /// How long to wait for its answer.
@@ -80,5 +89,6 @@ pub(crate) fn predicted_timeout(here: &Coord, there: &Coord) -> Duration {
         return MAX_TIMEOUT;
     }
     let estimate = here.rtt(there).min(MAX_TIMEOUT);
-    (estimate.mul_f64(1.5 + 4.0 * error) + Duration::from_millis(50)).clamp(MIN_TIMEOUT, MAX_TIMEOUT)
+    (estimate.mul_f64(1.5 + 4.0 * error) + Duration::from_millis(50))
+        .clamp(MIN_TIMEOUT, MAX_TIMEOUT)
 }

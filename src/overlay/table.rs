@@ -24,7 +24,11 @@ pub(crate) struct Inserted {
 
 impl RoutingTable {
     pub(crate) fn new(me: Id, width: usize) -> Self {
-        Self { me, width, slots: BTreeMap::new() }
+        Self {
+            me,
+            width,
+            slots: BTreeMap::new(),
+        }
     }
 
     /// Contacts that a slot holds.
@@ -40,7 +44,9 @@ impl RoutingTable {
 
     /// The contacts in the slot of `id` (or of a key), nearest first.
     pub(crate) fn slot(&self, id: &Id) -> &[Id] {
-        self.place(id).and_then(|at| self.slots.get(&at)).map_or(&[], Vec::as_slice)
+        self.place(id)
+            .and_then(|at| self.slots.get(&at))
+            .map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn contains(&self, id: &Id) -> bool {
@@ -49,7 +55,9 @@ impl RoutingTable {
 
     /// Slots of a row that have contacts.
     pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = &[Id]> {
-        self.slots.range((row, 0)..=(row, u8::MAX)).map(|(_, slot)| slot.as_slice())
+        self.slots
+            .range((row, 0)..=(row, u8::MAX))
+            .map(|(_, slot)| slot.as_slice())
     }
 
     /// Rows that have contacts, ascending.
@@ -71,15 +79,24 @@ impl RoutingTable {
         proximity: impl Fn(&Id) -> Option<Duration>,
     ) -> Inserted {
         let Some(at) = self.place(&id).filter(|_| !self.contains(&id)) else {
-            return Inserted { taken: false, evicted: None };
+            return Inserted {
+                taken: false,
+                evicted: None,
+            };
         };
         let slot = self.slots.entry(at).or_default();
         slot.push(id);
         order(slot, proximity);
         let evicted = (slot.len() > self.width).then(|| slot.pop()).flatten();
         match evicted {
-            Some(out) if out == id => Inserted { taken: false, evicted: None },
-            evicted => Inserted { taken: true, evicted },
+            Some(out) if out == id => Inserted {
+                taken: false,
+                evicted: None,
+            },
+            evicted => Inserted {
+                taken: true,
+                evicted,
+            },
         }
     }
 
