@@ -72,7 +72,9 @@ pub enum MetainfoError {
     )]
     V2Only,
     /// `piece length` is zero, negative or absurd.
-    #[error("broken torrent: a piece length of {got} bytes; it must be 1 to {limit}")]
+    #[error(
+        "broken torrent: a piece length of {got} bytes, which must be 1 to {limit}; get the file again from its source"
+    )]
     PieceLength {
         /// What it says.
         got: i64,
@@ -80,7 +82,9 @@ pub enum MetainfoError {
         limit: u32,
     },
     /// A negative length, or a sum of lengths that overflows.
-    #[error("broken torrent: file {file} has a length that cannot be ({length} bytes)")]
+    #[error(
+        "broken torrent: file {file} has a length that cannot be ({length} bytes); get the file again from its source"
+    )]
     Length {
         /// Index of the file.
         file: usize,
@@ -94,7 +98,9 @@ pub enum MetainfoError {
     #[error("broken torrent: it names no file; get the file again from its source")]
     NoFiles,
     /// Both `length` and `files`.
-    #[error("broken torrent: it claims to be both one file and a folder")]
+    #[error(
+        "broken torrent: it claims to be both one file and a folder; get the file again from its source"
+    )]
     FileAndFolder,
     /// More pieces than the limit.
     #[error(
@@ -108,7 +114,7 @@ pub enum MetainfoError {
     },
     /// The number of hashes is not the number of pieces.
     #[error(
-        "broken torrent: {bytes} bytes of hashes for {pieces} pieces, which need {}; get the file again from its source",
+        "broken torrent: {bytes} bytes of piece hashes where {} are needed; get the file again from its source",
         u64::from(*pieces) * 20
     )]
     Hashes {
@@ -118,9 +124,7 @@ pub enum MetainfoError {
         pieces: u32,
     },
     /// A name that may not go to disk.
-    #[error(
-        "the torrent names a file outside its folder or one that cannot exist: {why} in {name:?}; it is not safe to open"
-    )]
+    #[error("not safe to open: the torrent has {why} in {name:?}; get another one")]
     Name {
         /// The name as the torrent has it, shortened.
         name: String,
@@ -129,14 +133,16 @@ pub enum MetainfoError {
     },
     /// A symbolic link (BEP 47).
     #[error(
-        "the torrent holds a symbolic link, {name:?}; links are not created, as they may lead outside the output directory"
+        "not safe to open: the torrent has a symbolic link, {name:?}, which may lead out of the output directory; get another one"
     )]
     Symlink {
         /// Its path.
         name: String,
     },
     /// Two files that need the same name.
-    #[error("broken torrent: {first:?} and {second:?} cannot both exist")]
+    #[error(
+        "broken torrent: {first:?} and {second:?} cannot both exist; get the file again from its source"
+    )]
     Clash {
         /// A file.
         first: String,
