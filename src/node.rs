@@ -145,6 +145,11 @@ impl Node {
         self.id
     }
 
+    /// Its network coordinate now.
+    pub fn coord(&self) -> crate::coords::Coord {
+        self.vivaldi.coord()
+    }
+
     /// Whether it is in a ring (a client: whether an index node answers).
     pub fn is_joined(&self) -> bool {
         self.join.joined

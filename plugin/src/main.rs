@@ -1,1 +1,7 @@
-fn main() {}
+//! `chunkcast`: see [`chunkcast_bittorrent::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chunkcast_bittorrent::cli::main()
+}

@@ -1,1 +1,92 @@
-//! Not written yet.
+//! The command line program: arguments, what is printed, exit codes. All else lives in [`crate::session`].
+
+mod args;
+mod create;
+mod demo;
+mod exit;
+mod get;
+mod lookup;
+mod node;
+mod output;
+mod seed;
+mod signal;
+mod source;
+mod torrents;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+use self::args::{Cli, Command};
+use self::exit::{Code, Failure};
+use self::output::Reporter;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() {
+                ExitCode::from(Code::Usage as u8)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    log_to_stderr(cli.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            return report(
+                &Failure::new(Code::Other, format!("no runtime: {e}")),
+                false,
+            );
+        }
+    };
+    let (result, json) = runtime.block_on(async {
+        match cli.command {
+            Command::Get(a) => (get::run(&a).await, a.network.json),
+            Command::Seed(a) => (seed::run(&a).await, a.network.json),
+            Command::Create(a) => (create::run(&a), a.json),
+            Command::Node(a) => (node::run(&a).await, a.json),
+            Command::Lookup(a) => (lookup::run(&a).await, a.json),
+            Command::Demo(a) => (demo::run(&a).await, false),
+        }
+    });
+    // a disk that hangs must not keep the program from ending
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure, json),
+    }
+}
+
+/// One error line on standard error, one `error` event with `--json`.
+fn report(failure: &Failure, json: bool) -> ExitCode {
+    let code = failure.code as u8;
+    Reporter::new(json, false).event("error", json!({ "message": failure.message, "code": code }));
+    let _ = writeln!(std::io::stderr().lock(), "chunkcast: {failure}");
+    ExitCode::from(code)
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "error",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let ours = format!("error,chunkcast={level},chunkcast_bittorrent={level}");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}

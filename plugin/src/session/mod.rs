@@ -1,1 +1,378 @@
-//! Not written yet.
+//! Many torrents in one process: the listening socket, the index node, and one task a torrent in which swarm, wire,
+//! storage, discovery and the directory meet. It decides nothing about peers or pieces; it carries messages.
+
+mod address;
+mod directory;
+mod discover;
+mod events;
+mod index;
+mod torrent;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use chunkcast::wire::PeerAddrs;
+
+pub use self::directory::Directory;
+pub use self::events::{DirectoryTraffic, PeerRow, Progress, TorrentError, TorrentEvent};
+pub use self::index::{IndexNode, ask_once, object_id, start_index_node};
+use self::torrent::{Input, Torrent};
+use crate::discovery::{DhtConfig, DhtNode};
+use crate::limits::address::OwnAddrs;
+use crate::limits::{Limits, LimitsConfig};
+use crate::metadata::{Magnet, Metainfo};
+use crate::storage::{StorageConfig, Target};
+use crate::wire::conn::ConnConfig;
+use crate::wire::connect::{accept, canonical};
+use crate::wire::handshake::our_peer_id;
+use crate::wire::listen::ListenError;
+use crate::wire::message::Handshake;
+
+/// Whether and how the directory is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexUse {
+    /// An index node of our own, at this UDP address or a free port of the listening address.
+    Colocated(Option<SocketAddr>),
+    /// Only ask and publish through the bootstrap nodes; nothing at all without any.
+    Client,
+}
+
+/// What a session needs to know.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// TCP address for incoming connections; `None`: any address, port 6881..=6889 or a free one.
+    pub listen: Option<SocketAddr>,
+    /// The directory.
+    pub index: IndexUse,
+    /// Index nodes to join through.
+    pub bootstrap: Vec<SocketAddr>,
+    /// Whether trackers are asked.
+    pub trackers: bool,
+    /// Whether the Mainline DHT is asked.
+    pub dht: bool,
+    /// DHT nodes to start from; `None`: the well-known ones.
+    pub dht_bootstrap: Option<Vec<String>>,
+    /// Connections of all torrents.
+    pub limits: LimitsConfig,
+    /// Each connection.
+    pub conn: ConnConfig,
+    /// Each torrent's files.
+    pub storage: StorageConfig,
+    /// The client policy of each torrent.
+    pub client: chunkcast::client::ClientConfig,
+    /// Messages that wait for one torrent's task, so that a slow disk slows the network down.
+    pub inbox: usize,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            index: IndexUse::Colocated(None),
+            bootstrap: Vec::new(),
+            trackers: true,
+            dht: true,
+            dht_bootstrap: None,
+            limits: LimitsConfig::default(),
+            conn: ConnConfig::default(),
+            storage: StorageConfig::default(),
+            client: chunkcast::client::ClientConfig::default(),
+            inbox: 256, // guess: batches of at most a read buffer each
+        }
+    }
+}
+
+/// Why a session cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The TCP address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The UDP address of the index node.
+    #[error(transparent)]
+    Index(#[from] chunkcast::driver::DriverError),
+}
+
+/// Where a torrent comes from.
+#[derive(Clone, Debug)]
+pub enum TorrentSource {
+    /// With its metainfo at hand.
+    Metainfo(Arc<Metainfo>),
+    /// Only its infohash, and hints.
+    Magnet(Magnet),
+}
+
+impl TorrentSource {
+    /// SHA-1 of the info dict.
+    pub fn info_hash(&self) -> [u8; 20] {
+        match self {
+            Self::Metainfo(m) => m.info_hash,
+            Self::Magnet(m) => m.info_hash,
+        }
+    }
+
+    /// What to call it: its name, or its infohash while the name is unknown.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Metainfo(m) => m.layout.name.clone(),
+            Self::Magnet(m) => m.display_name.clone().unwrap_or_else(|| hex(&m.info_hash)),
+        }
+    }
+}
+
+/// Where the data of a torrent is, or goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataPath {
+    /// The directory that the torrent's name goes into.
+    OutputDir(PathBuf),
+    /// The torrent's file or folder itself.
+    Content(PathBuf),
+}
+
+impl DataPath {
+    fn target(&self) -> Target<'_> {
+        match self {
+            Self::OutputDir(path) => Target::OutputDir(path),
+            Self::Content(path) => Target::Content(path),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::OutputDir(path) | Self::Content(path) => path,
+        }
+    }
+}
+
+/// A torrent to add.
+#[derive(Clone, Debug)]
+pub struct AddTorrent {
+    /// What.
+    pub source: TorrentSource,
+    /// Where its data goes, or is.
+    pub data: DataPath,
+    /// Peers named by the user.
+    pub peers: Vec<SocketAddr>,
+    /// Give up without metadata, or without any peer, after this long.
+    pub patience: Option<Duration>,
+    /// The data must be complete already.
+    pub seed_only: bool,
+    /// Get the metadata and nothing else.
+    pub metadata_only: bool,
+}
+
+/// What the torrents of a session share.
+pub(crate) struct Shared {
+    config: SessionConfig,
+    listen: SocketAddr,
+    own: OwnAddrs,
+    addrs: PeerAddrs,
+    peer_id: [u8; 20],
+    limits: Limits,
+    dht: Option<DhtNode>,
+    index: Option<IndexNode>,
+    torrents: Mutex<BTreeMap<[u8; 20], mpsc::Sender<Input>>>,
+}
+
+impl Shared {
+    fn torrents(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 20], mpsc::Sender<Input>>> {
+        self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A running session.
+#[derive(Debug)]
+pub struct Session {
+    shared: Arc<Shared>,
+    listener: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Opens the sockets and starts the index node.
+    ///
+    /// # Errors
+    /// [`SessionError`] when an address is taken or does not exist on this machine.
+    pub async fn start(config: SessionConfig) -> Result<Self, SessionError> {
+        let socket = address::listen(config.listen).await?;
+        let listen = canonical(socket.local_addr().map_err(|source| {
+            let addr = config
+                .listen
+                .unwrap_or_else(|| (std::net::Ipv4Addr::UNSPECIFIED, 0).into());
+            ListenError::Other { addr, source }
+        })?);
+        let index = match config.index {
+            IndexUse::Colocated(at) => {
+                Some(IndexNode::colocated(at, listen.ip(), config.bootstrap.clone()).await?)
+            }
+            IndexUse::Client if config.bootstrap.is_empty() => None,
+            IndexUse::Client => {
+                Some(IndexNode::client(listen.ip(), config.bootstrap.clone()).await?)
+            }
+        };
+        let shared = Arc::new(Shared {
+            own: OwnAddrs::new(listen),
+            addrs: address::advertised(listen, &config.bootstrap),
+            listen,
+            peer_id: our_peer_id(&mut rand::rng()),
+            limits: Limits::new(&config.limits),
+            dht: config.dht.then(|| {
+                let mut dht = DhtConfig::default();
+                if let Some(bootstrap) = &config.dht_bootstrap {
+                    dht.bootstrap.clone_from(bootstrap);
+                }
+                DhtNode::spawn(dht)
+            }),
+            index,
+            torrents: Mutex::default(),
+            config,
+        });
+        let listener = tokio::spawn(accept_loop(socket, shared.clone()));
+        Ok(Self { shared, listener })
+    }
+
+    /// Where peers can connect to.
+    pub fn listen_addr(&self) -> SocketAddr {
+        self.shared.listen
+    }
+
+    /// UDP address of the colocated index node.
+    pub fn index_addr(&self) -> Option<SocketAddr> {
+        self.shared.index.as_ref().map(IndexNode::local_addr)
+    }
+
+    /// Starts a torrent.
+    ///
+    /// # Errors
+    /// [`TorrentError::Twice`] when the session has it already; what the disk refuses comes as an event.
+    pub async fn add(&self, add: AddTorrent) -> Result<TorrentHandle, TorrentError> {
+        let info_hash = add.source.info_hash();
+        let (input, inbox) = mpsc::channel(self.shared.config.inbox);
+        {
+            let mut torrents = self.shared.torrents();
+            if torrents.contains_key(&info_hash) {
+                return Err(TorrentError::Twice {
+                    info_hash: hex(&info_hash),
+                });
+            }
+            torrents.insert(info_hash, input.clone());
+        }
+        let (events, outbox) = mpsc::channel(64);
+        let (stop, stopped) = watch::channel(false);
+        let (tell_last, last) = oneshot::channel();
+        let torrent = Torrent::new(self.shared.clone(), add, input, events);
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            let progress = torrent.run(inbox, stopped).await;
+            shared.torrents().remove(&info_hash);
+            let _ = tell_last.send(progress);
+        });
+        Ok(TorrentHandle {
+            info_hash,
+            events: outbox,
+            stop,
+            last,
+        })
+    }
+
+    /// Closes the sockets; torrents are to be stopped before.
+    pub async fn shutdown(&self) {
+        self.listener.abort();
+        if let Some(index) = &self.shared.index {
+            index.shutdown().await;
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+/// One torrent of a session. Dropping the handle stops it.
+#[derive(Debug)]
+pub struct TorrentHandle {
+    info_hash: [u8; 20],
+    events: mpsc::Receiver<TorrentEvent>,
+    stop: watch::Sender<bool>,
+    last: oneshot::Receiver<Progress>,
+}
+
+impl TorrentHandle {
+    /// The infohash in hexadecimal.
+    pub fn info_hash(&self) -> String {
+        hex(&self.info_hash)
+    }
+
+    /// The next event; `None` when the torrent has ended.
+    pub async fn next(&mut self) -> Option<TorrentEvent> {
+        self.events.recv().await
+    }
+
+    /// Stops it in an orderly way: withdraws from the directory, tells the tracker, closes connections. Returns the
+    /// last numbers.
+    pub async fn stop(self) -> Progress {
+        let _ = self.stop.send(true);
+        drop(self.events);
+        self.last.await.unwrap_or_default()
+    }
+}
+
+/// Takes connections in and hands each to its torrent.
+async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let (stream, remote) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(e) => {
+                // out of file descriptors or the like: give others time to close some
+                tracing::debug!("accept: {e}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(caller) = shared.limits.try_caller() else {
+            continue;
+        };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let ours = |hash: &[u8; 20]| {
+                shared
+                    .torrents()
+                    .contains_key(hash)
+                    .then(|| Handshake::ours(*hash, shared.peer_id))
+            };
+            let peer = match accept(stream, remote, ours, &shared.config.conn).await {
+                Ok(peer) => peer,
+                Err(e) => return tracing::trace!("incoming connection: {e}"),
+            };
+            drop(caller);
+            let Some(permit) = shared.limits.try_connection() else {
+                return;
+            };
+            let torrent = shared.torrents().get(&peer.handshake.info_hash).cloned();
+            if let Some(torrent) = torrent {
+                let _ = torrent.send(Input::Accepted(peer, permit)).await;
+            }
+        });
+    }
+}
+
+/// Hexadecimal, lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -127,7 +127,9 @@ impl Swarm {
         self.give_up_requests(conn);
         self.give_back_pieces(conn);
         self.assembly_gone(conn);
-        self.peers.remove(&conn);
+        if let Some(peer) = self.peers.remove(&conn) {
+            self.remember(conn, &peer);
+        }
         self.counters.closed += 1;
         true
     }

@@ -52,7 +52,7 @@ use rand_chacha::ChaCha8Rng;
 pub use config::{Limits, SwarmConfig};
 pub use drop_reason::DropReason;
 pub use output::{CloseReason, ConnId, Output, PeerInfo, PieceResult, SwarmConfigError};
-pub use stats::{PeerStats, SwarmStats};
+pub use stats::{MAX_GONE, PeerStats, SwarmStats};
 
 use crate::metadata::{MetadataAssembly, Metainfo};
 use crate::wire::message::{BlockRef, Message};
@@ -80,6 +80,8 @@ pub struct Swarm {
     peers: BTreeMap<ConnId, Peer>,
     blame: Blame,
     banned: BTreeSet<connections::BanKey>,
+    /// What connections that ended have moved, by address.
+    gone: BTreeMap<SocketAddr, PeerStats>,
     /// Requests outstanding at all peers.
     outstanding: u32,
     turn: Turn,
@@ -111,6 +113,7 @@ impl Swarm {
             peers: BTreeMap::new(),
             blame: Blame::new(secret, config.limits.max_failed),
             banned: BTreeSet::new(),
+            gone: BTreeMap::new(),
             outstanding: 0,
             turn: Turn::default(),
             tick: now + config.limits.idle_tick,

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use chunkcast::client::Source;
 
+use super::peer::Peer;
 use super::{ConnId, DropReason, Swarm};
+
+/// Addresses whose ended connections are remembered.
+pub const MAX_GONE: usize = 512; // guess: ten times the neighbour table and more
 
 /// One connection in [`SwarmStats`]. Bytes are payload (blocks); rates are bytes per second.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +92,8 @@ pub struct SwarmStats {
     pub outstanding: u32,
     /// Every connection, by id.
     pub peers: Vec<PeerStats>,
+    /// Connections that ended after bytes had moved, added up by address; at most [`MAX_GONE`] addresses.
+    pub gone: Vec<PeerStats>,
 }
 
 /// Counts that only grow.
@@ -141,7 +147,41 @@ impl Swarm {
                 .neighbours()
                 .filter_map(|view| self.peer_stats(&view))
                 .collect(),
+            gone: self.gone.values().cloned().collect(),
         }
+    }
+
+    /// Keeps what a connection that ends has moved.
+    pub(super) fn remember(&mut self, conn: ConnId, peer: &Peer) {
+        if peer.down.bytes == 0 && peer.up.bytes == 0 {
+            return;
+        }
+        let key = peer.listen.unwrap_or(peer.info.addr);
+        if self.gone.len() >= MAX_GONE && !self.gone.contains_key(&key) {
+            return;
+        }
+        let row = self.gone.entry(key).or_insert_with(|| PeerStats {
+            conn,
+            addr: peer.info.addr,
+            listen: peer.listen,
+            client: peer.client.clone(),
+            source: peer.info.source,
+            outbound: peer.info.outbound,
+            rtt: peer.info.rtt,
+            near: false,
+            downloaded: 0,
+            uploaded: 0,
+            down_rate: 0,
+            up_rate: 0,
+            pieces: 0,
+            choking: true,
+            served: false,
+            server: false,
+            outstanding: 0,
+            queued: 0,
+        });
+        row.downloaded += peer.down.bytes;
+        row.uploaded += peer.up.bytes;
     }
 
     fn peer_stats(&self, view: &chunkcast::client::NeighbourView) -> Option<PeerStats> {

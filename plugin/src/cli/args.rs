@@ -1,0 +1,272 @@
+//! The command line: what can be asked for, with help that has examples.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A BitTorrent client that downloads from the neighbour who already has it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chunkcast",
+    version,
+    propagate_version = true,
+    after_help = "Examples:\n  \
+        chunkcast demo\n  \
+        chunkcast create ./dataset -o dataset.torrent\n  \
+        chunkcast seed dataset.torrent --data ./dataset --index-listen 0.0.0.0:4240\n  \
+        chunkcast get dataset.torrent -o /srv --bootstrap seed.example.net:4240\n  \
+        chunkcast get 'magnet:?xt=urn:btih:…' --seed\n\n\
+        Exit codes: 0 done, 1 anything else, 2 usage, 3 no metadata or peers in time, 4 network, 6 disk,\n\
+        7 interrupted with unfinished work (what is done is kept and reused), 8 bad torrent or magnet."
+)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// More detail on standard error: -v info, -vv debug, -vvv trace (or RUST_LOG).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Download torrents: .torrent files, http(s) URLs of them, or magnet links.
+    #[command(after_help = "Examples:\n  \
+        chunkcast get debian.torrent\n  \
+        chunkcast get https://example.org/dataset.torrent -o /data --seed\n  \
+        chunkcast get 'magnet:?xt=urn:btih:…' --bootstrap 10.0.0.5:4240 --no-trackers --no-dht\n  \
+        chunkcast get big.torrent --list")]
+    Get(GetArgs),
+    /// Seed a torrent whose data is already here.
+    #[command(after_help = "Examples:\n  \
+        chunkcast seed dataset.torrent --data ./dataset\n  \
+        chunkcast seed image.torrent --data /images/image.raw --index-listen 0.0.0.0:4240")]
+    Seed(SeedArgs),
+    /// Make a .torrent file of a file or a folder.
+    #[command(after_help = "Examples:\n  \
+        chunkcast create ./dataset\n  \
+        chunkcast create image.raw -o image.torrent --piece-length 1MiB --tracker http://tracker.example.org/announce\n  \
+        chunkcast create ./internal --private --tracker http://tracker.corp/announce")]
+    Create(CreateArgs),
+    /// Run an index node alone: a part of the directory that neither downloads nor seeds.
+    #[command(after_help = "Examples:\n  \
+        chunkcast node --index-listen 0.0.0.0:4240\n  \
+        chunkcast node --index-listen 0.0.0.0:4240 --bootstrap other.example.net:4240")]
+    Node(NodeArgs),
+    /// Ask the directory who holds a torrent.
+    #[command(after_help = "Examples:\n  \
+        chunkcast lookup 0123456789abcdef0123456789abcdef01234567 --bootstrap 10.0.0.5:4240")]
+    Lookup(LookupArgs),
+    /// See it work: index nodes, a seed and downloaders as processes on this machine.
+    #[command(
+        after_help = "Examples:\n  chunkcast demo\n  chunkcast demo --peers 16 --size 256MiB"
+    )]
+    Demo(DemoArgs),
+}
+
+/// How to reach the directory and the swarm; shared by `get` and `seed`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct NetworkArgs {
+    /// An index node to join the directory through (repeatable).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap: Vec<String>,
+    /// A peer to connect to besides those that are found (repeatable).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub peer: Vec<String>,
+    /// TCP address for incoming peers [default: 0.0.0.0, port 6881 to 6889 or any free one]
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// UDP address of the colocated index node [default: --listen's address, port 4240 or any free one]
+    #[arg(long, value_name = "IP:PORT")]
+    pub index_listen: Option<SocketAddr>,
+    /// Ask no tracker.
+    #[arg(long)]
+    pub no_trackers: bool,
+    /// Do not use the Mainline DHT.
+    #[arg(long)]
+    pub no_dht: bool,
+    /// Run no index node: ask and publish through a --bootstrap node, or not at all without one.
+    #[arg(long)]
+    pub no_index: bool,
+    /// DHT nodes to start from instead of the well-known ones (repeatable).
+    #[arg(long, value_name = "HOST:PORT", hide = true)]
+    pub dht_bootstrap: Vec<String>,
+    /// One JSON object a line instead of text: "event" (metadata, peers, progress, complete, error) and "unix_time".
+    #[arg(long)]
+    pub json: bool,
+    /// Only errors, and the last line.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// End in an orderly way when standard input ends.
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+}
+
+/// Arguments of `get`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct GetArgs {
+    /// .torrent files, http(s) URLs of .torrent files, magnet links or infohashes.
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<String>,
+    /// Directory that the torrent's file or folder goes into.
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub output: PathBuf,
+    /// Go on seeding after the download, until interrupted.
+    #[arg(long)]
+    pub seed: bool,
+    /// Only list the files, download nothing.
+    #[arg(long)]
+    pub list: bool,
+    /// Give up when there is no metadata, or no peer at all, for this many seconds; 0 waits for ever.
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub timeout: u64,
+    /// Network flags.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// Arguments of `seed`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct SeedArgs {
+    /// A .torrent file or an http(s) URL of one.
+    #[arg(value_name = "TORRENT")]
+    pub torrent: String,
+    /// The file or folder itself.
+    #[arg(long, value_name = "PATH")]
+    pub data: PathBuf,
+    /// Network flags.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+}
+
+/// Arguments of `create`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct CreateArgs {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Where to write the torrent [default: the name of PATH with .torrent, in the current directory]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Bytes in a piece: a power of two from 16KiB [default: chosen by size, about 1000 to 2000 pieces]
+    #[arg(long, value_name = "N", value_parser = parse_size)]
+    pub piece_length: Option<u64>,
+    /// A tracker's announce URL (repeatable; each becomes a tier of its own).
+    #[arg(long, value_name = "URL")]
+    pub tracker: Vec<String>,
+    /// BEP 27: peers from the tracker only; no directory, no DHT.
+    #[arg(long)]
+    pub private: bool,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Only errors.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `node`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct NodeArgs {
+    /// UDP address to listen on.
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:4240")]
+    pub index_listen: SocketAddr,
+    /// An index node to join the directory through (repeatable).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap: Vec<String>,
+    /// One JSON object a line instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Only errors.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// End in an orderly way when standard input ends.
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+}
+
+/// Arguments of `lookup`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct LookupArgs {
+    /// 40 hexadecimal digits, or a magnet link.
+    pub infohash: String,
+    /// The index node to ask (repeatable) [default: 127.0.0.1:4240]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap: Vec<String>,
+    /// How many peers to ask for.
+    #[arg(short, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
+    pub p: u8,
+    /// Let the query go on to the root of the torrent's index tree.
+    #[arg(long)]
+    pub to_root: bool,
+    /// Give up after this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub timeout: u64,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Downloaders.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub peers: u16,
+    /// Size of the file.
+    #[arg(long, default_value = "64MiB", value_parser = parse_size)]
+    pub size: u64,
+    /// Give up after this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+}
+
+/// Reads `1048576`, `64MiB`, `64M`, `1GiB`, `16 KiB` …: binary units, at least 1.
+///
+/// # Errors
+/// A line that names what is wrong and the forms that are taken.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let form = || {
+        format!(
+            "`{text}` is not a size; write bytes or a number with KiB, MiB, GiB or TiB, such as 64MiB"
+        )
+    };
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| form())?;
+    let shift = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        "t" | "tib" => 40,
+        _ => return Err(form()),
+    };
+    match number.checked_mul(1 << shift) {
+        Some(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err(form()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_read_in_binary_units() {
+        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
+        assert_eq!(parse_size("16 kib"), Ok(16 << 10));
+        assert_eq!(parse_size("7"), Ok(7));
+        for bad in ["", "0", "MiB", "1.5G", "99999999999T", "12parsec", "-1"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! How a command ends: one line for the user and a documented exit code.
+
+use std::fmt;
+
+/// The exit codes of the program, as documented in README.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Code {
+    /// Anything that has no code of its own.
+    Other = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// No metadata, or no peers, in time.
+    NotFound = 3,
+    /// The network: a port in use, a name that does not resolve, a fetch that failed.
+    Network = 4,
+    /// The disk: full, unreadable, not writable, other data in the way.
+    Disk = 6,
+    /// Interrupted with unfinished work; what is done is kept and reused.
+    Interrupted = 7,
+    /// A .torrent file or magnet link that cannot be used.
+    BadTorrent = 8,
+}
+
+/// A command that failed: what to print and how to exit.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    /// The exit code.
+    pub code: Code,
+    /// One line that names the thing and the way out.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure with this code and line; line breaks become spaces.
+    pub(super) fn new(code: Code, message: impl fmt::Display) -> Self {
+        let message = message
+            .to_string()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        Self { code, message }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

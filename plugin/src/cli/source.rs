@@ -1,0 +1,76 @@
+//! What a SOURCE on the command line names: a file, a URL, a magnet link, an infohash.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::exit::{Code, Failure};
+use crate::discovery::{FetchLimits, fetch_torrent};
+use crate::metadata::{Magnet, MetadataLimits, Metainfo};
+use crate::session::TorrentSource;
+
+/// Reads, fetches or parses what `text` names.
+///
+/// # Errors
+/// Code 8 for what is no torrent or magnet, 6 for a file that cannot be read, 4 for a URL that cannot be fetched.
+pub(super) async fn open(text: &str) -> Result<TorrentSource, Failure> {
+    let scheme = text.split_once(':').map(|(s, _)| s.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("magnet") => magnet(text),
+        Some("http" | "https") => {
+            let bytes = fetch_torrent(text, FetchLimits::default())
+                .await
+                .map_err(|e| Failure::new(Code::Network, e))?;
+            torrent(text, &bytes)
+        }
+        _ if is_infohash(text) && !Path::new(text).exists() => magnet(text),
+        _ => torrent(text, &read(Path::new(text))?),
+    }
+}
+
+fn is_infohash(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn magnet(text: &str) -> Result<TorrentSource, Failure> {
+    Magnet::parse(text)
+        .map(TorrentSource::Magnet)
+        .map_err(|e| Failure::new(Code::BadTorrent, e))
+}
+
+fn torrent(name: &str, bytes: &[u8]) -> Result<TorrentSource, Failure> {
+    Metainfo::from_torrent(bytes)
+        .map(|m| TorrentSource::Metainfo(Arc::new(m)))
+        .map_err(|e| Failure::new(Code::BadTorrent, format!("`{name}`: {e}")))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display();
+    let fail = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => Failure::new(
+            Code::BadTorrent,
+            format!(
+                "`{shown}` does not exist; name a .torrent file, an http(s) URL or a magnet link"
+            ),
+        ),
+        std::io::ErrorKind::IsADirectory => Failure::new(
+            Code::BadTorrent,
+            format!("`{shown}` is a directory; name a .torrent file"),
+        ),
+        _ => Failure::new(Code::Disk, format!("`{shown}` cannot be read: {e}")),
+    };
+    let meta = std::fs::metadata(path).map_err(fail)?;
+    if meta.is_dir() {
+        return Err(fail(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let most = MetadataLimits::default().torrent_bytes as u64;
+    if meta.len() > most {
+        return Err(Failure::new(
+            Code::BadTorrent,
+            format!(
+                "`{shown}` is larger than any .torrent file ({} MiB at most)",
+                most >> 20
+            ),
+        ));
+    }
+    std::fs::read(path).map_err(fail)
+}

@@ -1,0 +1,29 @@
+//! The directory as the client sees it: publish, withdraw, look up. One implementation asks a colocated index node;
+//! tests and the absence of a directory have their own.
+
+use std::net::SocketAddr;
+
+use chunkcast::coords::Coord;
+use chunkcast::driver::{AskError, Query};
+use chunkcast::id::ObjectId;
+use chunkcast::node::Publication;
+use chunkcast::wire::Found;
+use futures::future::BoxFuture;
+
+use super::events::DirectoryTraffic;
+
+/// Where location pointers are published and looked up.
+pub trait Directory: Send + Sync + 'static {
+    /// Publishes, or refreshes, what this peer holds of an object.
+    fn publish(&self, publication: Publication);
+    /// Takes the publication of an object back.
+    fn withdraw(&self, object: ObjectId);
+    /// Asks who holds chunks; a hint, never a promise (paper section 4).
+    fn lookup(&self, query: Query) -> BoxFuture<'static, Result<Found, AskError>>;
+    /// Tells of another index node, learnt from a peer.
+    fn learn(&self, node: SocketAddr);
+    /// Our own coordinate, to predict distances with.
+    fn coord(&self) -> Coord;
+    /// What the directory has cost so far.
+    fn traffic(&self) -> BoxFuture<'static, Option<DirectoryTraffic>>;
+}

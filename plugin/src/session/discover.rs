@@ -1,0 +1,179 @@
+//! Peers of one torrent from outside the directory: its trackers and the DHT, and the filter for every address.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::Shared;
+use super::torrent::Input;
+pub(super) use crate::discovery::TransferCounts;
+use crate::discovery::{
+    AnnouncerConfig, AnnouncerHandle, DhtLookup, LookupConfig, resolve, spawn_announcer,
+};
+use crate::limits::address::{AddrSource, acceptable};
+use crate::metadata::PeerHint;
+
+/// Who named an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeersFrom {
+    /// `--peer`, or the magnet link itself.
+    User,
+    /// A tracker.
+    Tracker,
+    /// The Mainline DHT.
+    Dht,
+    /// The ChunkCast directory.
+    Directory,
+}
+
+/// Trackers and DHT of one torrent.
+pub(super) struct Discovery {
+    shared: Arc<Shared>,
+    info_hash: [u8; 20],
+    input: mpsc::Sender<Input>,
+    counts: watch::Sender<TransferCounts>,
+    /// Something was missing when the announcer began, so completion is news.
+    began_incomplete: bool,
+    announcer: Option<AnnouncerHandle>,
+    dht: Option<DhtLookup>,
+    tasks: JoinSet<()>,
+}
+
+impl Discovery {
+    /// Nothing is asked yet.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        info_hash: [u8; 20],
+        input: mpsc::Sender<Input>,
+    ) -> Self {
+        Self {
+            shared,
+            info_hash,
+            input,
+            counts: watch::Sender::new(TransferCounts::default()),
+            began_incomplete: false,
+            announcer: None,
+            dht: None,
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Starts what a torrent with known metainfo may use: a private one only its trackers (BEP 27).
+    pub(super) fn start(&mut self, tiers: Vec<Vec<String>>, private: bool, left: u64) {
+        if private {
+            self.set_left(left);
+            self.announce(tiers, true);
+        } else {
+            self.start_public(tiers, Some(left));
+        }
+    }
+
+    /// Starts trackers and DHT.
+    pub(super) fn start_public(&mut self, tiers: Vec<Vec<String>>, left: Option<u64>) {
+        if let Some(left) = left {
+            self.set_left(left);
+        }
+        self.announce(tiers, false);
+        let Some(dht) = &self.shared.dht else { return };
+        let (out, peers) = mpsc::channel(16);
+        self.dht = Some(dht.look_up(
+            self.info_hash,
+            Some(self.shared.listen.port()),
+            LookupConfig::default(),
+            out,
+        ));
+        self.forward(peers, PeersFrom::Dht);
+    }
+
+    /// The metadata says `private`: no DHT from now on, and no tracker but the torrent's own (BEP 27).
+    pub(super) fn stop_public(&mut self) {
+        self.dht = None;
+    }
+
+    /// How much is missing, once that is known.
+    pub(super) fn set_left(&mut self, left: u64) {
+        self.began_incomplete = left > 0;
+        self.counts.send_modify(|c| c.left = left);
+    }
+
+    /// The counters that trackers are told.
+    pub(super) fn count(&self, counts: TransferCounts) {
+        if self.announcer.is_some() {
+            self.counts.send_replace(counts);
+        }
+    }
+
+    /// The download is complete.
+    pub(super) fn completed(&mut self) {
+        self.counts.send_modify(|c| c.left = 0);
+        if let Some(announcer) = self.announcer.as_ref().filter(|_| self.began_incomplete) {
+            announcer.completed();
+        }
+        self.dht = None;
+    }
+
+    /// Resolves peers that a magnet link names.
+    pub(super) fn resolve_peers(&mut self, hints: &[PeerHint]) {
+        for hint in hints {
+            let name = match hint {
+                PeerHint::Addr(addr) => addr.to_string(),
+                PeerHint::Host { host, port } => format!("{host}:{port}"),
+            };
+            let input = self.input.clone();
+            self.tasks.spawn(async move {
+                if let Ok(addrs) = resolve(&name).await {
+                    let _ = input.send(Input::Peers(PeersFrom::User, addrs)).await;
+                }
+            });
+        }
+    }
+
+    /// Whether an address named by `from` may be dialled.
+    pub(super) fn acceptable(&self, addr: SocketAddr, from: PeersFrom) -> bool {
+        let source = match from {
+            PeersFrom::User => AddrSource::Manual,
+            PeersFrom::Tracker | PeersFrom::Dht | PeersFrom::Directory => AddrSource::Public,
+        };
+        acceptable(addr, source, &self.shared.own)
+            .inspect_err(|fault| tracing::trace!("{addr} from {from:?} refused: {fault:?}"))
+            .is_ok()
+    }
+
+    /// Says goodbye to the tracker and ends everything.
+    pub(super) async fn stop(&mut self) {
+        self.dht = None;
+        if let Some(announcer) = self.announcer.take() {
+            announcer.stop().await;
+        }
+        self.tasks.abort_all();
+    }
+
+    fn announce(&mut self, tiers: Vec<Vec<String>>, private: bool) {
+        if !self.shared.config.trackers || tiers.is_empty() {
+            return;
+        }
+        let (out, peers) = mpsc::channel(16);
+        let config = AnnouncerConfig::new(
+            self.info_hash,
+            self.shared.peer_id,
+            self.shared.listen.port(),
+            tiers,
+            private,
+        );
+        self.announcer = Some(spawn_announcer(config, self.counts.subscribe(), out));
+        self.forward(peers, PeersFrom::Tracker);
+    }
+
+    fn forward(&mut self, mut peers: mpsc::Receiver<Vec<SocketAddr>>, from: PeersFrom) {
+        let input = self.input.clone();
+        self.tasks.spawn(async move {
+            while let Some(addrs) = peers.recv().await {
+                if input.send(Input::Peers(from, addrs)).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,170 @@
+//! What a torrent tells whoever added it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chunkcast::client::Source;
+use serde::Serialize;
+
+use crate::metadata::Metainfo;
+
+/// One thing that happened to a torrent.
+#[derive(Clone, Debug)]
+pub enum TorrentEvent {
+    /// The metainfo is known: at once for a .torrent file, after some peer sent it for a magnet link.
+    Metadata(Arc<Metainfo>),
+    /// The data that was there before has been checked.
+    Checked(Progress),
+    /// How it goes, once a second.
+    Progress(Progress),
+    /// Everything that was asked for is verified and on disk.
+    Complete(Progress),
+    /// The torrent stopped for good.
+    Failed(TorrentError),
+}
+
+/// Numbers of one torrent at one moment.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Progress {
+    /// Bytes that the user asked for; 0 while the metadata is unknown.
+    pub total_bytes: u64,
+    /// Of those, verified and written.
+    pub verified_bytes: u64,
+    /// Pieces verified and written.
+    pub pieces_held: u32,
+    /// Pieces in the torrent.
+    pub pieces_total: u32,
+    /// Block bytes received from peers, duplicates and bad ones included.
+    pub downloaded: u64,
+    /// Block bytes sent to peers.
+    pub uploaded: u64,
+    /// Block bytes received twice or in vain.
+    pub wasted: u64,
+    /// Pieces whose hash did not match.
+    pub bad_pieces: u64,
+    /// Bytes a second down, smoothed over about three seconds.
+    pub rate_down: u64,
+    /// Bytes a second up, smoothed likewise.
+    pub rate_up: u64,
+    /// Connected peers that are near (measured round-trip, see docs/architecture.md).
+    pub near: u32,
+    /// Connected peers that are not.
+    pub far: u32,
+    /// Seconds to go at the present rate.
+    pub eta_seconds: Option<u64>,
+    /// Peers, connected ones and those that moved bytes before.
+    #[serde(skip)]
+    pub peers: Vec<PeerRow>,
+    /// What the directory cost this process.
+    pub directory: Option<DirectoryTraffic>,
+}
+
+/// One peer in a [`Progress`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PeerRow {
+    /// Remote address of the connection.
+    pub addr: SocketAddr,
+    /// Where the peer accepts connections, if it said so.
+    pub listen: Option<SocketAddr>,
+    /// Client name and version, if it said so.
+    pub client: Option<String>,
+    /// Who named this peer.
+    pub source: &'static str,
+    /// Least round-trip time measured.
+    pub rtt_ms: Option<f64>,
+    /// Whether it counts as near.
+    pub near: bool,
+    /// Whether the connection is open now.
+    pub connected: bool,
+    /// Block bytes received from it.
+    pub downloaded: u64,
+    /// Block bytes sent to it.
+    pub uploaded: u64,
+}
+
+/// Datagrams of the colocated index node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DirectoryTraffic {
+    /// Datagrams sent.
+    pub messages_out: u64,
+    /// Datagrams received.
+    pub messages_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+}
+
+/// The word for a source in machine-readable output.
+pub(super) fn source_name(source: Source) -> &'static str {
+    match source {
+        Source::Directory => "directory",
+        Source::Tracker => "tracker",
+        Source::Dht => "dht",
+        Source::Lsd => "lsd",
+        Source::Pex => "pex",
+        Source::Manual => "manual",
+        Source::Incoming => "incoming",
+    }
+}
+
+/// Why a torrent stopped.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TorrentError {
+    /// The metadata did not come.
+    #[error("no peer sent the metadata of {info_hash} within {} s; check the link, or name an index node with --bootstrap or a peer with --peer", .waited.as_secs())]
+    NoMetadata {
+        /// The torrent.
+        info_hash: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// Not one peer was there.
+    #[error("no peer for `{name}` within {} s; name an index node with --bootstrap or a peer with --peer, or wait longer with --timeout", .waited.as_secs())]
+    NoPeers {
+        /// The torrent's name.
+        name: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The info dict that peers sent is not usable.
+    #[error("the metadata of {info_hash} cannot be used: {reason}")]
+    BadMetadata {
+        /// The torrent.
+        info_hash: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The data to seed is not the torrent's.
+    #[error(
+        "`{path}` holds {held} of {total} pieces of `{name}`; only complete data can be seeded: complete it with `chunkcast get`, or name the right --data"
+    )]
+    Incomplete {
+        /// The torrent's name.
+        name: String,
+        /// The path that was given.
+        path: String,
+        /// Pieces that are right.
+        held: u32,
+        /// Pieces in the torrent.
+        total: u32,
+    },
+    /// The disk refused.
+    #[error("{0}")]
+    Disk(String),
+    /// Select-only names no file of the torrent.
+    #[error("`{name}` has {files} files and none of them is selected by the magnet's `so`")]
+    NothingSelected {
+        /// The torrent's name.
+        name: String,
+        /// Number of files.
+        files: usize,
+    },
+    /// The torrent is already there.
+    #[error("{info_hash} was given twice; name it once")]
+    Twice {
+        /// The torrent.
+        info_hash: String,
+    },
+}

@@ -1,0 +1,435 @@
+//! One torrent's task: swarm, connections, storage, discovery and the directory meet in one loop.
+//!
+//! The swarm decides; this task carries its outputs out and its inputs in. Nothing here blocks: disk and hashing run
+//! on blocking threads, dials and lookups in tasks of their own, and each reports back through one channel.
+
+mod carry;
+mod numbers;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chunkcast::chunks::ChunkSet;
+use chunkcast::client::{Candidate, Source};
+use chunkcast::driver::AskError;
+use chunkcast::time::Instant;
+use chunkcast::wire::Found;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use self::numbers::Numbers;
+use super::discover::{Discovery, PeersFrom};
+use super::events::{DirectoryTraffic, Progress, TorrentError, TorrentEvent};
+use super::{AddTorrent, Shared, TorrentSource, hex};
+use crate::limits::Permit;
+use crate::metadata::{Magnet, Metainfo};
+use crate::storage::{Mode, PieceBuffers, PieceResult, Storage, StorageError};
+use crate::swarm::{ConnId, Swarm, SwarmConfig};
+use crate::wire::codec::FrameLimits;
+use crate::wire::conn::{ConnEvent, Outbox};
+use crate::wire::connect::{DialError, PeerStream};
+use crate::wire::message::BlockRef;
+
+/// Bytes of unfinished pieces that are kept at most: twice what the swarm opens, so that it never comes to that.
+const BUFFER_BYTES: u64 = 256 << 20;
+
+/// How often numbers are reported.
+const REPORT_PERIOD: Duration = Duration::from_secs(1);
+
+/// What reaches a torrent's task from outside its connections.
+pub(crate) enum Input {
+    /// A peer connected to us.
+    Accepted(PeerStream, Permit),
+    /// Our dial ended.
+    Dialled(SocketAddr, Source, Result<(PeerStream, Permit), DialError>),
+    /// A tracker or the DHT named peers.
+    Peers(PeersFrom, Vec<SocketAddr>),
+    /// The directory answered, or did not.
+    Answer(Result<Found, AskError>),
+    /// A piece was hashed and, if it was right, written.
+    Piece(u32, PieceResult),
+    /// A block for an upload was read.
+    Block(ConnId, BlockRef, Result<Bytes, StorageError>),
+    /// Files are there and existing data has been checked.
+    Checked(Result<(Storage, ChunkSet), StorageError>),
+    /// All is on disk.
+    Finalized(Result<(), StorageError>),
+    /// What the directory cost so far.
+    Traffic(DirectoryTraffic),
+}
+
+/// A connection's way out and its place in the global budget.
+struct Conn {
+    outbox: Outbox,
+    _permit: Permit,
+}
+
+/// The state of one torrent's task.
+pub(crate) struct Torrent {
+    shared: Arc<Shared>,
+    add: AddTorrent,
+    info_hash: [u8; 20],
+    swarm: Swarm,
+    meta: Option<Arc<Metainfo>>,
+    storage: Option<Storage>,
+    wanted: ChunkSet,
+    /// Blocks of unfinished pieces, once the pieces are known.
+    buffers: Option<PieceBuffers>,
+    conns: BTreeMap<ConnId, Conn>,
+    next_conn: u64,
+    input: mpsc::Sender<Input>,
+    wires: mpsc::Sender<(ConnId, ConnEvent)>,
+    wires_in: Option<mpsc::Receiver<(ConnId, ConnEvent)>>,
+    events: mpsc::Sender<TorrentEvent>,
+    /// Dials, lookups, reads: ended without ado.
+    tasks: JoinSet<()>,
+    /// Pieces on their way to the disk: waited for at the end.
+    writes: JoinSet<()>,
+    discovery: Discovery,
+    numbers: Numbers,
+    epoch: tokio::time::Instant,
+    idle_since: tokio::time::Instant,
+    private: bool,
+    complete: bool,
+    failed: bool,
+}
+
+impl Torrent {
+    /// A torrent that has not begun.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        add: AddTorrent,
+        input: mpsc::Sender<Input>,
+        events: mpsc::Sender<TorrentEvent>,
+    ) -> Self {
+        let info_hash = add.source.info_hash();
+        let private = matches!(&add.source, TorrentSource::Metainfo(m) if m.private);
+        let (wires, wires_in) = mpsc::channel(shared.config.inbox);
+        let now = tokio::time::Instant::now();
+        let config = SwarmConfig {
+            listen_port: shared.listen.port(),
+            index_port: shared
+                .index
+                .as_ref()
+                .and_then(super::IndexNode::public_port),
+            private,
+            client: shared.config.client.clone(),
+            ..SwarmConfig::new(info_hash, shared.peer_id)
+        };
+        Self {
+            swarm: Swarm::new(config, rand::random(), Instant::ZERO),
+            discovery: Discovery::new(shared.clone(), info_hash, input.clone()),
+            numbers: Numbers::default(),
+            buffers: None,
+            meta: None,
+            storage: None,
+            wanted: ChunkSet::empty(0),
+            conns: BTreeMap::new(),
+            next_conn: 0,
+            tasks: JoinSet::new(),
+            writes: JoinSet::new(),
+            epoch: now,
+            idle_since: now,
+            complete: false,
+            failed: false,
+            wires_in: Some(wires_in),
+            shared,
+            add,
+            info_hash,
+            input,
+            wires,
+            events,
+            private,
+        }
+    }
+
+    /// Runs until it is stopped or fails; returns the last numbers.
+    pub(crate) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Input>,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Progress {
+        let mut wires = self.wires_in.take().expect("run once");
+        let mut report = tokio::time::interval(REPORT_PERIOD);
+        report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.begin();
+        self.drain();
+        while !self.failed {
+            let wake = self
+                .swarm
+                .poll_timeout()
+                .map(|at| self.epoch + Duration::from_micros(at.as_micros()));
+            tokio::select! {
+                Some((conn, event)) = wires.recv() => {
+                    self.on_wire(conn, event);
+                    // what else has come in meanwhile, before outputs are drained
+                    for _ in 0..64 {
+                        let Ok((conn, event)) = wires.try_recv() else { break };
+                        self.on_wire(conn, event);
+                    }
+                }
+                Some(input) = inbox.recv() => self.on_input(input),
+                () = sleep_until(wake) => {
+                    let now = self.now();
+                    self.swarm.handle_timeout(now);
+                }
+                _ = report.tick() => self.report(),
+                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
+                Some(_) = self.writes.join_next(), if !self.writes.is_empty() => {}
+                _ = stopped.wait_for(|s| *s) => break,
+            }
+            self.drain();
+        }
+        drop(inbox);
+        self.end().await
+    }
+
+    /// The time as the swarm knows it.
+    fn now(&self) -> Instant {
+        let micros = self.epoch.elapsed().as_micros();
+        Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    fn begin(&mut self) {
+        let manual: Vec<SocketAddr> = self.add.peers.clone();
+        match self.add.source.clone() {
+            TorrentSource::Metainfo(meta) => self.on_metainfo(meta),
+            TorrentSource::Magnet(magnet) => self.begin_magnet(&magnet),
+        }
+        self.candidates(PeersFrom::User, &manual);
+    }
+
+    fn begin_magnet(&mut self, magnet: &Magnet) {
+        self.discovery.start_public(
+            magnet.trackers.iter().map(|t| vec![t.clone()]).collect(),
+            None,
+        );
+        self.discovery.resolve_peers(&magnet.peers);
+    }
+
+    /// The metainfo is known: look at the disk.
+    fn on_metainfo(&mut self, meta: Arc<Metainfo>) {
+        let pieces = meta.layout.piece_count();
+        self.private = meta.private;
+        self.wanted = ChunkSet::full(pieces);
+        if let TorrentSource::Magnet(Magnet {
+            select: Some(select),
+            ..
+        }) = &self.add.source
+        {
+            self.wanted = select.wanted_pieces(&meta.layout).unwrap_or_default();
+            if self.wanted.is_none() {
+                let (name, files) = (meta.layout.name.clone(), meta.layout.files.len());
+                return self.fail(TorrentError::NothingSelected { name, files });
+            }
+        }
+        if self.private {
+            self.discovery.stop_public();
+            if let Some(index) = &self.shared.index {
+                super::Directory::withdraw(index, super::object_id(&self.info_hash));
+            }
+        }
+        self.emit(TorrentEvent::Metadata(meta.clone()));
+        self.meta = Some(meta.clone());
+        if self.add.metadata_only {
+            return;
+        }
+        let layout = Arc::new(meta.layout.clone());
+        let (data, config) = (self.add.data.clone(), self.shared.config.storage.clone());
+        let mode = if self.add.seed_only {
+            Mode::SeedOnly
+        } else {
+            Mode::Download
+        };
+        let input = self.input.clone();
+        self.tasks.spawn(async move {
+            let checked = async {
+                let storage = Storage::open_at(layout, data.target(), mode, config)?;
+                let held = storage.check_existing(|_, _| {}).await?;
+                Ok((storage, held))
+            };
+            let _ = input.send(Input::Checked(checked.await)).await;
+        });
+    }
+
+    /// Existing data has been checked: the swarm may begin.
+    fn on_checked(&mut self, storage: Storage, held: ChunkSet) {
+        let Some(meta) = self.meta.clone() else {
+            return;
+        };
+        if self.add.seed_only && !held.is_full() {
+            let path = self.add.data.path().display().to_string();
+            return self.fail(TorrentError::Incomplete {
+                name: meta.layout.name.clone(),
+                path,
+                held: held.count(),
+                total: held.len(),
+            });
+        }
+        let layout = storage.layout().clone();
+        self.buffers = Some(PieceBuffers::new(layout, BUFFER_BYTES));
+        self.storage = Some(storage);
+        let now = self.now();
+        self.idle_since = tokio::time::Instant::now();
+        for conn in self.conns.values() {
+            conn.outbox.set_limits(FrameLimits::for_pieces(held.len()));
+        }
+        self.numbers.start(&meta.layout, &self.wanted, &held);
+        self.swarm
+            .set_metainfo(meta.clone(), held, self.wanted.clone(), now);
+        let progress = self.progress();
+        self.emit(TorrentEvent::Checked(progress));
+        let left = self.numbers.left();
+        if matches!(self.add.source, TorrentSource::Metainfo(_)) {
+            self.discovery
+                .start(meta.trackers.clone(), meta.private, left);
+        } else {
+            self.discovery.set_left(left);
+        }
+    }
+
+    fn on_input(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Accepted(peer, permit) => self.connected(peer, permit, Source::Incoming, false),
+            Input::Dialled(_, source, Ok((peer, permit))) => {
+                self.connected(peer, permit, source, true)
+            }
+            Input::Dialled(addr, _, Err(e)) => {
+                tracing::trace!("dial: {e}");
+                self.swarm.handle_dial_failed(addr, now);
+            }
+            Input::Peers(from, addrs) => self.candidates(from, &addrs),
+            Input::Answer(Ok(found)) => self.on_found(&found),
+            Input::Answer(Err(_)) => self.swarm.handle_no_answer(now),
+            Input::Piece(piece, outcome) => self.on_piece(piece, outcome),
+            Input::Block(conn, block, data) => {
+                if let Err(e) = &data {
+                    tracing::warn!("a block cannot be read for an upload: {e}");
+                }
+                self.swarm.handle_block_read(conn, block, data.ok(), now);
+            }
+            Input::Checked(Ok((storage, held))) => self.on_checked(storage, held),
+            Input::Checked(Err(e)) | Input::Finalized(Err(e)) => {
+                self.fail(TorrentError::Disk(e.to_string()))
+            }
+            Input::Finalized(Ok(())) => {
+                self.complete = true;
+                self.discovery.completed();
+                let progress = self.progress();
+                self.emit(TorrentEvent::Complete(progress));
+            }
+            Input::Traffic(traffic) => self.numbers.directory = Some(traffic),
+        }
+    }
+
+    fn candidates(&mut self, from: PeersFrom, addrs: &[SocketAddr]) {
+        if self.private && matches!(from, PeersFrom::Dht) {
+            return;
+        }
+        let source = from.source();
+        let list: Vec<Candidate> = addrs
+            .iter()
+            .filter(|a| self.discovery.acceptable(**a, from))
+            .map(|a| Candidate {
+                addrs: vec![*a],
+                source,
+                predicted_rtt: None,
+                matched: 0,
+                load: 0,
+                reachable: true,
+            })
+            .collect();
+        if !list.is_empty() {
+            let now = self.now();
+            self.swarm.handle_candidates(&list, now);
+        }
+    }
+
+    /// Stops for good with an error.
+    fn fail(&mut self, error: TorrentError) {
+        self.failed = true;
+        self.emit(TorrentEvent::Failed(error));
+    }
+
+    /// Tells whoever listens; a listener that does not keep up loses progress lines, never an end.
+    fn emit(&mut self, event: TorrentEvent) {
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event)
+            && !matches!(event, TorrentEvent::Progress(_))
+        {
+            let events = self.events.clone();
+            self.tasks.spawn(async move {
+                let _ = events.send(event).await;
+            });
+        }
+    }
+
+    /// Once a second: numbers, and whether patience is at its end.
+    fn report(&mut self) {
+        let progress = self.progress();
+        if self.meta.is_some() {
+            self.emit(TorrentEvent::Progress(progress));
+        }
+        self.discovery.count(self.numbers.counts());
+        if let Some(index) = self.shared.index.clone() {
+            let input = self.input.clone();
+            self.tasks.spawn(async move {
+                if let Some(traffic) = super::Directory::traffic(&index).await {
+                    let _ = input.send(Input::Traffic(traffic)).await;
+                }
+            });
+        }
+        if !self.conns.is_empty() && self.meta.is_some() {
+            self.idle_since = tokio::time::Instant::now();
+        }
+        let Some(patience) = self.add.patience else {
+            return;
+        };
+        let checking = self.meta.is_some() && self.storage.is_none();
+        if checking || self.swarm.is_complete() || self.idle_since.elapsed() < patience {
+            return;
+        }
+        let error = match &self.meta {
+            Some(meta) => TorrentError::NoPeers {
+                name: meta.layout.name.clone(),
+                waited: patience,
+            },
+            None => TorrentError::NoMetadata {
+                info_hash: hex(&self.info_hash),
+                waited: patience,
+            },
+        };
+        self.fail(error);
+    }
+
+    /// An orderly end: out of the directory, stopped at the tracker, connections closed.
+    async fn end(mut self) -> Progress {
+        let now = self.now();
+        self.swarm.shutdown(now);
+        if let Some(index) = &self.shared.index {
+            super::Directory::withdraw(index, super::object_id(&self.info_hash));
+            self.numbers.directory = super::Directory::traffic(index)
+                .await
+                .or(self.numbers.directory);
+        }
+        self.discovery.count(self.numbers.counts());
+        let progress = self.progress();
+        self.conns.clear();
+        self.discovery.stop().await;
+        // pieces on their way to the disk are written, so that a restart does not fetch them again
+        self.tasks.abort_all();
+        let writing = async { while self.writes.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(5), writing).await;
+        progress
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,310 @@
+//! Carrying the swarm's outputs out, and what connections and the directory say in.
+
+use std::net::SocketAddr;
+
+use chunkcast::chunks::ChunkSet;
+use chunkcast::client::{Candidate, Query, Source, Wanted};
+use chunkcast::driver;
+use chunkcast::node::Publication;
+use chunkcast::wire::{self as dir, Found, Ranking};
+
+use super::super::{Directory, object_id};
+use super::{Conn, Input, Torrent, TorrentError};
+use crate::limits::Permit;
+use crate::metadata::Metainfo;
+use crate::storage::{self, Stored};
+use crate::swarm::{ConnId, Output, PeerInfo, PieceResult};
+use crate::wire::codec::FrameLimits;
+use crate::wire::conn::{self, ConnEvent};
+use crate::wire::connect::{self, PeerStream};
+use crate::wire::message::{BlockRef, Handshake};
+
+impl Torrent {
+    /// Carries out everything that the swarm asks for.
+    pub(super) fn drain(&mut self) {
+        while let Some(output) = self.swarm.poll_output() {
+            match output {
+                Output::Send { conn, msg } => {
+                    // a queue that overflows ends the connection, which comes back as an event
+                    if let Some(c) = self.conns.get(&conn) {
+                        c.outbox.send(msg);
+                    }
+                }
+                Output::Close { conn, reason } => {
+                    tracing::trace!("close {conn:?}: {reason:?}");
+                    self.conns.remove(&conn);
+                }
+                Output::Dial { addr, source } => self.dial(addr, source),
+                Output::Store { piece, begin, data } => self.store(piece, begin, data),
+                Output::Finish { piece } => self.finish(piece),
+                Output::Discard { piece } => {
+                    if let Some(buffers) = &mut self.buffers {
+                        buffers.discard(piece);
+                    }
+                }
+                Output::Read { conn, block } => self.read(conn, block),
+                Output::LookUp(query) => self.look_up(query),
+                Output::Publish {
+                    held,
+                    complete,
+                    load,
+                } => self.publish(held, complete, load),
+                Output::Metadata(info) => self.on_metadata(info),
+                Output::IndexNode(addr) => {
+                    if let Some(index) = &self.shared.index {
+                        index.learn(addr);
+                    }
+                }
+                Output::PieceDone { piece } => self.numbers.piece_done(piece),
+                Output::Complete => self.finalize(),
+            }
+        }
+    }
+
+    fn dial(&mut self, addr: SocketAddr, source: Source) {
+        let Some(permit) = self.shared.limits.try_connection() else {
+            let now = self.now();
+            return self.swarm.handle_dial_failed(addr, now);
+        };
+        let (shared, input, hash) = (self.shared.clone(), self.input.clone(), self.info_hash);
+        self.tasks.spawn(async move {
+            let ours = Handshake::ours(hash, shared.peer_id);
+            let dialled = {
+                let _half_open = shared.limits.half_open().await;
+                connect::dial(addr, ours, Some(shared.listen.ip()), &shared.config.conn).await
+            };
+            let _ = input
+                .send(Input::Dialled(
+                    addr,
+                    source,
+                    dialled.map(|peer| (peer, permit)),
+                ))
+                .await;
+        });
+    }
+
+    /// A connection is up, handshakes exchanged.
+    pub(super) fn connected(
+        &mut self,
+        peer: PeerStream,
+        permit: Permit,
+        source: Source,
+        outbound: bool,
+    ) {
+        let id = ConnId(self.next_conn);
+        self.next_conn += 1;
+        let info = PeerInfo {
+            addr: peer.remote,
+            outbound,
+            source,
+            rtt: peer.rtt,
+            handshake: peer.handshake,
+        };
+        let limits = match &self.meta {
+            Some(meta) => FrameLimits::for_pieces(meta.layout.piece_count()),
+            None => FrameLimits::default(),
+        };
+        let outbox = conn::start(
+            id,
+            peer,
+            limits,
+            self.wires.clone(),
+            &self.shared.config.conn,
+        );
+        self.conns.insert(
+            id,
+            Conn {
+                outbox,
+                _permit: permit,
+            },
+        );
+        let now = self.now();
+        self.swarm.handle_connected(id, info, now);
+    }
+
+    /// A connection said something.
+    pub(super) fn on_wire(&mut self, conn: ConnId, event: ConnEvent) {
+        if !self.conns.contains_key(&conn) {
+            return; // closed by us meanwhile
+        }
+        let now = self.now();
+        match event {
+            ConnEvent::Messages(messages) => {
+                for message in messages {
+                    self.swarm.handle_message(conn, message, now);
+                }
+            }
+            ConnEvent::Flushed(bytes) => self.swarm.handle_flushed(conn, bytes, now),
+            ConnEvent::Unknown { .. } => {}
+            ConnEvent::Closed(reason) => {
+                tracing::trace!("{conn:?} closed: {reason:?}");
+                self.conns.remove(&conn);
+                self.swarm.handle_disconnected(conn, now);
+            }
+        }
+    }
+
+    /// Keeps an accepted block. What cannot be kept makes its piece fail when it is finished.
+    fn store(&mut self, piece: u32, begin: u32, data: bytes::Bytes) {
+        let kept = self.buffers.as_mut().map(|b| b.store(piece, begin, data));
+        if !matches!(kept, Some(Stored::Kept | Stored::Complete)) {
+            tracing::warn!("a block of piece {piece} was not kept: {kept:?}");
+        }
+    }
+
+    /// All blocks of a piece are here: hash it and write it, off this task.
+    fn finish(&mut self, piece: u32) {
+        let now = self.now();
+        let blocks = self.buffers.as_mut().and_then(|b| b.take(piece));
+        let (Some(blocks), Some(storage)) = (blocks, self.storage.clone()) else {
+            return self
+                .swarm
+                .handle_piece_result(piece, PieceResult::DiskError, now);
+        };
+        let input = self.input.clone();
+        self.writes.spawn(async move {
+            let outcome = storage.finish_piece(piece, blocks).await;
+            let _ = input.send(Input::Piece(piece, outcome)).await;
+        });
+    }
+
+    pub(super) fn on_piece(&mut self, piece: u32, outcome: storage::PieceResult) {
+        let now = self.now();
+        match outcome {
+            storage::PieceResult::Written => {
+                self.swarm.handle_piece_result(piece, PieceResult::Ok, now)
+            }
+            storage::PieceResult::BadHash => {
+                self.swarm
+                    .handle_piece_result(piece, PieceResult::BadHash, now)
+            }
+            storage::PieceResult::Disk(e) => {
+                self.swarm
+                    .handle_piece_result(piece, PieceResult::DiskError, now);
+                self.fail(TorrentError::Disk(e.to_string()));
+            }
+        }
+    }
+
+    fn read(&mut self, conn: ConnId, block: BlockRef) {
+        let Some(storage) = self.storage.clone() else {
+            return;
+        };
+        let input = self.input.clone();
+        self.tasks.spawn(async move {
+            let data = storage
+                .read_block(block.piece, block.begin, block.len)
+                .await;
+            let _ = input.send(Input::Block(conn, block, data)).await;
+        });
+    }
+
+    fn finalize(&mut self) {
+        let Some(storage) = self.storage.clone() else {
+            return;
+        };
+        let input = self.input.clone();
+        self.writes.spawn(async move {
+            let _ = input.send(Input::Finalized(storage.finalize().await)).await;
+        });
+    }
+
+    /// Peers sent an info dict that has the right hash: check it, then look at the disk.
+    fn on_metadata(&mut self, info: bytes::Bytes) {
+        match Metainfo::from_info(info, Some(self.info_hash)) {
+            Ok(mut meta) => {
+                if let crate::session::TorrentSource::Magnet(m) = &self.add.source {
+                    meta.trackers = m.trackers.iter().map(|t| vec![t.clone()]).collect();
+                }
+                self.on_metainfo(std::sync::Arc::new(meta));
+            }
+            Err(e) => {
+                let info_hash = super::hex(&self.info_hash);
+                self.fail(TorrentError::BadMetadata {
+                    info_hash,
+                    reason: e.to_string(),
+                });
+            }
+        }
+    }
+
+    /// The client asks who holds what it still needs.
+    fn look_up(&mut self, asked: Query) {
+        let Some(index) = self.shared.index.clone().filter(|_| !self.private) else {
+            let now = self.now();
+            return self.swarm.handle_no_answer(now);
+        };
+        let query = driver::Query {
+            object: object_id(&self.info_hash),
+            wanted: match asked.wanted {
+                Wanted::Any => dir::Wanted::Any,
+                Wanted::Chunks(set) => dir::Wanted::Chunks(set),
+            },
+            p: asked.p,
+            mix: asked.mix,
+            ranking: Ranking::Closeness,
+            asker: self.shared.addrs,
+            ignore: asked.ignore,
+            to_root: asked.to_root,
+        };
+        let answer = index.lookup(query);
+        let input = self.input.clone();
+        self.tasks.spawn(async move {
+            let _ = input.send(Input::Answer(answer.await)).await;
+        });
+    }
+
+    /// The directory's answer, as candidates with predicted distances.
+    pub(super) fn on_found(&mut self, found: &Found) {
+        let coord = self.shared.index.as_ref().map(Directory::coord);
+        let candidates: Vec<Candidate> = found
+            .matches
+            .iter()
+            .filter_map(|m| {
+                let addrs: Vec<SocketAddr> = m
+                    .addrs
+                    .iter()
+                    .filter(|a| self.discovery.acceptable(*a, super::PeersFrom::Directory))
+                    .collect();
+                (!addrs.is_empty()).then(|| Candidate {
+                    addrs,
+                    source: Source::Directory,
+                    predicted_rtt: coord.as_ref().map(|c| c.rtt(&m.coord)),
+                    matched: m.matched,
+                    load: m.load,
+                    reachable: m.reachable,
+                })
+            })
+            .collect();
+        let now = self.now();
+        self.swarm.handle_answer(&candidates, now);
+    }
+
+    fn publish(&mut self, held: ChunkSet, complete: bool, load: u8) {
+        let Some(index) = self.shared.index.as_ref().filter(|_| !self.private) else {
+            return;
+        };
+        index.publish(Publication {
+            object: object_id(&self.info_hash),
+            publisher: None,
+            addrs: self.shared.addrs,
+            chunks: held.len(),
+            held,
+            complete,
+            load,
+            reachable: true,
+        });
+    }
+}
+
+impl super::PeersFrom {
+    /// The client's word for it.
+    pub(super) fn source(self) -> Source {
+        match self {
+            Self::User => Source::Manual,
+            Self::Tracker => Source::Tracker,
+            Self::Dht => Source::Dht,
+            Self::Directory => Source::Directory,
+        }
+    }
+}

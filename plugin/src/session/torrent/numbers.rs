@@ -1,0 +1,133 @@
+//! What a torrent reports: bytes, rates, peers.
+
+use std::sync::Arc;
+
+use chunkcast::chunks::ChunkSet;
+
+use super::super::discover::TransferCounts;
+use super::super::events::{DirectoryTraffic, PeerRow, Progress, source_name};
+use super::Torrent;
+use crate::metadata::Layout;
+
+/// Weight of the newest second in a smoothed rate: about three seconds.
+const SMOOTHING: f64 = 0.3;
+
+/// Counters that outlive connections.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    layout: Option<Arc<Layout>>,
+    wanted: ChunkSet,
+    held: ChunkSet,
+    total: u64,
+    verified: u64,
+    downloaded: u64,
+    uploaded: u64,
+    rate_down: f64,
+    rate_up: f64,
+    last: Option<(tokio::time::Instant, u64, u64)>,
+    pub(super) directory: Option<DirectoryTraffic>,
+}
+
+impl Numbers {
+    /// The pieces are known.
+    pub(super) fn start(&mut self, layout: &Layout, wanted: &ChunkSet, held: &ChunkSet) {
+        let bytes =
+            |set: &mut dyn Iterator<Item = u32>| set.map(|p| u64::from(layout.piece_len(p))).sum();
+        self.total = bytes(&mut wanted.iter());
+        self.verified = bytes(&mut held.iter().filter(|p| wanted.contains(*p)));
+        self.wanted = wanted.clone();
+        self.held = held.clone();
+        self.layout = Some(Arc::new(layout.clone()));
+    }
+
+    /// A piece was verified and written.
+    pub(super) fn piece_done(&mut self, piece: u32) {
+        if let Some(layout) = &self.layout
+            && self.held.insert(piece)
+            && self.wanted.contains(piece)
+        {
+            self.verified += u64::from(layout.piece_len(piece));
+        }
+    }
+
+    /// Bytes that are still to come.
+    pub(super) fn left(&self) -> u64 {
+        self.total - self.verified
+    }
+
+    /// For trackers.
+    pub(super) fn counts(&self) -> TransferCounts {
+        TransferCounts {
+            uploaded: self.uploaded,
+            downloaded: self.downloaded,
+            left: self.left(),
+        }
+    }
+
+    fn rates(&mut self) {
+        let now = tokio::time::Instant::now();
+        if let Some((at, down, up)) = self.last {
+            let seconds = now.duration_since(at).as_secs_f64();
+            if seconds < 0.5 {
+                return;
+            }
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "a rate needs no more than 52 bits"
+            )]
+            let smooth = |old: f64, bytes: u64| old + SMOOTHING * (bytes as f64 / seconds - old);
+            self.rate_down = smooth(self.rate_down, self.downloaded.saturating_sub(down));
+            self.rate_up = smooth(self.rate_up, self.uploaded.saturating_sub(up));
+        }
+        self.last = Some((now, self.downloaded, self.uploaded));
+    }
+}
+
+impl Torrent {
+    /// The numbers now.
+    pub(super) fn progress(&mut self) -> Progress {
+        let stats = self.swarm.stats();
+        let n = &mut self.numbers;
+        n.downloaded = stats.received;
+        n.uploaded = stats.uploaded;
+        n.rates();
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "rates are positive and small"
+        )]
+        let (rate_down, rate_up) = (n.rate_down as u64, n.rate_up as u64);
+        let near = stats.peers.iter().filter(|p| p.near).count();
+        let connected = stats.peers.len();
+        Progress {
+            total_bytes: n.total,
+            verified_bytes: n.verified,
+            pieces_held: n.held.count(),
+            pieces_total: n.held.len(),
+            downloaded: stats.received,
+            uploaded: stats.uploaded,
+            wasted: stats.wasted,
+            bad_pieces: stats.bad_pieces,
+            rate_down,
+            rate_up,
+            near: u32::try_from(near).unwrap_or(u32::MAX),
+            far: u32::try_from(connected - near).unwrap_or(u32::MAX),
+            eta_seconds: n.left().checked_div(rate_down).filter(|_| n.left() > 0),
+            peers: (stats.peers.into_iter().map(|p| (p, true)))
+                .chain(stats.gone.into_iter().map(|p| (p, false)))
+                .map(|(p, connected)| PeerRow {
+                    addr: p.addr,
+                    listen: p.listen,
+                    client: p.client,
+                    source: source_name(p.source),
+                    rtt_ms: p.rtt.map(|r| r.as_secs_f64() * 1e3),
+                    near: p.near,
+                    connected,
+                    downloaded: p.downloaded,
+                    uploaded: p.uploaded,
+                })
+                .collect(),
+            directory: n.directory,
+        }
+    }
+}

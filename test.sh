@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Builds ChunkCast and runs every test, against stock clients too.
+#   ./test.sh              installs the stock clients that are missing (Debian packages, PyPI), then runs everything
+#   ./test.sh --no-compat  runs without stock clients and says what was skipped
+set -euo pipefail
+cd "$(dirname "$0")"
+
+compat=yes
+for arg in "$@"; do
+  case "$arg" in
+    --no-compat) compat=no ;;
+    -h|--help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+    *) echo "test.sh: unknown argument \`$arg\`; try --help" >&2; exit 2 ;;
+  esac
+done
+
+step() { printf '\n== %s\n' "$*"; }
+
+if [ "$compat" = yes ]; then
+  missing=()
+  for pair in transmission-daemon:transmission-daemon transmission-show:transmission-cli aria2c:aria2 opentracker:opentracker; do
+    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  done
+  if [ "${#missing[@]}" -gt 0 ]; then
+    step "installing stock clients: ${missing[*]}"
+    if [ "$(id -u)" != 0 ]; then
+      echo "test.sh: ${missing[*]} are missing and only root can install them; install them or run ./test.sh --no-compat" >&2
+      exit 1
+    fi
+    apt-get update -qq
+    # the packages' own services must not start
+    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d.chunkcast
+    chmod +x /usr/sbin/policy-rc.d.chunkcast
+    [ -e /usr/sbin/policy-rc.d ] || { ln -s policy-rc.d.chunkcast /usr/sbin/policy-rc.d; policy=ours; }
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    [ "${policy:-}" != ours ] || rm -f /usr/sbin/policy-rc.d
+    rm -f /usr/sbin/policy-rc.d.chunkcast
+  fi
+  if ! python3 -c 'import libtorrent' 2>/dev/null; then
+    step "installing libtorrent for Python"
+    python3 -m pip install -q --disable-pip-version-check libtorrent ||
+      python3 -m pip install -q --disable-pip-version-check --break-system-packages libtorrent
+  fi
+fi
+
+if [ "${CI:-}" != "" ]; then
+  step "format and lints"
+  cargo fmt --all --check
+  cargo clippy --workspace --all-targets --all-features -- -D warnings
+  RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --quiet
+fi
+
+step "unit and integration tests"
+cargo test --workspace --exclude chunkcast-compat-tests --all-features
+
+step "the program itself"
+cargo build -p chunkcast-bittorrent --bins
+
+if [ "$compat" = yes ]; then
+  step "against stock clients"
+  cargo test -p chunkcast-compat-tests -- --test-threads=2
+else
+  step "skipped (--no-compat): every test against Transmission, aria2, libtorrent and opentracker"
+fi
