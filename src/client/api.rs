@@ -216,3 +216,30 @@ pub struct NeighbourView {
     /// Whether it has an upload slot.
     pub served: bool,
 }
+
+/// Inputs that were ignored or refused, by reason. Each is somebody else's fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// A chunk index beyond the object.
+    pub bad_chunk: u64,
+    /// A chunk set of another length than the object's.
+    pub bad_chunk_set: u64,
+    /// `have`s beyond what is kept while the number of chunks is unknown.
+    pub early_haves: u64,
+    /// A neighbour that is none.
+    pub unknown_neighbour: u64,
+    /// An address that cannot be where that peer listens.
+    pub bad_listen_addr: u64,
+    /// Answers without a lookup.
+    pub unasked_answer: u64,
+    /// Connections refused or dropped because the table was full.
+    pub table_full: u64,
+    /// Connections refused or dropped because the peer was connected already.
+    pub duplicate: u64,
+    /// Connections refused or dropped because of a ban.
+    pub banned: u64,
+    /// Connections dropped because the peer stalled again and again.
+    pub dead: u64,
+    /// Dials that came to nothing.
+    pub dial_failed: u64,
+}

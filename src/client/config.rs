@@ -7,36 +7,188 @@ use std::time::Duration;
 pub struct ClientConfig {
     /// Most neighbours (connections of this object).
     pub max_neighbours: usize,
-    /// Neighbours below which the client dials and looks up more often.
+    /// Neighbours below which the client dials.
     pub target_neighbours: usize,
     /// Most connections being set up at once.
     pub max_half_open: usize,
-    /// Most addresses remembered that are not connected.
+    /// How long a dial may take before it counts as failed.
+    pub dial_deadline: Duration,
+    /// Most peers remembered, connected or not.
     pub max_candidates: usize,
-    /// Most banned addresses remembered.
+    /// Most banned addresses remembered; the oldest is forgotten first.
     pub max_banned: usize,
+    /// First pause before a peer is dialled again; it doubles with every failure.
+    pub redial: Duration,
+    /// Longest pause before a peer is dialled again.
+    pub max_redial: Duration,
+    /// Most `have`s a neighbour may send before the number of chunks is known.
+    pub max_early_haves: usize,
+
     /// Peers asked of a lookup.
     pub p: u8,
     /// How many of those are random ones.
     pub mix: u8,
-    /// Pause between lookups while chunks are wanted.
+    /// Pause between lookups while chunks are wanted; fruitless answers double it.
     pub lookup_interval: Duration,
+    /// Pause while the table is under half full and lookups still bring new peers, or a server ran dry.
+    pub lookup_fast: Duration,
+    /// Longest pause between lookups.
+    pub lookup_cap: Duration,
+    /// Longest pause while nobody serves us.
+    pub lookup_starving_cap: Duration,
     /// How long an answer is waited for.
     pub lookup_deadline: Duration,
+    /// One lookup in so many goes on to the root.
+    pub root_every: u32,
+
+    /// Servers downloaded from in parallel.
+    pub parallel: usize,
+    /// Most servers, as long as each one more makes the download faster.
+    pub max_servers: usize,
+    /// How long an unresponsive or slow neighbour is not asked; it doubles each time.
+    pub ignore: Duration,
+    /// Longest time for which a neighbour is not asked.
+    pub max_ignore: Duration,
+    /// A round-trip time up to this multiple of the fourth-best is near.
+    pub near_factor: u32,
+    /// A round-trip time up to this is near whatever the others are.
+    pub near_floor: Duration,
+    /// Differences of round-trip times below this are noise.
+    pub rtt_noise: Duration,
+    /// What near neighbours hold is left to them while they will have sent all of it within this time.
+    pub area_patience: Duration,
+
+    /// Pause between two publishes in the first `publish_warm` after the object is known.
+    pub publish_early: Duration,
+    /// How long `publish_early` holds.
+    pub publish_warm: Duration,
+    /// Pause between two publishes afterwards.
+    pub publish_interval: Duration,
+
+    /// Upload slots once more than `unlimited_up_to` neighbours are interested; 0: no limit.
+    pub slots: usize,
+    /// Up to so many interested neighbours are all served.
+    pub unlimited_up_to: usize,
+    /// How long a slot is kept at least.
+    pub slot_hold: Duration,
+    /// Slots kept for those who send us most, while we download.
+    pub reciprocal_slots: usize,
+
+    /// Whether a seed alone among downloaders reveals its chunks one by one.
+    pub superseed: bool,
+    /// Chunks revealed to a neighbour that it does not hold yet.
+    pub reveal_ahead: usize,
+    /// A neighbour that makes no progress with what it was shown for so long is shown everything.
+    pub reveal_patience: Duration,
 }
 
 impl Default for ClientConfig {
     fn default() -> Self {
         Self {
-            max_neighbours: 32,                       // measured: 24 to 32
-            target_neighbours: 24,                    // measured: 24 to 32
-            max_half_open: 8,                         // guess
-            max_candidates: 512,                      // guess
-            max_banned: 256,                          // guess
-            p: 4,                                     // paper 5.1
-            mix: 2,                                   // measured: half of the answer
-            lookup_interval: Duration::from_secs(4),  // measured: 3 to 5 s
-            lookup_deadline: Duration::from_secs(10), // guess
+            max_neighbours: 32,                     // measured: 24 to 32
+            target_neighbours: 24,                  // measured: 24 to 32
+            max_half_open: 8,                       // guess
+            dial_deadline: Duration::from_secs(30), // guess
+            max_candidates: 512,                    // guess
+            max_banned: 256,                        // guess
+            redial: Duration::from_secs(15),        // guess
+            max_redial: Duration::from_secs(600),   // guess
+            max_early_haves: 1024,                  // guess
+
+            p: 4,                                         // paper 5.1
+            mix: 2,                                       // measured: no islands
+            lookup_interval: Duration::from_secs(4),      // measured: 3 to 5 s
+            lookup_fast: Duration::from_secs(1),          // measured
+            lookup_cap: Duration::from_secs(300),         // measured
+            lookup_starving_cap: Duration::from_secs(30), // guess
+            lookup_deadline: Duration::from_secs(10),     // guess
+            root_every: 4,                                // measured: no islands
+
+            parallel: 4,                            // paper 5.1
+            max_servers: 8,                         // measured: p = 8 with hybrid ranking
+            ignore: Duration::from_secs(30),        // guess
+            max_ignore: Duration::from_secs(300),   // guess
+            near_factor: 2,                         // measured
+            near_floor: Duration::from_millis(6),   // measured
+            rtt_noise: Duration::from_millis(2),    // measured: the hybrid score's constant
+            area_patience: Duration::from_secs(30), // guess
+
+            publish_early: Duration::from_millis(500), // measured: T of 0.5 to 5 s is within noise
+            publish_warm: Duration::from_secs(30),     // guess
+            publish_interval: Duration::from_secs(5),  // paper 3.1, measured as above
+
+            slots: 6,                           // measured: 4 to 6
+            unlimited_up_to: 16,                // measured: no slots among 16 equals
+            slot_hold: Duration::from_secs(10), // BitTorrent's choke period
+            reciprocal_slots: 3,                // BitTorrent's regular slots
+
+            superseed: true,                          // measured: 1.08 to 1.18 copies
+            reveal_ahead: 8,                          // measured: 6 starved the uplink
+            reveal_patience: Duration::from_secs(10), // guess
+        }
+    }
+}
+
+/// A setting of [`ClientConfig`] that makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("client setting `{name}` is out of range: {rule}")]
+pub struct ClientConfigError {
+    /// The field.
+    pub name: &'static str,
+    /// What it must be.
+    pub rule: &'static str,
+}
+
+impl ClientConfig {
+    /// Checks that the settings fit together.
+    ///
+    /// # Errors
+    /// The first field that does not, and what it must be.
+    pub fn validate(&self) -> Result<(), ClientConfigError> {
+        let positive = |d: Duration| d > Duration::ZERO;
+        let rules: [(bool, &'static str, &'static str); 14] = [
+            (self.max_neighbours > 0, "max_neighbours", "at least 1"),
+            (
+                self.max_neighbours <= 1000,
+                "max_neighbours",
+                "at most 1000",
+            ),
+            (
+                (1..=self.max_neighbours).contains(&self.target_neighbours),
+                "target_neighbours",
+                "1 up to max_neighbours",
+            ),
+            (self.max_half_open > 0, "max_half_open", "at least 1"),
+            (
+                self.max_candidates >= self.max_neighbours + self.max_half_open,
+                "max_candidates",
+                "at least max_neighbours + max_half_open",
+            ),
+            (self.p > 0, "p", "at least 1"),
+            (self.mix <= self.p, "mix", "at most p"),
+            (self.root_every > 0, "root_every", "at least 1"),
+            (self.parallel > 0, "parallel", "at least 1"),
+            (
+                self.max_servers >= self.parallel,
+                "max_servers",
+                "at least parallel",
+            ),
+            (self.reveal_ahead > 0, "reveal_ahead", "at least 1"),
+            (
+                positive(self.lookup_interval) && positive(self.lookup_fast),
+                "lookup_interval",
+                "longer than zero, like lookup_fast",
+            ),
+            (
+                positive(self.publish_early),
+                "publish_early",
+                "longer than zero",
+            ),
+            (positive(self.slot_hold), "slot_hold", "longer than zero"),
+        ];
+        match rules.iter().find(|(ok, ..)| !ok) {
+            Some(&(_, name, rule)) => Err(ClientConfigError { name, rule }),
+            None => Ok(()),
         }
     }
 }

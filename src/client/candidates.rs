@@ -1,0 +1,412 @@
+//! Peers that may be worth a connection: which to dial next, back-off, bans.
+//!
+//! Order: reachable before unreachable, untried before failed, then named by the user or on this LAN, then by the
+//! directory, then all others; within a class the nearest by prediction, then the oldest. Every fourth dial takes a
+//! random one of the best class instead, so that no area becomes an island.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::api::{Candidate, NeighbourId, Source};
+use super::config::ClientConfig;
+use crate::time::Instant;
+
+/// A connection that lasted so long was a success: its peer's failures are forgiven. // guess
+const LASTED: Duration = Duration::from_secs(60);
+/// One dial in so many takes a random candidate. // guess
+const RANDOM_EVERY: u32 = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle { next: Instant },
+    Dialling { addr: SocketAddr, deadline: Instant },
+    Connected { since: Instant },
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    addrs: Vec<SocketAddr>,
+    pub(super) source: Source,
+    pub(super) predicted: Option<Duration>,
+    pub(super) load: u8,
+    reachable: bool,
+    failures: u32,
+    state: State,
+}
+
+/// Lower is better.
+type Rank = (bool, u32, u8, Duration);
+
+impl Entry {
+    fn rank(&self) -> Rank {
+        (
+            !self.reachable,
+            self.failures,
+            class(self.source),
+            self.predicted.unwrap_or(Duration::MAX),
+        )
+    }
+}
+
+fn class(source: Source) -> u8 {
+    match source {
+        Source::Manual | Source::Lsd => 0,
+        Source::Directory => 1,
+        Source::Tracker | Source::Dht | Source::Pex | Source::Incoming => 2,
+    }
+}
+
+/// A banned peer: its host, or on a loopback address, where every peer is the same host, its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Banned {
+    Host(IpAddr),
+    Socket(SocketAddr),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    /// By sequence number: the oldest first.
+    entries: BTreeMap<u64, Entry>,
+    by_addr: BTreeMap<SocketAddr, u64>,
+    next_seq: u64,
+    dials: u32,
+    own: Vec<SocketAddr>,
+    banned: VecDeque<Banned>,
+}
+
+impl Candidates {
+    pub(super) fn set_own(&mut self, own: &[SocketAddr]) {
+        self.own = own.to_vec();
+        for addr in own {
+            if let Some(&seq) = self.by_addr.get(addr) {
+                self.remove(seq);
+            }
+        }
+    }
+
+    pub(super) fn own(&self) -> &[SocketAddr] {
+        &self.own
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn half_open(&self) -> usize {
+        self.entries
+            .values()
+            .filter(|e| matches!(e.state, State::Dialling { .. }))
+            .count()
+    }
+
+    pub(super) fn get(&self, addr: SocketAddr) -> Option<&Entry> {
+        self.by_addr
+            .get(&addr)
+            .and_then(|seq| self.entries.get(seq))
+    }
+
+    /// Takes note of a candidate; whether it is a peer never heard of before (and kept).
+    pub(super) fn add(
+        &mut self,
+        candidate: &Candidate,
+        config: &ClientConfig,
+        now: Instant,
+    ) -> bool {
+        let mut addrs: Vec<SocketAddr> = Vec::with_capacity(2);
+        for &addr in candidate.addrs.iter().take(2) {
+            let usable = addr.port() != 0
+                && !addr.ip().is_unspecified()
+                && !addr.ip().is_multicast()
+                && !self.own.contains(&addr)
+                && !self.is_banned(addr);
+            if usable && !addrs.contains(&addr) {
+                addrs.push(addr);
+            }
+        }
+        if addrs.is_empty() {
+            return false;
+        }
+        if let Some(seq) = addrs.iter().find_map(|a| self.by_addr.get(a).copied()) {
+            self.update(seq, candidate, &addrs);
+            return false;
+        }
+        let entry = Entry {
+            addrs,
+            source: candidate.source,
+            predicted: candidate.predicted_rtt,
+            load: candidate.load,
+            reachable: candidate.reachable,
+            failures: 0,
+            state: State::Idle { next: now },
+        };
+        if self.entries.len() >= config.max_candidates && !self.make_room(&entry) {
+            return false;
+        }
+        self.insert(entry);
+        true
+    }
+
+    fn update(&mut self, seq: u64, candidate: &Candidate, addrs: &[SocketAddr]) {
+        let Some(entry) = self.entries.get_mut(&seq) else {
+            return;
+        };
+        if class(candidate.source) < class(entry.source) {
+            entry.source = candidate.source;
+        }
+        if candidate.source == Source::Directory {
+            entry.predicted = candidate.predicted_rtt.or(entry.predicted);
+            entry.load = candidate.load;
+        }
+        entry.reachable |= candidate.reachable;
+        for &addr in addrs {
+            if entry.addrs.len() < 2 && !self.by_addr.contains_key(&addr) {
+                entry.addrs.push(addr);
+                self.by_addr.insert(addr, seq);
+            }
+        }
+    }
+
+    /// Forgets the worst idle entry if `new` is better than it.
+    fn make_room(&mut self, new: &Entry) -> bool {
+        let worst = self
+            .entries
+            .iter()
+            .filter(|(_, e)| matches!(e.state, State::Idle { .. }))
+            .max_by_key(|(seq, e)| (e.rank(), **seq))
+            .map(|(seq, e)| (*seq, e.rank()));
+        match worst {
+            Some((seq, rank)) if new.rank() < rank => {
+                self.remove(seq);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        for &addr in &entry.addrs {
+            self.by_addr.insert(addr, seq);
+        }
+        self.entries.insert(seq, entry);
+    }
+
+    fn remove(&mut self, seq: u64) {
+        if let Some(entry) = self.entries.remove(&seq) {
+            for addr in entry.addrs {
+                self.by_addr.remove(&addr);
+            }
+        }
+    }
+
+    /// The peer to dial now, which then counts as half open until the outcome is told.
+    pub(super) fn dial(
+        &mut self,
+        config: &ClientConfig,
+        rng: &mut ChaCha8Rng,
+        now: Instant,
+    ) -> Option<(SocketAddr, Source)> {
+        let ready = |e: &Entry| matches!(e.state, State::Idle { next } if next <= now);
+        let (&best, rank) = self
+            .entries
+            .iter()
+            .filter(|(_, e)| ready(e))
+            .min_by_key(|(seq, e)| (e.rank(), **seq))
+            .map(|(seq, e)| (seq, e.rank()))?;
+        self.dials = self.dials.wrapping_add(1);
+        let seq = if self.dials.is_multiple_of(RANDOM_EVERY) {
+            let equals: Vec<u64> = self
+                .entries
+                .iter()
+                .filter(|(_, e)| {
+                    ready(e) && (e.rank().0, e.rank().1, e.rank().2) == (rank.0, rank.1, rank.2)
+                })
+                .map(|(seq, _)| *seq)
+                .collect();
+            equals[rng.random_range(0..equals.len())]
+        } else {
+            best
+        };
+        let entry = self.entries.get_mut(&seq)?;
+        let addr = entry.addrs[entry.failures as usize % entry.addrs.len()];
+        entry.state = State::Dialling {
+            addr,
+            deadline: now + config.dial_deadline,
+        };
+        Some((addr, entry.source))
+    }
+
+    /// A dial came to nothing: the peer waits, twice as long each time. Whether there was such a dial.
+    pub(super) fn failed(&mut self, addr: SocketAddr, config: &ClientConfig, now: Instant) -> bool {
+        let Some(entry) = self
+            .by_addr
+            .get(&addr)
+            .and_then(|seq| self.entries.get_mut(seq))
+        else {
+            return false;
+        };
+        if !matches!(entry.state, State::Dialling { .. }) {
+            return false;
+        }
+        back_off(entry, config, now);
+        true
+    }
+
+    /// Dials without an outcome in time, now counted as failed.
+    pub(super) fn expire(&mut self, config: &ClientConfig, now: Instant) -> Vec<SocketAddr> {
+        let mut late = Vec::new();
+        for entry in self.entries.values_mut() {
+            if let State::Dialling { addr, deadline } = entry.state
+                && deadline <= now
+            {
+                back_off(entry, config, now);
+                late.push(addr);
+            }
+        }
+        late
+    }
+
+    /// The peer that accepts at `listen` is connected; it is remembered if there is room.
+    pub(super) fn connected(
+        &mut self,
+        listen: SocketAddr,
+        source: Source,
+        config: &ClientConfig,
+        now: Instant,
+    ) {
+        if let Some(entry) = self
+            .by_addr
+            .get(&listen)
+            .and_then(|seq| self.entries.get_mut(seq))
+        {
+            entry.state = State::Connected { since: now };
+            return;
+        }
+        let entry = Entry {
+            addrs: vec![listen],
+            source,
+            predicted: None,
+            load: 0,
+            reachable: true,
+            failures: 0,
+            state: State::Connected { since: now },
+        };
+        if self.entries.len() < config.max_candidates || self.make_room(&entry) {
+            self.insert(entry);
+        }
+    }
+
+    /// The connection to the peer that accepts at `listen` is gone.
+    pub(super) fn disconnected(&mut self, listen: SocketAddr, config: &ClientConfig, now: Instant) {
+        if let Some(entry) = self
+            .by_addr
+            .get(&listen)
+            .and_then(|seq| self.entries.get_mut(seq))
+            && let State::Connected { since } = entry.state
+        {
+            if now - since >= LASTED {
+                entry.failures = 0;
+            }
+            back_off(entry, config, now);
+        }
+    }
+
+    pub(super) fn ban(&mut self, addr: SocketAddr, config: &ClientConfig) {
+        let banned = banned(addr);
+        if self.banned.contains(&banned) {
+            return;
+        }
+        while self.banned.len() >= config.max_banned.max(1) {
+            self.banned.pop_front();
+        }
+        self.banned.push_back(banned);
+        let gone: Vec<u64> = self
+            .by_addr
+            .iter()
+            .filter(|(a, _)| self.is_banned(**a))
+            .map(|(_, seq)| *seq)
+            .collect();
+        for seq in gone {
+            self.remove(seq);
+        }
+    }
+
+    pub(super) fn is_banned(&self, addr: SocketAddr) -> bool {
+        self.banned.contains(&banned(addr))
+    }
+
+    #[cfg(test)]
+    pub(super) fn banned_len(&self) -> usize {
+        self.banned.len()
+    }
+
+    /// When a dial gives up, and (`may_dial`) when a peer may be dialled again.
+    pub(super) fn next_event(&self, may_dial: bool) -> Option<Instant> {
+        self.entries
+            .values()
+            .filter_map(|e| match e.state {
+                State::Dialling { deadline, .. } => Some(deadline),
+                State::Idle { next } if may_dial => Some(next),
+                _ => None,
+            })
+            .min()
+    }
+}
+
+fn back_off(entry: &mut Entry, config: &ClientConfig, now: Instant) {
+    let pause = doubled(config.redial, entry.failures, config.max_redial);
+    entry.failures = entry.failures.saturating_add(1);
+    entry.state = State::Idle { next: now + pause };
+}
+
+fn banned(addr: SocketAddr) -> Banned {
+    let ip = addr.ip().to_canonical();
+    if ip.is_loopback() {
+        Banned::Socket(addr)
+    } else {
+        Banned::Host(ip)
+    }
+}
+
+/// `base` doubled `times` times, at most `cap`.
+pub(super) fn doubled(base: Duration, times: u32, cap: Duration) -> Duration {
+    base.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX))
+        .min(cap)
+}
+
+/// Of two connections to one peer, one dialled from each end at the same time: whether the one that we dialled stays.
+///
+/// Both ends must come to the same answer: the end with the lower listening port keeps its dial, then the one with the
+/// lower address. `None` if we do not know our own address: the older stays.
+pub(super) fn keep_outbound(own: &[SocketAddr], peer: SocketAddr) -> Option<bool> {
+    let family = own.iter().filter(|o| o.is_ipv4() == peer.is_ipv4());
+    let ours = family.min_by_key(|o| (o.ip().is_loopback() != peer.ip().is_loopback(), **o))?;
+    Some((ours.port(), ours.ip()) < (peer.port(), peer.ip()))
+}
+
+/// Twin connections younger than this were dialled at the same time. // guess
+pub(super) const SIMULTANEOUS: Duration = Duration::from_secs(10);
+
+/// The connection that goes when `older` and `newer` lead to the same peer.
+pub(super) fn twin_to_drop(
+    own: &[SocketAddr],
+    peer: SocketAddr,
+    older: (NeighbourId, bool, Duration),
+    newer: (NeighbourId, bool),
+) -> NeighbourId {
+    let (old_id, old_outbound, age) = older;
+    let (new_id, new_outbound) = newer;
+    if old_outbound == new_outbound || age > SIMULTANEOUS {
+        return new_id;
+    }
+    match keep_outbound(own, peer) {
+        Some(keep) if keep == new_outbound => old_id,
+        _ => new_id,
+    }
+}

@@ -1,0 +1,279 @@
+//! Inputs about chunks: the object, what neighbours hold, what was fetched.
+
+use super::api::{Action, NeighbourId};
+use super::picker::Picker;
+use super::table::{Shown, any_common};
+use super::{Client, Neighbour};
+use crate::chunks::ChunkSet;
+use crate::time::Instant;
+
+impl Client {
+    /// The number of chunks is known: what is `held`, and what the user wants, each over all chunks from 0 on.
+    ///
+    /// May be called again with other wanted chunks. What neighbours told before is kept where it fits the object.
+    pub fn set_object(&mut self, held: ChunkSet, wanted: ChunkSet, now: Instant) {
+        let chunks = held.end();
+        let over_all = |set: &ChunkSet| {
+            let mut all = ChunkSet::empty(chunks);
+            all.union_with(set);
+            all
+        };
+        let was_known = std::mem::replace(&mut self.known, true);
+        self.held = over_all(&held);
+        self.wanted = over_all(&wanted);
+        self.missing = self.held.complement();
+        for chunk in self.wanted.iter_missing() {
+            self.missing.remove(chunk);
+        }
+        for n in self.table.map.values_mut() {
+            fit(
+                n,
+                chunks,
+                &mut self.counters.bad_chunk_set,
+                &mut self.counters.bad_chunk,
+            );
+        }
+        self.rebuild_picker();
+        self.reset_showing();
+        self.servers.cover = None;
+        self.servers.dirty = true;
+        self.lookups.restart();
+        self.publisher.started(now);
+        for peer in self.table.ids() {
+            if !was_known || !matches!(self.table.get(peer), Some(n) if n.shown == Shown::All) {
+                self.show_first(peer, now);
+            }
+            self.tell_interest(peer);
+            if self.servers.set.contains_key(&peer) {
+                self.ask(peer);
+            }
+        }
+        self.dial_dirty = true;
+        self.settle(now);
+    }
+
+    /// Availability, free chunks and assignments for the present object.
+    fn rebuild_picker(&mut self) {
+        let mut picker = Picker::new(self.held.len());
+        for n in self.table.map.values_mut() {
+            n.held.iter().for_each(|chunk| picker.gained(chunk));
+            n.assigned = 0;
+        }
+        // a complete client chooses from all chunks what to show
+        let members = if self.is_full() {
+            &self.held
+        } else {
+            &self.missing
+        };
+        for chunk in members.iter() {
+            match self
+                .picker
+                .owner(chunk)
+                .and_then(|peer| Some((peer, self.table.get_mut(peer)?)))
+            {
+                Some((peer, n)) if !self.held.contains(chunk) => {
+                    n.assigned += 1;
+                    picker.assign(chunk, peer);
+                }
+                _ => picker.offer(chunk, false),
+            }
+        }
+        self.picker = picker;
+    }
+
+    /// Everything that the neighbour holds, over all chunks; replaces what was known.
+    pub fn handle_chunks(&mut self, peer: NeighbourId, held: &ChunkSet, now: Instant) {
+        if self.neighbour(peer).is_none() {
+            return;
+        }
+        let fits = held.start() == 0 && held.len() == self.held.len();
+        if self.known && !fits {
+            self.counters.bad_chunk_set += 1;
+            return;
+        }
+        let Some(n) = self.table.get_mut(peer) else {
+            return;
+        };
+        if !self.known {
+            n.held = held.clone();
+            n.early.clear();
+            return;
+        }
+        let new: Vec<u32> = held.iter().filter(|c| !n.held.contains(*c)).collect();
+        let gone: Vec<u32> = n.held.iter().filter(|c| !held.contains(*c)).collect();
+        n.held = held.clone();
+        for chunk in new {
+            self.picker.gained(chunk);
+            self.shown_arrived(peer, chunk, now);
+        }
+        gone.into_iter().for_each(|chunk| self.picker.lost(chunk));
+        self.servers.cover = None;
+        self.servers.dirty = true;
+        self.showing.dirty = true;
+        self.tell_interest(peer);
+        if self.servers.set.contains_key(&peer) {
+            self.ask(peer);
+        }
+        self.settle(now);
+    }
+
+    /// The neighbour got a chunk.
+    pub fn handle_have(&mut self, peer: NeighbourId, chunk: u32, now: Instant) {
+        let (known, chunks, most) = (self.known, self.held.len(), self.config.max_early_haves);
+        if self.neighbour(peer).is_none() {
+            return;
+        }
+        let Some(n) = self.table.get_mut(peer) else {
+            return;
+        };
+        if !known {
+            if n.early.len() < most {
+                n.early.push(chunk);
+            } else {
+                self.counters.early_haves += 1;
+            }
+            return;
+        }
+        if chunk >= chunks {
+            self.counters.bad_chunk += 1;
+            return;
+        }
+        if !n.held.insert(chunk) {
+            return;
+        }
+        self.picker.gained(chunk);
+        self.shown_arrived(peer, chunk, now);
+        self.have_matters(peer, chunk);
+        self.tell_interest(peer);
+        self.settle(now);
+    }
+
+    /// Whether a new chunk of a neighbour changes whom we ask.
+    fn have_matters(&mut self, peer: NeighbourId, chunk: u32) {
+        let Some(n) = self.table.get(peer) else {
+            return;
+        };
+        if n.serves_us()
+            && self.table.is_near(n)
+            && let Some(cover) = &mut self.servers.cover
+        {
+            cover.insert(chunk);
+        }
+        if self.picker.free().contains(chunk) && self.missing.contains(chunk) {
+            if self.servers.set.contains_key(&peer) {
+                self.ask(peer);
+            } else if n.serves_us() {
+                self.servers.dirty = true;
+            }
+        }
+    }
+
+    /// A chunk is verified and written, wherever it came from.
+    pub fn handle_chunk_done(&mut self, chunk: u32, now: Instant) {
+        if chunk >= self.held.len() {
+            self.counters.bad_chunk += 1;
+            return;
+        }
+        let owner = self.picker.unassign(chunk);
+        if let Some(n) = owner.and_then(|peer| self.table.get_mut(peer)) {
+            n.assigned = n.assigned.saturating_sub(1);
+            n.stalls = 0;
+            if let Some(listen) = n.listen {
+                self.lookups.forgive(listen);
+            }
+        }
+        if !self.held.insert(chunk) {
+            return;
+        }
+        self.picker.withdraw(chunk);
+        self.missing.remove(chunk);
+        self.done += 1;
+        self.publisher.changed(self.missing.is_none());
+        if self.is_full() {
+            self.rebuild_picker();
+            self.reset_showing();
+        }
+        for peer in self.table.ids() {
+            self.tell_interest(peer);
+        }
+        self.servers.dirty = true;
+        self.settle(now);
+    }
+
+    /// The chunk turned out bad, or could not be written: it is wanted again, from the start.
+    pub fn handle_chunk_failed(&mut self, chunk: u32, now: Instant) {
+        if chunk >= self.held.len() {
+            self.counters.bad_chunk += 1;
+            return;
+        }
+        if let Some(n) = self
+            .picker
+            .unassign(chunk)
+            .and_then(|peer| self.table.get_mut(peer))
+        {
+            n.assigned = n.assigned.saturating_sub(1);
+        }
+        let (was_full, was_complete) = (self.is_full(), self.is_complete());
+        if self.held.remove(chunk) {
+            self.publisher.changed(false);
+        }
+        if self.wanted.contains(chunk) {
+            self.missing.insert(chunk);
+        }
+        if was_full {
+            self.rebuild_picker();
+            self.reset_showing();
+        }
+        if was_complete && !self.is_complete() {
+            self.lookups.restart();
+            self.dial_dirty = true;
+        }
+        self.offer(chunk, false);
+        for peer in self.table.ids() {
+            self.tell_interest(peer);
+        }
+        self.settle(now);
+    }
+
+    /// An assigned chunk is given back unfinished; what is here of it is kept, so it is picked again first.
+    pub fn handle_released(&mut self, peer: NeighbourId, chunk: u32, now: Instant) {
+        if self.picker.owner(chunk) == Some(peer) {
+            self.picker.unassign(chunk);
+            if let Some(n) = self.table.get_mut(peer) {
+                n.assigned = n.assigned.saturating_sub(1);
+            }
+            self.offer(chunk, true);
+            self.settle(now);
+        }
+    }
+
+    /// Whether the chunk is assigned to a neighbour.
+    pub fn is_fetching(&self, chunk: u32) -> bool {
+        self.picker.owner(chunk).is_some()
+    }
+
+    /// Tells the neighbour whether it holds something that we miss, if that has changed.
+    pub(super) fn tell_interest(&mut self, peer: NeighbourId) {
+        let Some(n) = self.table.map.get_mut(&peer) else {
+            return;
+        };
+        let interested = self.known && any_common(&n.held, &self.missing, None);
+        if interested != n.told_interest {
+            n.told_interest = interested;
+            self.actions
+                .push_back(Action::Interest { peer, interested });
+        }
+    }
+}
+
+/// Makes what a neighbour told before the object was known fit the object.
+fn fit(n: &mut Neighbour, chunks: u32, bad_sets: &mut u64, bad_chunks: &mut u64) {
+    if n.held.start() != 0 || n.held.len() != chunks {
+        *bad_sets += u64::from(!n.held.is_empty());
+        n.held = ChunkSet::empty(chunks);
+    }
+    for chunk in std::mem::take(&mut n.early) {
+        *bad_chunks += u64::from(chunk >= chunks);
+        n.held.insert(chunk);
+    }
+}

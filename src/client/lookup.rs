@@ -1,0 +1,139 @@
+//! When to ask the directory (paper section 4).
+//!
+//! At the start, when a server has nothing more for us and nobody can take its place, and periodically. Differences
+//! from the paper: fruitless answers double the pause (a swarm that is known in full need not be asked about every
+//! four seconds), every fourth lookup goes on to the root and half of an answer is random (without both, areas became
+//! islands), and the ignore list is filled up with the nearest neighbours, which an answer need not repeat.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::candidates::doubled;
+use super::config::ClientConfig;
+use crate::time::Instant;
+
+/// Addresses in an ignore list. // paper 3.2 leaves it open; the wire carries eight
+pub(super) const MAX_IGNORE: usize = 8;
+/// How long a failure stays in the ignore list. // guess
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// What the pause depends on besides the past answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need {
+    /// Fewer than half of the neighbours that we would like.
+    pub(super) under_half: bool,
+    /// Nobody serves us.
+    pub(super) starving: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    /// Deadline of the outstanding lookup.
+    out: Option<Instant>,
+    /// When the last one ended.
+    ended: Option<Instant>,
+    fruitless: u32,
+    brought_new: bool,
+    hurry: bool,
+    sent: u32,
+    failed: VecDeque<(SocketAddr, Instant)>,
+}
+
+impl Lookups {
+    /// When the next lookup is due; `None` while one is outstanding.
+    pub(super) fn due(&self, config: &ClientConfig, need: Need) -> Option<Instant> {
+        if self.out.is_some() {
+            return None;
+        }
+        let Some(ended) = self.ended else {
+            return Some(Instant::ZERO);
+        };
+        let fast = (self.brought_new && need.under_half) || self.hurry || need.starving;
+        let pause = if fast {
+            doubled(
+                config.lookup_fast,
+                self.fruitless.saturating_sub(1),
+                config.lookup_cap,
+            )
+        } else {
+            doubled(config.lookup_interval, self.fruitless, config.lookup_cap)
+        };
+        Some(
+            ended
+                + if need.starving {
+                    pause.min(config.lookup_starving_cap)
+                } else {
+                    pause
+                },
+        )
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.out
+    }
+
+    /// A lookup goes out; whether to the root.
+    pub(super) fn begin(&mut self, config: &ClientConfig, now: Instant) -> bool {
+        self.out = Some(now + config.lookup_deadline);
+        self.hurry = false;
+        self.sent = self.sent.wrapping_add(1);
+        self.sent.is_multiple_of(config.root_every)
+    }
+
+    /// The outstanding lookup brought `new` peers never heard of.
+    pub(super) fn end(&mut self, new: usize, now: Instant) {
+        if self.out.take().is_some() {
+            self.ended = Some(now);
+            self.brought_new = new > 0;
+            self.fruitless = if new > 0 {
+                0
+            } else {
+                self.fruitless.saturating_add(1)
+            };
+        }
+    }
+
+    /// A server has nothing more and nobody takes its place.
+    pub(super) fn hurry(&mut self) {
+        self.hurry = true;
+    }
+
+    /// Chunks are wanted again, or other ones: look up at once.
+    pub(super) fn restart(&mut self) {
+        self.ended = None;
+        self.fruitless = 0;
+    }
+
+    /// The peer failed, stalled or died.
+    pub(super) fn note_failure(&mut self, addr: SocketAddr, now: Instant) {
+        self.failed.retain(|(a, _)| *a != addr);
+        self.failed.push_front((addr, now));
+        self.failed.truncate(MAX_IGNORE);
+    }
+
+    /// The peer works after all.
+    pub(super) fn forgive(&mut self, addr: SocketAddr) {
+        self.failed.retain(|(a, _)| *a != addr);
+    }
+
+    /// Addresses to leave out: recent failures, newest first, then `known` as far as there is room.
+    pub(super) fn ignore(
+        &self,
+        known: impl Iterator<Item = SocketAddr>,
+        now: Instant,
+    ) -> Vec<SocketAddr> {
+        let recent = self
+            .failed
+            .iter()
+            .filter(|(_, at)| now - *at < REMEMBERED)
+            .map(|(a, _)| *a);
+        let mut list: Vec<SocketAddr> = Vec::with_capacity(MAX_IGNORE);
+        for addr in recent.chain(known) {
+            if list.len() < MAX_IGNORE && !list.contains(&addr) {
+                list.push(addr);
+            }
+        }
+        list
+    }
+}

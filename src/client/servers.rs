@@ -1,0 +1,387 @@
+//! Whom we download from (paper section 4), and what of.
+//!
+//! A server is a neighbour that serves us and holds something that we may fetch from it. Four at a time (the paper's
+//! figure); over links that four do not fill, one more at a time up to `max_servers` while the last one made the whole
+//! download more than 5 % faster. Nearest first: near neighbours by measured round-trip time, then the others by
+//! `min(overlap, 50)^0.5 / (one-way seconds + 0.002) / (1 + load)`, measured to beat closeness alone. A clearly nearer
+//! neighbour (below 0.9 of the round-trip time, and outside the noise) takes the place of the farthest server.
+//!
+//! Area rule: from a far server come only chunks that no near neighbour offers us, as the paper has it ("only one
+//! client peer within a local area would download a chunk from a remote peer"). It rests while the near ones would
+//! take longer than `area_patience` to send what they hold.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Client;
+use super::api::{Action, NeighbourId};
+use super::candidates::doubled;
+use super::lookup::Need;
+use super::table::{Neighbour, any_common};
+use crate::chunks::ChunkSet;
+use crate::time::Instant;
+
+/// Period of the review of rates.
+const REVIEW: Duration = Duration::from_secs(5); // guess
+/// How long a server is watched before its rate says anything: the window of the rates.
+const WATCH: Duration = Duration::from_secs(10);
+/// Pause after an additional server that did not help.
+const NO_GAIN_PAUSE: Duration = Duration::from_secs(60); // guess
+/// Overlap beyond which more makes no better server.
+const ENOUGH_OVERLAP: u32 = 50; // measured
+/// The load byte that counts as one transfer: 16 served neighbours are a full load.
+const LOAD_UNIT: f64 = 16.0;
+
+#[derive(Debug, Default)]
+pub(super) struct Servers {
+    /// Since when.
+    pub(super) set: BTreeMap<NeighbourId, Instant>,
+    pub(super) dirty: bool,
+    extra: usize,
+    /// Total rate before the last addition, and when that was.
+    trial: Option<(u64, Instant)>,
+    no_trial_before: Instant,
+    review: Option<Instant>,
+    /// What near neighbours offer; `None`: to be computed.
+    pub(super) cover: Option<ChunkSet>,
+    covered_since: Option<Instant>,
+    pub(super) area_rests: bool,
+}
+
+/// Lower is better: near ones by distance, far ones by score, equals at random.
+type Rank = (bool, Duration, f64, u32);
+
+impl Client {
+    fn rank(&self, n: &Neighbour) -> Rank {
+        let overlap = f64::from(n.held.overlap(&self.missing).min(ENOUGH_OVERLAP));
+        let one_way = n.distance().as_secs_f64() / 2.0;
+        let load = f64::from(n.load) / LOAD_UNIT;
+        let score = overlap.sqrt() / (one_way + 0.002) / (1.0 + load);
+        let near = self.table.is_near(n);
+        let band = if near && n.distance() > self.config.rtt_noise {
+            n.distance()
+        } else {
+            Duration::ZERO
+        };
+        (!near, band, -score, n.salt)
+    }
+
+    fn max_servers(&self) -> usize {
+        (self.config.parallel + self.servers.extra).min(self.config.max_servers)
+    }
+
+    /// What near neighbours offer us.
+    fn refresh_cover(&mut self) {
+        if self.servers.cover.is_some() {
+            return;
+        }
+        let mut cover = ChunkSet::empty(self.held.len());
+        for n in self.table.map.values() {
+            if n.serves_us() && self.table.is_near(n) {
+                cover.union_with(&n.held);
+            }
+        }
+        self.servers.cover = Some(cover);
+    }
+
+    /// What must be left to others when fetching from this neighbour.
+    fn left_to_others(&self, n: &Neighbour) -> Option<&ChunkSet> {
+        self.servers
+            .cover
+            .as_ref()
+            .filter(|_| !self.servers.area_rests && !self.table.is_near(n))
+    }
+
+    fn has_something(&self, n: &Neighbour) -> bool {
+        any_common(&n.held, self.picker.free(), self.left_to_others(n))
+    }
+
+    /// Gives the places of servers to the best neighbours.
+    pub(super) fn choose_servers(&mut self, now: Instant) {
+        self.servers.dirty = false;
+        if self.stopped || self.missing.is_none() {
+            self.servers.set.clear();
+            self.servers.review = None;
+            return;
+        }
+        self.refresh_cover();
+        let ran_dry = self.retire_servers();
+        let mut idle: Vec<(Rank, NeighbourId)> = self
+            .table
+            .map
+            .iter()
+            .filter(|(id, n)| {
+                !self.servers.set.contains_key(id) && n.serves_us() && self.has_something(n)
+            })
+            .map(|(id, n)| (self.rank(n), *id))
+            .collect();
+        idle.sort_by(|(a, _), (b, _)| {
+            (a.0, a.1)
+                .cmp(&(b.0, b.1))
+                .then(a.2.total_cmp(&b.2))
+                .then(a.3.cmp(&b.3))
+        });
+        let mut idle = idle.into_iter().map(|(_, id)| id).peekable();
+        while self.servers.set.len() < self.max_servers()
+            && let Some(peer) = idle.next()
+        {
+            self.start_server(peer, now);
+        }
+        for peer in idle {
+            let Some(farther) = self.clearly_farther_server(peer) else {
+                continue;
+            };
+            self.servers.set.remove(&farther);
+            self.actions.push_back(Action::Stop { peer: farther });
+            self.start_server(peer, now);
+        }
+        if ran_dry && self.servers.set.len() < self.config.parallel {
+            self.lookups.hurry();
+        }
+        if self.servers.review.is_none() && !self.servers.set.is_empty() {
+            self.servers.review = Some(now + REVIEW);
+        }
+    }
+
+    fn start_server(&mut self, peer: NeighbourId, now: Instant) {
+        self.servers.set.insert(peer, now);
+        self.ask(peer);
+    }
+
+    /// Takes the role from those that no longer serve or have nothing more; whether one ran dry.
+    fn retire_servers(&mut self) -> bool {
+        let mut ran_dry = false;
+        for peer in self.servers.set.keys().copied().collect::<Vec<_>>() {
+            let Some(n) = self.table.get(peer) else {
+                self.servers.set.remove(&peer);
+                continue;
+            };
+            if !n.serves_us() {
+                self.servers.set.remove(&peer);
+                self.actions.push_back(Action::Stop { peer });
+            } else if n.assigned == 0 && !self.has_something(n) {
+                self.servers.set.remove(&peer);
+                ran_dry = true;
+            }
+        }
+        ran_dry
+    }
+
+    /// The farthest server, if `peer` is clearly nearer than it.
+    fn clearly_farther_server(&self, peer: NeighbourId) -> Option<NeighbourId> {
+        let known = |n: &Neighbour| n.rtt.or(n.predicted);
+        let near = self.table.get(peer).and_then(known)?;
+        let (far, id) = self
+            .servers
+            .set
+            .keys()
+            .filter_map(|id| self.table.get(*id).and_then(known).map(|d| (d, *id)))
+            .max()?;
+        (near < far.mul_f64(0.9) && far - near > self.config.rtt_noise).then_some(id)
+    }
+
+    pub(super) fn ask(&mut self, peer: NeighbourId) {
+        self.asks.insert(peer);
+    }
+
+    /// A chunk is free again: whoever can deliver it is asked.
+    pub(super) fn offer(&mut self, chunk: u32, begun: bool) {
+        if !self.missing.contains(chunk) {
+            return;
+        }
+        self.picker.offer(chunk, begun);
+        for (id, n) in &self.table.map {
+            if n.held.contains(chunk) && self.servers.set.contains_key(id) {
+                self.asks.insert(*id);
+            }
+        }
+        self.servers.dirty = true;
+    }
+
+    /// The chunk to fetch from this neighbour now, which is assigned to it by that; `None`: it is no server, or has
+    /// nothing (more) that is not assigned.
+    ///
+    /// Chunks that were begun and given back come first, then the rarest in view, equals at random. An
+    /// [`Action::Ask`] tells when it is worth calling again.
+    pub fn next_chunk(&mut self, peer: NeighbourId, now: Instant) -> Option<u32> {
+        self.clock = self.clock.max(now);
+        self.table.get(peer)?;
+        if self.servers.dirty || !self.servers.set.contains_key(&peer) {
+            self.choose_servers(now);
+        }
+        if !self.servers.set.contains_key(&peer) {
+            return None;
+        }
+        self.refresh_cover();
+        let n = self.table.map.get(&peer)?;
+        let near = self.table.is_near(n);
+        let avoid = self
+            .servers
+            .cover
+            .as_ref()
+            .filter(|_| !near && !self.servers.area_rests);
+        match self.picker.pick(&mut self.rng, &n.held, avoid) {
+            Some(chunk) => {
+                self.picker.assign(chunk, peer);
+                if let Some(n) = self.table.get_mut(peer) {
+                    n.assigned += 1;
+                }
+                Some(chunk)
+            }
+            None => {
+                // its place may go to another
+                self.choose_servers(now);
+                None
+            }
+        }
+    }
+
+    /// Takes the neighbour's chunks back.
+    pub(super) fn take_chunks_from(&mut self, peer: NeighbourId) {
+        for chunk in self.picker.unassign_all(peer) {
+            self.offer(chunk, true);
+        }
+        if let Some(n) = self.table.get_mut(peer) {
+            n.assigned = 0;
+        }
+    }
+
+    /// Does not ask the neighbour for a while, longer each time.
+    pub(super) fn ignore(&mut self, peer: NeighbourId, now: Instant) {
+        let (base, cap) = (self.config.ignore, self.config.max_ignore);
+        let Some(n) = self.table.get_mut(peer) else {
+            return;
+        };
+        n.ignored_until = Some(now + doubled(base, n.stalls, cap));
+        n.stalls = n.stalls.saturating_add(1);
+        if let Some(addr) = n.listen {
+            self.lookups.note_failure(addr, now);
+        }
+        if self.servers.set.remove(&peer).is_some() {
+            self.actions.push_back(Action::Stop { peer });
+        }
+        self.servers.cover = None;
+        self.take_chunks_from(peer);
+        self.servers.dirty = true;
+    }
+
+    pub(super) fn need(&self) -> Need {
+        Need {
+            under_half: 2 * self.table.len() < self.config.target_neighbours,
+            starving: if self.known {
+                self.servers.set.is_empty()
+            } else {
+                self.table.len() == 0
+            },
+        }
+    }
+
+    /// Neighbours whose time of being ignored is over may serve again.
+    pub(super) fn end_ignores(&mut self, now: Instant) {
+        for n in self.table.map.values_mut() {
+            if n.ignored_until.is_some_and(|t| t <= now) {
+                n.ignored_until = None;
+                self.servers.cover = None;
+                self.servers.dirty = true;
+            }
+        }
+    }
+
+    pub(super) fn servers_due(&self) -> Option<Instant> {
+        let ignored = self
+            .table
+            .map
+            .values()
+            .filter_map(|n| n.ignored_until)
+            .min();
+        [ignored, self.servers.review].into_iter().flatten().min()
+    }
+
+    /// Every five seconds: slow servers, the number of servers, the area rule.
+    pub(super) fn review_servers(&mut self, now: Instant) {
+        if self.servers.review.is_none_or(|t| t > now) {
+            return;
+        }
+        self.servers.review = (!self.servers.set.is_empty()).then_some(now + REVIEW);
+        self.drop_slow_server(now);
+        self.review_area(now);
+        self.review_parallel(now);
+    }
+
+    /// A server below a tenth of the median while others wait is not asked for a while; one at a time.
+    fn drop_slow_server(&mut self, now: Instant) {
+        let mut rates: Vec<(u64, NeighbourId)> = self
+            .servers
+            .set
+            .iter()
+            .filter(|(_, since)| now - **since >= WATCH)
+            .filter_map(|(id, _)| self.table.get(*id).map(|n| (n.down.rate(now), *id)))
+            .collect();
+        rates.sort_unstable();
+        let Some(&(median, _)) = rates.get(rates.len() / 2) else {
+            return;
+        };
+        let (least, slow) = rates[0];
+        if least.saturating_mul(10) < median && self.somebody_waits() {
+            self.ignore(slow, now);
+        }
+    }
+
+    fn somebody_waits(&mut self) -> bool {
+        self.refresh_cover();
+        self.table.map.iter().any(|(id, n)| {
+            !self.servers.set.contains_key(id) && n.serves_us() && self.has_something(n)
+        })
+    }
+
+    fn review_area(&mut self, now: Instant) {
+        self.refresh_cover();
+        let Some(cover) = &self.servers.cover else {
+            return;
+        };
+        let backlog = u64::from(cover.overlap(self.picker.free()));
+        if backlog == 0 {
+            self.servers.covered_since = None;
+        }
+        let rests = if backlog == 0 {
+            false
+        } else {
+            let since = *self.servers.covered_since.get_or_insert(now);
+            let near = self.table.map.values().filter(|n| self.table.is_near(n));
+            let rate: u64 = near.map(|n| n.down.rate(now)).sum();
+            let chunk = self.received / self.done.max(1);
+            let horizon = rate.saturating_mul(self.config.area_patience.as_secs());
+            now - since >= WATCH && backlog.saturating_mul(chunk.max(1)) > horizon
+        };
+        if rests != self.servers.area_rests {
+            self.servers.area_rests = rests;
+            self.servers.dirty = true;
+            self.asks.extend(self.servers.set.keys().copied());
+        }
+    }
+
+    fn review_parallel(&mut self, now: Instant) {
+        let total: u64 = self.table.map.values().map(|n| n.down.rate(now)).sum();
+        if let Some((before, at)) = self.servers.trial {
+            if now - at < WATCH {
+                return;
+            }
+            self.servers.trial = None;
+            if total.saturating_mul(100) <= before.saturating_mul(105) {
+                self.servers.extra -= 1;
+                self.servers.no_trial_before = now + NO_GAIN_PAUSE;
+            }
+        }
+        let oldest = self.servers.set.values().min().copied().unwrap_or(now);
+        if now >= self.servers.no_trial_before
+            && now - oldest >= WATCH
+            && self.servers.set.len() == self.max_servers()
+            && self.max_servers() < self.config.max_servers
+            && self.somebody_waits()
+        {
+            self.servers.extra += 1;
+            self.servers.trial = Some((total, now));
+            self.servers.dirty = true;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Whom we serve (upload slots).
+//!
+//! Up to `unlimited_up_to` interested neighbours are all served: slots were measured to cost time among 16 equals.
+//! Beyond, there are `slots`: a slot is kept for at least `slot_hold`, then the one served longest gives way to one
+//! that waits. Those who send us most keep theirs while we download (reciprocity is what stock clients live on).
+//! Of the turns one in `slots` is the optimistic one and goes to whoever waits longest, so everyone is served in time;
+//! the others prefer whoever sends us most, then the near ones, then whoever waits longest.
+//!
+//! A neighbour that loses interest keeps its slot until another needs it: interest that comes and goes with every
+//! chunk does not cost a round trip each time.
+
+use super::Client;
+use super::api::{Action, NeighbourId};
+use crate::time::Instant;
+
+impl Client {
+    /// Most neighbours served now; `None`: no limit.
+    fn slot_limit(&self) -> Option<usize> {
+        let interested = self.table.map.values().filter(|n| n.interested).count();
+        (self.config.slots > 0 && interested > self.config.unlimited_up_to)
+            .then_some(self.config.slots)
+    }
+
+    pub(super) fn load(&self) -> u8 {
+        let limit = self
+            .slot_limit()
+            .unwrap_or(self.config.unlimited_up_to)
+            .max(1);
+        let busy = self
+            .table
+            .map
+            .values()
+            .filter(|n| n.interested && n.served.is_some())
+            .count();
+        u8::try_from(255 * busy.min(limit) / limit).unwrap_or(u8::MAX)
+    }
+
+    /// Those who send us most: they keep their slots.
+    fn reciprocating(&self) -> Vec<NeighbourId> {
+        if self.is_complete() {
+            return Vec::new();
+        }
+        let mut by_rate: Vec<(u64, NeighbourId)> = self
+            .table
+            .map
+            .iter()
+            .filter(|(_, n)| n.interested)
+            .map(|(id, n)| (n.down.rate(self.clock), *id))
+            .filter(|(rate, _)| *rate > 0)
+            .collect();
+        by_rate.sort_unstable_by(|a, b| b.cmp(a));
+        // one slot always rotates
+        by_rate.truncate(
+            self.config
+                .reciprocal_slots
+                .min(self.config.slots.saturating_sub(1)),
+        );
+        by_rate.into_iter().map(|(_, id)| id).collect()
+    }
+
+    pub(super) fn rearrange_slots(&mut self, now: Instant) {
+        let Some(limit) = self.slot_limit() else {
+            for peer in self.waiting_for_slots() {
+                self.serve(peer, true, now);
+            }
+            return;
+        };
+        let keep = self.reciprocating();
+        while let Some(next) = self.next_served(&keep, limit) {
+            let served: Vec<(bool, Instant, NeighbourId)> = self
+                .table
+                .map
+                .iter()
+                .filter_map(|(id, n)| n.served.map(|since| (n.interested, since, *id)))
+                .collect();
+            if served.len() < limit {
+                self.serve(next, true, now);
+                self.turns = self.turns.wrapping_add(1);
+                continue;
+            }
+            // the uninterested give way at once, then the one served longest, if it had its time
+            let Some(&(interested, since, out)) = served
+                .iter()
+                .filter(|(i, _, id)| !i || !keep.contains(id))
+                .min()
+            else {
+                break;
+            };
+            if interested && now - since < self.config.slot_hold {
+                break;
+            }
+            self.serve(out, false, now);
+        }
+    }
+
+    fn waiting_for_slots(&self) -> Vec<NeighbourId> {
+        let waits = self
+            .table
+            .map
+            .iter()
+            .filter(|(_, n)| n.interested && n.served.is_none());
+        waits.map(|(id, _)| *id).collect()
+    }
+
+    fn next_served(&self, keep: &[NeighbourId], limit: usize) -> Option<NeighbourId> {
+        let optimistic = (self.turns as usize).is_multiple_of(limit);
+        self.waiting_for_slots()
+            .into_iter()
+            .filter_map(|id| self.table.get(id).map(|n| (id, n)))
+            .min_by_key(|(id, n)| {
+                let favoured = !optimistic && keep.contains(id);
+                let near = !optimistic && self.table.is_near(n);
+                (!favoured, !near, n.waiting, n.salt, *id)
+            })
+            .map(|(id, _)| id)
+    }
+
+    fn serve(&mut self, peer: NeighbourId, serve: bool, now: Instant) {
+        if let Some(n) = self.table.get_mut(peer) {
+            n.served = serve.then_some(now);
+            n.waiting = now;
+            self.actions.push_back(Action::Serve { peer, serve });
+        }
+    }
+
+    /// When a slot may change hands.
+    pub(super) fn slots_due(&self) -> Option<Instant> {
+        self.slot_limit()?;
+        if self.waiting_for_slots().is_empty() {
+            return None;
+        }
+        let keep = self.reciprocating();
+        self.table
+            .map
+            .iter()
+            .filter(|(id, _)| !keep.contains(id))
+            .filter_map(|(_, n)| n.served)
+            .map(|since| since + self.config.slot_hold)
+            .min()
+    }
+}

@@ -1,0 +1,277 @@
+//! What a neighbour is told of our chunks: everything, or one chunk at a time.
+//!
+//! A complete client without another seed in view and with two or more downloaders superseeds: each downloader is
+//! shown up to `reveal_ahead` chunks that it does not hold yet, chunks shown to nobody before anything else, so that
+//! the seed's uplink carries every chunk once before it carries any twice. When none is left the second phase is
+//! gradual: a downloader that has got all it was shown is shown the rarest chunk that some other neighbour holds, or,
+//! after a second without progress, any. Revealing everything at that point was measured at 1.56 of the bound in place
+//! of 1.12.
+//!
+//! Everything is revealed at once by a client that is not complete, with another seed in view, and to a downloader
+//! that is (or is left) alone. Nobody starves: a served neighbour that gets nothing for `reveal_patience` is shown
+//! everything, and what was kept for it is offered to others.
+
+use std::time::Duration;
+
+use super::api::{Action, NeighbourId, Reveal};
+use super::table::Shown;
+use super::{Client, table::Neighbour};
+use crate::time::Instant;
+
+/// A downloader without progress for so long may be shown what another was shown. // guess
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Which chunks of ours were shown one by one.
+#[derive(Debug, Default)]
+pub(super) struct Showing {
+    /// Neighbours that were shown the chunk and do not hold it yet.
+    outstanding: Vec<u16>,
+    /// Chunks in random order that perhaps nobody holds and nobody was shown; those for which that is no longer true
+    /// are skipped when they come up.
+    pool: Vec<u32>,
+    pub(super) dirty: bool,
+}
+
+impl Showing {
+    fn held_back(&self, chunk: u32) -> u16 {
+        self.outstanding.get(chunk as usize).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, chunk: u32) {
+        if let Some(n) = self.outstanding.get_mut(chunk as usize) {
+            *n = n.saturating_add(1);
+        }
+    }
+
+    fn remove(&mut self, chunk: u32) {
+        if let Some(n) = self.outstanding.get_mut(chunk as usize) {
+            *n = n.saturating_sub(1);
+            if *n == 0 {
+                self.pool.push(chunk);
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Starts over: the object, or whether we are complete, has changed.
+    pub(super) fn reset_showing(&mut self) {
+        let mut pool: Vec<u32> = if self.held.is_full() {
+            self.held.iter().collect()
+        } else {
+            Vec::new()
+        };
+        for i in (1..pool.len()).rev() {
+            let j = rand::RngExt::random_range(&mut self.rng, 0..=i);
+            pool.swap(i, j);
+        }
+        let outstanding = vec![0; self.held.len() as usize];
+        self.showing = Showing {
+            outstanding,
+            pool,
+            dirty: true,
+        };
+    }
+
+    /// Decides what a neighbour that was told nothing yet is to be told.
+    pub(super) fn show_first(&mut self, peer: NeighbourId, now: Instant) {
+        if !self.known {
+            return;
+        }
+        let downloaders = self.table.map.values().filter(|n| !n.is_complete()).count();
+        let seeds = self.table.len() - downloaders;
+        if self.config.superseed && self.is_full() && seeds == 0 && downloaders >= 2 {
+            if let Some(n) = self.table.get_mut(peer) {
+                n.shown = Shown::Drip {
+                    outstanding: Default::default(),
+                    progress: now,
+                };
+            }
+            self.showing.dirty = true;
+        } else {
+            self.show_all(peer);
+        }
+    }
+
+    fn show_all(&mut self, peer: NeighbourId) {
+        self.forget_shown(peer);
+        if let Some(n) = self.table.get_mut(peer) {
+            n.shown = Shown::All;
+            self.actions.push_back(Action::Reveal {
+                peer,
+                what: Reveal::All,
+            });
+        }
+    }
+
+    /// What was kept for the neighbour may be shown to others.
+    pub(super) fn forget_shown(&mut self, peer: NeighbourId) {
+        if let Some(n) = self.table.get_mut(peer)
+            && let Shown::Drip { outstanding, .. } = &mut n.shown
+        {
+            for chunk in std::mem::take(outstanding) {
+                self.showing.remove(chunk);
+            }
+            self.showing.dirty = true;
+        }
+    }
+
+    /// The neighbour holds the chunk now.
+    pub(super) fn shown_arrived(&mut self, peer: NeighbourId, chunk: u32, now: Instant) {
+        if let Some(n) = self.table.get_mut(peer)
+            && let Shown::Drip {
+                outstanding,
+                progress,
+            } = &mut n.shown
+        {
+            if outstanding.remove(&chunk) {
+                self.showing.remove(chunk);
+            }
+            *progress = now;
+            self.showing.dirty = true;
+        }
+    }
+
+    /// Shows the next chunks to those that have room for them.
+    pub(super) fn show_more(&mut self, now: Instant) {
+        self.showing.dirty = false;
+        let drips: Vec<NeighbourId> = self
+            .table
+            .map
+            .iter()
+            .filter(|(_, n)| matches!(n.shown, Shown::Drip { .. }) && !n.is_complete())
+            .map(|(id, _)| *id)
+            .collect();
+        if drips.is_empty() {
+            return;
+        }
+        let downloaders = self.table.map.values().filter(|n| !n.is_complete()).count();
+        if downloaders == 1 || !self.is_full() {
+            drips.iter().for_each(|peer| self.show_all(*peer));
+            return;
+        }
+        let crowded = self.config.slots > 0 && downloaders > self.config.unlimited_up_to;
+        // one each in turn, so that the last chunks of the pool are shared out evenly
+        let mut again = true;
+        while again {
+            again = false;
+            for &peer in &drips {
+                again |= self.show_one(peer, crowded, now);
+            }
+        }
+    }
+
+    fn show_one(&mut self, peer: NeighbourId, crowded: bool, now: Instant) -> bool {
+        let Some(n) = self.table.get(peer) else {
+            return false;
+        };
+        let Shown::Drip {
+            outstanding,
+            progress,
+        } = &n.shown
+        else {
+            return false;
+        };
+        // one that waits for a slot is shown enough to be interested
+        let ahead = if crowded && n.served.is_none() {
+            1
+        } else {
+            self.config.reveal_ahead
+        };
+        if outstanding.len() >= ahead {
+            return false;
+        }
+        let idle = now - *progress >= IDLE;
+        let nothing_left = outstanding.is_empty();
+        let chunk = self.unseen_chunk().or_else(|| {
+            let n = self.table.get(peer).filter(|_| nothing_left)?;
+            let showing = &self.showing;
+            let wants = |c: u32| !n.held.contains(c);
+            self.picker
+                .rarest(&mut self.rng, |c| wants(c) && showing.held_back(c) == 0)
+                .or_else(|| self.picker.rarest(&mut self.rng, wants).filter(|_| idle))
+        });
+        let Some(chunk) = chunk else { return false };
+        self.showing.add(chunk);
+        if let Some(Neighbour {
+            shown:
+                Shown::Drip {
+                    outstanding,
+                    progress,
+                },
+            ..
+        }) = self.table.get_mut(peer)
+        {
+            if outstanding.is_empty() {
+                *progress = now;
+            }
+            outstanding.insert(chunk);
+        }
+        self.actions.push_back(Action::Reveal {
+            peer,
+            what: Reveal::Chunk(chunk),
+        });
+        true
+    }
+
+    /// A chunk that no neighbour holds and none was shown.
+    fn unseen_chunk(&mut self) -> Option<u32> {
+        while let Some(chunk) = self.showing.pool.pop() {
+            if self.picker.holders(chunk) == 0 && self.showing.held_back(chunk) == 0 {
+                return Some(chunk);
+            }
+        }
+        None
+    }
+
+    /// When somebody may have waited long enough, for [`Client::show_more`] or for everything.
+    pub(super) fn showing_due(&self) -> Option<Instant> {
+        self.table
+            .map
+            .values()
+            .filter_map(|n| self.shown_due(n))
+            .min()
+    }
+
+    fn shown_due(&self, n: &Neighbour) -> Option<Instant> {
+        let Shown::Drip {
+            outstanding,
+            progress,
+        } = &n.shown
+        else {
+            return None;
+        };
+        if n.is_complete() {
+            None
+        } else if outstanding.is_empty() {
+            Some(*progress + IDLE)
+        } else {
+            n.served.map(|_| *progress + self.config.reveal_patience)
+        }
+    }
+
+    pub(super) fn show_late(&mut self, now: Instant) {
+        let late: Vec<(NeighbourId, bool)> = self
+            .table
+            .map
+            .iter()
+            .filter(|(_, n)| self.shown_due(n).is_some_and(|t| t <= now))
+            .map(|(id, n)| {
+                (
+                    *id,
+                    matches!(&n.shown, Shown::Drip { outstanding, .. } if !outstanding.is_empty()),
+                )
+            })
+            .collect();
+        for (peer, starves) in late {
+            if starves {
+                self.show_all(peer);
+            } else {
+                self.showing.dirty = true;
+            }
+        }
+        if self.showing.dirty {
+            self.show_more(now);
+        }
+    }
+}

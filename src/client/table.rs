@@ -1,0 +1,239 @@
+//! The neighbour table: what is known of every connected peer, and which of them are near.
+//!
+//! Near is measured, never the coordinate alone: a round-trip time up to twice that of the fourth-best neighbour, or
+//! below a floor under which every peer counts as near (a LAN).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::api::{Connected, NeighbourId, Source};
+use super::config::ClientConfig;
+use crate::chunks::ChunkSet;
+use crate::time::Instant;
+
+/// Seconds that a rate is taken over.
+const WINDOW: usize = 10;
+/// Round-trip time assumed of a peer that is neither measured nor predicted. // guess
+const UNKNOWN_RTT: Duration = Duration::from_millis(100);
+
+/// A neighbour younger than this may still turn out useful. // guess
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// Bytes in all, and over the last ten seconds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Meter {
+    pub(super) total: u64,
+    seconds: [u64; WINDOW],
+    last: u64,
+}
+
+impl Meter {
+    pub(super) fn add(&mut self, amount: u64, now: Instant) {
+        let second = now.as_micros() / 1_000_000;
+        self.forget_before(second);
+        self.total = self.total.saturating_add(amount);
+        let slot = &mut self.seconds[slot_of(second)];
+        *slot = slot.saturating_add(amount);
+    }
+
+    /// Amount per second over the last ten seconds.
+    pub(super) fn rate(&self, now: Instant) -> u64 {
+        let mut copy = self.clone();
+        copy.forget_before(now.as_micros() / 1_000_000);
+        copy.seconds.iter().fold(0u64, |a, b| a.saturating_add(*b)) / WINDOW as u64
+    }
+
+    fn forget_before(&mut self, second: u64) {
+        let stale = second.saturating_sub(self.last).min(WINDOW as u64);
+        for back in 0..stale {
+            self.seconds[slot_of(second - back)] = 0;
+        }
+        self.last = self.last.max(second);
+    }
+}
+
+fn slot_of(second: u64) -> usize {
+    usize::try_from(second % WINDOW as u64).unwrap_or(0)
+}
+
+/// What a neighbour has been told of our chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// The object is not known yet.
+    Nothing,
+    /// Everything.
+    All,
+    /// Single chunks (superseeding): those shown that it does not hold yet, and when it last got something.
+    Drip {
+        outstanding: BTreeSet<u32>,
+        progress: Instant,
+    },
+}
+
+/// One connected peer.
+#[derive(Debug)]
+pub(super) struct Neighbour {
+    pub(super) addr: SocketAddr,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) outbound: bool,
+    pub(super) source: Source,
+    /// Least measured round-trip time.
+    pub(super) rtt: Option<Duration>,
+    pub(super) predicted: Option<Duration>,
+    /// Load that the directory told, 0..=255.
+    pub(super) load: u8,
+    pub(super) connected: Instant,
+    pub(super) held: ChunkSet,
+    /// `have`s from before the number of chunks was known.
+    pub(super) early: Vec<u32>,
+    pub(super) choked: bool,
+    pub(super) interested: bool,
+    /// What it was last told of our interest.
+    pub(super) told_interest: bool,
+    /// Since when it has an upload slot.
+    pub(super) served: Option<Instant>,
+    /// When it last lost its slot or became interested: the order of waiting.
+    pub(super) waiting: Instant,
+    pub(super) down: Meter,
+    pub(super) up: Meter,
+    /// Chunks assigned to it.
+    pub(super) assigned: u32,
+    pub(super) ignored_until: Option<Instant>,
+    /// Times in a row that it stalled.
+    pub(super) stalls: u32,
+    pub(super) shown: Shown,
+    /// Random order among equals.
+    pub(super) salt: u32,
+}
+
+impl Neighbour {
+    pub(super) fn new(info: &Connected, held: ChunkSet, salt: u32, now: Instant) -> Self {
+        Self {
+            addr: info.addr,
+            listen: info.listen,
+            outbound: info.outbound,
+            source: info.source,
+            rtt: info.rtt,
+            predicted: None,
+            load: 0,
+            connected: now,
+            held,
+            early: Vec::new(),
+            choked: true,
+            interested: false,
+            told_interest: false,
+            served: None,
+            waiting: now,
+            down: Meter::default(),
+            up: Meter::default(),
+            assigned: 0,
+            ignored_until: None,
+            stalls: 0,
+            shown: Shown::Nothing,
+            salt,
+        }
+    }
+
+    /// Measured, else predicted, else assumed round-trip time.
+    pub(super) fn distance(&self) -> Duration {
+        self.rtt.or(self.predicted).unwrap_or(UNKNOWN_RTT)
+    }
+
+    /// Whether it answers our requests now.
+    pub(super) fn serves_us(&self) -> bool {
+        !self.choked && self.ignored_until.is_none()
+    }
+
+    /// Whether it holds every chunk of an object that has chunks.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.held.is_empty() && self.held.is_full()
+    }
+}
+
+/// All neighbours.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) map: BTreeMap<NeighbourId, Neighbour>,
+    near_limit: Duration,
+}
+
+impl Table {
+    pub(super) fn get(&self, peer: NeighbourId) -> Option<&Neighbour> {
+        self.map.get(&peer)
+    }
+
+    pub(super) fn get_mut(&mut self, peer: NeighbourId) -> Option<&mut Neighbour> {
+        self.map.get_mut(&peer)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(super) fn ids(&self) -> Vec<NeighbourId> {
+        self.map.keys().copied().collect()
+    }
+
+    /// Measures again what near means; call when a round-trip time or the membership changes.
+    pub(super) fn refresh_near(&mut self, config: &ClientConfig) {
+        let mut rtts: Vec<Duration> = self.map.values().filter_map(|n| n.rtt).collect();
+        rtts.sort_unstable();
+        // paper 5.1: four servers in parallel, so the fourth-best says what is to be had
+        let relative = rtts
+            .get(3)
+            .map_or(Duration::ZERO, |r| r.saturating_mul(config.near_factor));
+        self.near_limit = relative.max(config.near_floor);
+    }
+
+    /// Whether the neighbour's measured round-trip time counts as near.
+    pub(super) fn is_near(&self, neighbour: &Neighbour) -> bool {
+        neighbour.rtt.is_some_and(|rtt| rtt <= self.near_limit)
+    }
+
+    /// The neighbour that accepts connections at `listen`.
+    pub(super) fn listening_at(&self, listen: SocketAddr) -> Option<NeighbourId> {
+        self.map
+            .iter()
+            .find(|(_, n)| n.listen == Some(listen))
+            .map(|(id, _)| *id)
+    }
+
+    /// The neighbour to give up for one whose round-trip time is `rtt`, if there is a reason to.
+    ///
+    /// Only one that is of no use either way is given up: it neither holds what we miss nor wants what we hold. When
+    /// both ends are complete anyone may take its place, else only a clearly nearer peer.
+    pub(super) fn worst_useless(
+        &self,
+        missing: &ChunkSet,
+        we_are_full: bool,
+        rtt: Option<Duration>,
+        now: Instant,
+    ) -> Option<NeighbourId> {
+        let useless = |n: &&Neighbour| {
+            now - n.connected >= SETTLING
+                && n.assigned == 0
+                && !n.interested
+                && !any_common(&n.held, missing, None)
+        };
+        let replaceable = |n: &&Neighbour| {
+            (we_are_full && n.is_complete()) || rtt.is_some_and(|r| r < n.distance().mul_f64(0.9))
+        };
+        self.map
+            .iter()
+            .filter(|(_, n)| useless(n) && replaceable(n))
+            .max_by_key(|(id, n)| (n.is_complete() && we_are_full, n.distance(), **id))
+            .map(|(id, _)| *id)
+    }
+}
+
+/// Whether some chunk is in `a` and `b` and not in `not`. All windows must begin at chunk 0.
+pub(super) fn any_common(a: &ChunkSet, b: &ChunkSet, not: Option<&ChunkSet>) -> bool {
+    let pairs = a.as_bytes().iter().zip(b.as_bytes());
+    match not {
+        None => pairs.into_iter().any(|(x, y)| x & y != 0),
+        Some(not) => pairs
+            .zip(not.as_bytes().iter().chain(std::iter::repeat(&0)))
+            .any(|((x, y), n)| x & y & !n != 0),
+    }
+}
