@@ -20,6 +20,8 @@ pub(crate) struct Seed {
     /// How long each block takes, one after the other.
     pub(crate) pause: Duration,
     pub(crate) done: bool,
+    /// Until when it chokes.
+    pub(crate) choked: Instant,
     /// When the block under way is out.
     pub(crate) busy: Instant,
 }
@@ -48,6 +50,7 @@ impl Seed {
             fault,
             pause: Duration::ZERO,
             done: false,
+            choked: Instant::ZERO,
             busy: Instant::ZERO,
         }
     }
@@ -63,6 +66,10 @@ impl Seed {
         if self.done {
             return Vec::new();
         }
+        if now < self.choked {
+            let refusal = self.fast.then_some((Duration::ZERO, Message::Reject(r)));
+            return refusal.into_iter().collect();
+        }
         self.served += 1;
         self.busy = self.busy.max(now) + self.pause;
         let pause = self.busy.saturating_since(now);
@@ -77,6 +84,7 @@ impl Seed {
                 Vec::new()
             }
             Fault::ChokesEvery(n) if self.served.is_multiple_of(n) => {
+                self.choked = now + Duration::from_secs(2);
                 let mut says = vec![(Duration::ZERO, Message::Choke)];
                 if self.fast {
                     says.push((Duration::ZERO, Message::Reject(r)));
