@@ -57,9 +57,11 @@ impl ChunkSet {
 
     /// Every chunk of an object of `len` chunks.
     pub fn full(len: u32) -> Self {
+        let mut bits = Bits::repeat(true, len as usize);
+        bits.set_uninitialized(false);
         Self {
             start: 0,
-            bits: Bits::repeat(true, len as usize),
+            bits,
             ones: len,
         }
     }
@@ -376,6 +378,11 @@ mod tests {
         // paper section 3: the 1st, 3rd and 5th of five chunks are 10101
         let set = ChunkSet::from_indices(5, [0, 2, 4]);
         assert_eq!(set.as_bytes(), [0b1010_1000]);
+    }
+
+    #[test]
+    fn a_full_set_has_no_spare_bits() {
+        assert_eq!(ChunkSet::full(11).as_bytes(), [0xff, 0b1110_0000]);
     }
 
     #[test]
