@@ -25,6 +25,9 @@ const ACTION_CONNECT: u32 = 0;
 const ACTION_ANNOUNCE: u32 = 1;
 const ACTION_ERROR: u32 = 3;
 
+/// What an announce answer without content means. // measured: opentracker sends 8 bytes for torrents not on its list
+const EMPTY_ANSWER: &str = "an answer without content, so it does not serve this torrent";
+
 /// A connection id and when it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connection {
@@ -110,9 +113,10 @@ pub fn parse_udp(bytes: &[u8], transaction: u32, ipv6: bool) -> Option<UdpAnswer
             Some(UdpAnswer::Connected(u64::from(high) << 32 | u64::from(low)))
         }
         ACTION_ANNOUNCE => {
-            let interval = take_u32(&mut rest)?;
-            let leechers = take_u32(&mut rest)?;
-            let seeders = take_u32(&mut rest)?;
+            let head = [(); 3].map(|()| take_u32(&mut rest));
+            let [Some(interval), Some(leechers), Some(seeders)] = head else {
+                return Some(UdpAnswer::Refused(EMPTY_ANSWER.to_owned()));
+            };
             let mut answer = AnnounceResponse {
                 interval: Some(Duration::from_secs(interval.into())),
                 leechers: Some(leechers.into()),
@@ -442,6 +446,14 @@ mod tests {
             assert_eq!(x.handle_datagram(&datagram, T0), None, "{datagram:?}");
             assert_eq!(x.connection(), None, "{datagram:?}");
         }
+    }
+
+    #[test]
+    fn an_empty_announce_answer_is_a_refusal() {
+        assert_eq!(
+            parse_udp(&[0, 0, 0, 1, 0, 0, 0, 8], 8, false),
+            Some(UdpAnswer::Refused(EMPTY_ANSWER.into()))
+        );
     }
 
     #[test]
