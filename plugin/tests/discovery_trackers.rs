@@ -206,7 +206,10 @@ async fn a_failure_reason_is_shown_with_the_tracker_and_without_its_passkey() {
 #[tokio::test]
 async fn stop_before_any_answer_says_nothing_and_does_not_wait() {
     let mut server = http(|_| Reply::Hang).await;
-    let r = start(config(&[server.url("/announce")]));
+    let mut c = config(&[server.url("/announce")]);
+    c.stop_deadline = Duration::from_secs(3600);
+    c.http_deadline = Duration::from_secs(3600);
+    let r = start(c);
     assert_eq!(event(&server.next().await), "started");
     within(r.handle.stop()).await;
     assert!(server.seen.try_recv().is_err());
