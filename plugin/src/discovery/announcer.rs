@@ -79,6 +79,20 @@ impl AnnouncerConfig {
             stop_deadline: Duration::from_secs(4),  // guess: what a person waits for at the end
         }
     }
+
+    /// Checks the waits and the port.
+    ///
+    /// # Errors
+    /// The field that is wrong, and how.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        if self.port == 0 {
+            return Err("port must be the TCP port that we listen on, not 0");
+        }
+        if self.http_deadline.is_zero() || self.udp_deadline.is_zero() {
+            return Err("http_deadline and udp_deadline must be above 0");
+        }
+        self.schedule.validate()
+    }
 }
 
 /// What the announcer knows, for people.

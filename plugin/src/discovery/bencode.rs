@@ -165,6 +165,14 @@ mod tests {
         let first = r.next().unwrap();
         assert_eq!(r.skip(first), Err(Malformed));
 
+        let nested = |depth: usize| [vec![b'l'; depth], vec![b'e'; depth]].concat();
+        let skipped = [MAX_DEPTH, MAX_DEPTH + 1].map(|depth| {
+            let bytes = nested(depth);
+            let mut r = Reader::new(&bytes);
+            r.next().and_then(|first| r.skip(first))
+        });
+        assert_eq!(skipped, [Ok(()), Err(Malformed)]);
+
         let mut r = Reader::new(b"lld1:ai1eeee4:next");
         let first = r.next().unwrap();
         r.skip(first).unwrap();

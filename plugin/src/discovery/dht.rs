@@ -79,6 +79,25 @@ impl Default for LookupConfig {
     }
 }
 
+impl LookupConfig {
+    /// Checks that rounds take time and find something.
+    ///
+    /// # Errors
+    /// The field that is wrong, and how.
+    pub fn validate(&self) -> Result<(), &'static str> {
+        if self.hold.is_zero() || self.batch.is_zero() {
+            return Err("hold and batch must be above 0");
+        }
+        if self.pause.0.is_zero() || self.pause.0 > self.pause.1 {
+            return Err("pause must be above 0 and its least at most its most");
+        }
+        if self.early_pause.is_zero() || self.max_peers == 0 {
+            return Err("early_pause and max_peers must be above 0");
+        }
+        Ok(())
+    }
+}
+
 /// The node. Dropping it ends the node and all its lookups.
 pub struct DhtNode {
     state: watch::Receiver<Option<Dht>>,
@@ -320,7 +339,7 @@ impl Lookup {
         let mut stream = dht.get_peers(self.info_hash, self.announce_port);
         let end = tokio::time::sleep(self.config.hold);
         tokio::pin!(end);
-        let mut tick = tokio::time::interval(self.config.batch);
+        let mut tick = tokio::time::interval(self.config.batch.max(Duration::from_millis(1)));
         let mut seen = BTreeSet::new();
         let mut batch = Vec::new();
         loop {

@@ -292,3 +292,34 @@ fn outcomes_nobody_asked_for_change_nothing() {
     s.handle_failure(T0);
     assert_eq!(due(&mut s, T0), is("a", Event::Started));
 }
+
+#[test]
+fn defaults_are_valid_and_contradictions_are_named() {
+    let valid = ScheduleConfig::default();
+    assert_eq!(valid.validate(), Ok(()));
+    for (broken, field) in [
+        (
+            ScheduleConfig {
+                floor: secs(8000),
+                ..valid.clone()
+            },
+            "floor",
+        ),
+        (
+            ScheduleConfig {
+                first_backoff: Duration::ZERO,
+                ..valid.clone()
+            },
+            "first_backoff",
+        ),
+        (
+            ScheduleConfig {
+                max_trackers: 0,
+                ..valid
+            },
+            "max_trackers",
+        ),
+    ] {
+        assert!(broken.validate().unwrap_err().starts_with(field));
+    }
+}
