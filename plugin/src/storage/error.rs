@@ -221,3 +221,40 @@ fn descriptors_used_up(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    #[test]
+    fn every_refusal_is_one_line_that_names_the_path_and_the_way_out() {
+        let path = Path::new("/data/line\nend");
+        for (errno, says) in [
+            (Errno::NOSPC, "free some space"),
+            (Errno::DQUOT, "free some space"),
+            (Errno::ACCESS, "no permission to write"),
+            (Errno::PERM, "no permission to write"),
+            (Errno::ROFS, "read-only"),
+            (Errno::FBIG, "as large as"),
+            (Errno::MFILE, "ulimit -n"),
+            (Errno::NFILE, "ulimit -n"),
+            (Errno::NOTDIR, "must be a directory"),
+            (Errno::IO, "see to that disk"),
+            (Errno::NAMETOOLONG, "see to that disk"),
+        ] {
+            let error = StorageError::io("write", path, errno.into());
+            let text = error.to_string();
+            assert!(
+                text.contains(says) && text.contains("\"/data/line\\nend\""),
+                "{text}"
+            );
+            assert!(!text.contains('\n'), "{text}");
+            assert_eq!(
+                error.is_disk_full(),
+                matches!(errno, Errno::NOSPC | Errno::DQUOT)
+            );
+            assert!(!error.is_bad_torrent());
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! Disks that are full, and files that change under the program.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use chunkcast_bittorrent::storage::{PieceResult, StorageError};
@@ -199,4 +200,65 @@ async fn ranges_that_do_not_exist_are_refused() {
         result,
         PieceResult::Disk(StorageError::OutOfRange { .. })
     ));
+}
+
+const KILLED_IN: &str = "CHUNKCAST_TEST_KILLED_IN";
+
+fn killed() -> Torrent {
+    Torrent::new(
+        1 << 16,
+        &[file("t/a", 8 << 20), file("t/b", 3), file("t/c", 8 << 20)],
+    )
+}
+
+/// The process that [`kill_9_loses_nothing_that_was_written`] kills.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_to_be_killed() {
+    let Some(dir) = std::env::var_os(KILLED_IN) else {
+        return;
+    };
+    let torrent = killed();
+    let storage = torrent.download(Path::new(&dir));
+    futures::future::join_all((0..torrent.pieces()).map(async |piece| {
+        torrent.write(&storage, piece).await;
+        println!("written {piece}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn kill_9_loses_nothing_that_was_written() {
+    let dir = tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "failures::a_process_to_be_killed", "--nocapture"])
+        .env(KILLED_IN, dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut written = vec![];
+    let number = |line: &str| {
+        line.split_once("written ")
+            .map(|(_, n)| n.parse::<u32>().unwrap())
+    };
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while written.len() < 20 {
+        written.extend(number(&lines.next().unwrap().unwrap()));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let torrent = killed();
+    let storage = torrent.download(dir.path());
+    let held = check(&storage).await;
+    assert!(
+        written.iter().all(|&piece| held.contains(piece)),
+        "{written:?} {held:?}"
+    );
+    assert_eq!(held, torrent.on_disk(dir.path()));
+    for piece in held.iter_missing() {
+        torrent.write(&storage, piece).await;
+    }
+    storage.finalize().await.unwrap();
+    torrent.assert_complete(dir.path());
+    let again = u64::from(torrent.pieces() - held.count());
+    assert_eq!(storage.stats().pieces_written, again);
 }
