@@ -1,5 +1,6 @@
 //! Stock clients and trackers as processes of a test.
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -54,6 +55,24 @@ impl Tracker {
     /// Its HTTP announce URL.
     pub fn http(&self) -> String {
         announce_http(self.port)
+    }
+
+    /// How many complete and incomplete peers it knows of a torrent.
+    pub fn peers(&self, infohash: &str) -> Option<(u32, u32)> {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        let hash: String =
+            (0..20).filter_map(|i| infohash.get(2 * i..2 * i + 2)).map(|b| format!("%{b}")).collect();
+        let ask = format!("GET /scrape?info_hash={hash} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        stream.write_all(ask.as_bytes()).ok()?;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let number = |key: &str| -> Option<u32> {
+            let at = text.find(key)? + key.len();
+            text[at..].split('e').next()?.parse().ok()
+        };
+        Some((number("8:completei")?, number("10:incompletei")?))
     }
 }
 

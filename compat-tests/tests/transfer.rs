@@ -59,6 +59,14 @@ impl Scene {
         self.path("t.torrent")
     }
 
+    /// Waits until the tracker knows that many complete and incomplete peers.
+    fn announced(&self, complete: u32, incomplete: u32) {
+        let tracker = self.tracker.as_ref().expect("checked at the start of the test");
+        wait_for("the tracker has heard of everyone", DEADLINE, || {
+            tracker.peers(&self.infohash).filter(|(c, i)| *c >= complete && *i >= incomplete)
+        });
+    }
+
     fn assert_equal(&self, copy: &str) {
         for (i, (name, len)) in FILES.iter().enumerate() {
             let path = Path::new(&self.path(copy)).join("data").join(name);
@@ -138,6 +146,7 @@ fn aria2_seeds_and_we_download() {
     ) else {
         return;
     };
+    scene.announced(1, 0);
     scene.we_get(&scene.torrent());
 }
 
@@ -153,7 +162,7 @@ fn aria2_downloads_from_us() {
         scene.dir.path(),
         &["seed", &scene.torrent(), "--data", &data],
     );
-    wait_for("we seed", DEADLINE, || seed.events("complete").pop());
+    scene.announced(1, 0);
     let Some(mut get) = aria2(
         scene.dir.path(),
         &scene.torrent(),
