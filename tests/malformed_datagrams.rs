@@ -1,5 +1,7 @@
 //! Hostile datagrams: whatever arrives, the decoder returns. A panic means a bug.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::LazyLock;
 use std::time::Duration;
 

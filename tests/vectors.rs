@@ -3,6 +3,8 @@
 //! `fixtures/wire/*.hex` were written once and stay as they are; a change
 //! that breaks them needs a new protocol version. `#` begins a comment, white space is ignored.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
