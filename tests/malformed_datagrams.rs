@@ -525,13 +525,7 @@ fn bounds_hold_for_a_sender_that_ignores_them() {
 fn a_datagram_of_huge_sets_is_refused_before_they_are_made() {
     // ten entries that each claim to hold every one of 2^20 chunks: 1.3 MB of bits in 1.2 KB
     let huge = || entry(ChunkSet::full(MAX_CHUNKS));
-    let small: Vec<Entry> = vec![
-        Entry {
-            chunks: 9,
-            ..entry(ChunkSet::full(9))
-        };
-        2
-    ];
+    let small = vec![entry(ChunkSet::full(9)); 2];
     let mut datagram = encode(&envelope(Body::Propagate { entries: small })).unwrap();
     for _ in 0..2 {
         let at = datagram
