@@ -269,8 +269,7 @@ fn a_clearly_nearer_peer_takes_the_place_of_the_farthest_server() {
 #[test]
 fn on_a_lan_nobody_switches() {
     let config = ClientConfig {
-        parallel: 2,
-        max_servers: 2,
+        max_local_servers: 2,
         ..Default::default()
     };
     let mut one = One::new(config);
@@ -286,6 +285,27 @@ fn on_a_lan_nobody_switches() {
             .iter()
             .any(|x| matches!(x, Action::Stop { .. }))
     );
+}
+
+#[test]
+fn what_near_peers_are_fetching_is_left_to_them() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::empty(40), 40);
+    let far = one.serving(150.0, &[3, 4]);
+    let near = one.serving(1.0, &[]);
+    let fetching = |chunks: &[u32]| ChunkSet::from_indices(40, chunks.iter().copied());
+    one.client.handle_fetching(near, &fetching(&[3]), one.now);
+    assert_eq!(one.client.next_chunk(far, one.now), Some(4));
+    assert_eq!(one.client.next_chunk(far, one.now), None);
+    assert_eq!(one.client.fetching(), fetching(&[4]));
+    one.actions();
+    // it has given up
+    one.client.handle_fetching(near, &fetching(&[]), one.now);
+    assert!(one.actions().contains(&Action::Ask { peer: far }));
+    assert_eq!(one.client.next_chunk(far, one.now), Some(3));
+    one.client
+        .handle_fetching(near, &ChunkSet::full(41), one.now);
+    assert_eq!(one.client.counters().bad_chunk_set, 1);
 }
 
 #[test]
@@ -326,9 +346,9 @@ fn a_server_much_slower_than_the_others_is_ignored_when_others_wait() {
     let mut one = One::new(config);
     one.object(ChunkSet::empty(4000), 4000);
     let all: Vec<u32> = (0..4000).collect();
-    let slow = one.serving(1.0, &all);
-    let fast = [one.serving(1.0, &all), one.serving(1.0, &all)];
-    let spare = one.serving(1.0, &all);
+    let slow = one.serving(20.0, &all);
+    let fast = [one.serving(20.0, &all), one.serving(20.0, &all)];
+    let spare = one.serving(20.0, &all);
     assert!(one.client.next_chunk(slow, one.now).is_some());
     for _ in 0..32 {
         one.advance(0.5);
@@ -346,7 +366,7 @@ fn more_servers_only_while_they_make_the_download_faster() {
     let mut one = One::new(ClientConfig::default());
     one.object(ChunkSet::empty(4000), 4000);
     let all: Vec<u32> = (0..4000).collect();
-    let peers: Vec<NeighbourId> = (0..10).map(|_| one.serving(1.0, &all)).collect();
+    let peers: Vec<NeighbourId> = (0..10).map(|_| one.serving(20.0, &all)).collect();
     assert_eq!(one.servers().len(), 4, "paper: four in parallel");
     let run = |one: &mut One, seconds: usize, rate: &dyn Fn(usize) -> u64| {
         for _ in 0..seconds {
@@ -367,7 +387,7 @@ fn more_servers_only_while_they_make_the_download_faster() {
     let mut one = One::new(ClientConfig::default());
     one.object(ChunkSet::empty(4000), 4000);
     for _ in 0..10 {
-        one.serving(1.0, &all);
+        one.serving(20.0, &all);
     }
     let mut most = 0;
     for _ in 0..120 {
