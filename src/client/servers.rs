@@ -50,6 +50,13 @@ pub(super) struct Servers {
     pub(super) area_rests: bool,
 }
 
+impl Servers {
+    /// What must not be fetched from a neighbour that is (not) near.
+    fn left_to_near(&self, near: bool) -> Option<&ChunkSet> {
+        self.cover.as_ref().filter(|_| !near && !self.area_rests)
+    }
+}
+
 /// Lower is better: near ones by distance, far ones by score, equals at random.
 type Rank = (bool, Duration, f64, u32);
 
@@ -107,16 +114,9 @@ impl Client {
         self.servers.cover = Some(cover);
     }
 
-    /// What must be left to others when fetching from this neighbour.
-    fn left_to_others(&self, n: &Neighbour) -> Option<&ChunkSet> {
-        self.servers
-            .cover
-            .as_ref()
-            .filter(|_| !self.servers.area_rests && !self.table.is_near(n))
-    }
-
     fn has_something(&self, n: &Neighbour) -> bool {
-        any_common(&n.held, self.picker.free(), self.left_to_others(n))
+        let avoid = self.servers.left_to_near(self.table.is_near(n));
+        any_common(&n.held, self.picker.free(), avoid)
     }
 
     /// Gives the places of servers to the best neighbours.
@@ -229,11 +229,7 @@ impl Client {
         self.refresh_cover();
         let n = self.table.map.get(&peer)?;
         let near = self.table.is_near(n);
-        let avoid = self
-            .servers
-            .cover
-            .as_ref()
-            .filter(|_| !near && !self.servers.area_rests);
+        let avoid = self.servers.left_to_near(near);
         match self.picker.pick(&mut self.rng, &n.held, avoid) {
             Some(chunk) => {
                 self.picker.assign(chunk, peer);
