@@ -85,6 +85,8 @@ pub(super) struct Neighbour {
     pub(super) load: u8,
     pub(super) connected: Instant,
     pub(super) held: ChunkSet,
+    /// Chunks that it is fetching, as far as it tells.
+    pub(super) fetching: ChunkSet,
     /// `have`s from before the number of chunks was known.
     pub(super) early: Vec<u32>,
     pub(super) choked: bool,
@@ -119,6 +121,7 @@ impl Neighbour {
             load: 0,
             connected: now,
             held,
+            fetching: ChunkSet::empty(0),
             early: Vec::new(),
             choked: true,
             interested: false,
@@ -202,7 +205,7 @@ impl Table {
     /// The neighbour to give up for one whose round-trip time is `rtt`, if there is a reason to.
     ///
     /// Only one that is of no use either way is given up: it neither holds what we miss nor wants what we hold. When
-    /// both ends are complete anyone may take its place, else only a clearly nearer peer.
+    /// both ends are complete anyone may take its place, else only a clearly nearer peer, and never that of a near one.
     pub(super) fn worst_useless(
         &self,
         missing: &ChunkSet,
@@ -216,9 +219,9 @@ impl Table {
                 && !n.interested
                 && !any_common(&n.held, missing, None)
         };
-        let replaceable = |n: &&Neighbour| {
-            (we_are_full && n.is_complete()) || rtt.is_some_and(|r| r < n.distance().mul_f64(0.9))
-        };
+        let nearer = |n: &Neighbour| rtt.is_some_and(|r| r < n.distance().mul_f64(0.9));
+        let replaceable =
+            |n: &&Neighbour| (we_are_full && n.is_complete()) || (!self.is_near(n) && nearer(n));
         self.map
             .iter()
             .filter(|(_, n)| useless(n) && replaceable(n))
