@@ -1,5 +1,7 @@
 //! Making .torrent files: what is in them, what is refused, and that the same input gives the same bytes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::fs;
 use std::path::Path;
 

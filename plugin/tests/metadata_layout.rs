@@ -1,5 +1,7 @@
 //! Pieces, blocks and files of a torrent against a list of all its bytes (BEP 3, BEP 47, BEP 53).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::PathBuf;
 
 use bytes::Bytes;

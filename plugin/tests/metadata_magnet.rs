@@ -1,5 +1,7 @@
 //! Magnet links: what is read from good ones, and the one line that each bad one gets.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use chunkcast_bittorrent::metadata::{FileSelection, Magnet, MagnetError, Metainfo, PeerHint};
 use proptest::prelude::*;
 

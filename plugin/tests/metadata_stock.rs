@@ -2,6 +2,8 @@
 //!
 //! A client that is not installed is passed over with a line that says so; with `CHUNKCAST_STOCK=require` it fails.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,5 +1,7 @@
 //! .torrent files from strangers: what is read from good ones, and the one line that each bad one gets.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -124,6 +126,36 @@ fn ten_megabytes_of_nested_lists() {
     let wide = [b"d4:infol".to_vec(), b"le".repeat(4 << 20), b"ee".to_vec()].concat();
     let text = format!("not a torrent: it holds more than 3000000 values{AGAIN}");
     assert_eq!(refusal(&wide), text);
+}
+
+/// What the scan lets through is shallow enough for the recursive parser on a worker's stack.
+#[test]
+fn the_deepest_torrent_that_passes_the_scan_is_parsed_on_a_small_stack() {
+    let deep = |n: usize| [vec![b'l'; n], vec![b'e'; n]].concat();
+    let file = fixture("good/private_as_text");
+    let torrent = [b"d8:announce", &deep(63)[..], b"1:a", &deep(63), &file[1..]].concat();
+    let in_info = [
+        b"d1:a",
+        &deep(63)[..],
+        b"6:lengthi5e4:name1:a12:piece lengthi16384e6:pieces20:012345678901234567897:private",
+        &deep(63),
+        b"e",
+    ]
+    .concat();
+    std::thread::Builder::new()
+        .stack_size(1 << 20)
+        .spawn(move || {
+            assert!(
+                Metainfo::from_torrent(&torrent)
+                    .unwrap()
+                    .trackers
+                    .is_empty()
+            );
+            assert!(Metainfo::from_info(in_info.into(), None).unwrap().private);
+        })
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 #[test]
