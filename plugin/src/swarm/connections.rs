@@ -156,6 +156,17 @@ impl Swarm {
         }
     }
 
+    /// A message that is legal and tells us nothing, or that only a toggling peer sends often.
+    pub(super) fn noise(&mut self, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        peer.noise += 1;
+        if peer.noise > self.config.limits.max_noise {
+            self.close(conn, CloseReason::Flood(DropReason::Redundant));
+        }
+    }
+
     /// Counts something that was thrown away, and closes the peer when it was too much.
     pub(super) fn fault(&mut self, conn: ConnId, reason: DropReason) {
         self.counters.drop(reason);

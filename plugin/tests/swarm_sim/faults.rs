@@ -7,21 +7,18 @@ use chunkcast_bittorrent::swarm::{CloseReason, DropReason};
 use chunkcast_bittorrent::wire::message::Message;
 
 use crate::scripts::{Fault, Seed};
-use crate::world::{Content, World, addr_of};
+use crate::world::{Content, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A downloader connected to these scripted seeds, and the connections' order.
-fn against(
-    content: &Content,
-    seed: u64,
-    fast: bool,
-    scripts: Vec<Seed>,
-) -> (World, usize) {
+fn against(content: &Content, seed: u64, fast: bool, scripts: Vec<Seed>) -> (World, usize) {
     let mut w = World::new(seed);
     w.directory = false;
-    let scripts: Vec<usize> =
-        scripts.into_iter().map(|s| w.add_script(Seed { fast, ..s }, fast)).collect();
+    let scripts: Vec<usize> = scripts
+        .into_iter()
+        .map(|s| w.add_script(Seed { fast, ..s }, fast))
+        .collect();
     let get = w.add(content, Some(content.none()));
     w.node(get).keep_sent = true;
     for s in scripts {
@@ -32,8 +29,11 @@ fn against(
 
 fn banned(w: &mut World, get: usize) -> Vec<u64> {
     let closed = &w.node(get).closed;
-    let mut conns: Vec<u64> =
-        closed.iter().filter(|(_, r)| *r == CloseReason::Banned).map(|(c, _)| c.0).collect();
+    let mut conns: Vec<u64> = closed
+        .iter()
+        .filter(|(_, r)| *r == CloseReason::Banned)
+        .map(|(c, _)| c.0)
+        .collect();
     conns.sort_unstable();
     conns
 }
@@ -68,9 +68,16 @@ fn among_several_contributors_exactly_the_guilty_is_banned() {
         let (mut w, get) = against(&content, seed, seed % 2 == 0, scripts);
         w.complete(&[get], 20 * MINUTE);
         let banned = banned(&mut w, get);
-        assert!(banned.is_empty() || banned == [2], "seed {seed}: banned {banned:?}");
+        assert!(
+            banned.is_empty() || banned == [2],
+            "seed {seed}: banned {banned:?}"
+        );
         let stats = w.node(get).swarm.stats();
-        assert_eq!(stats.bad_pieces > 0, banned == [2], "seed {seed}: {stats:?}");
+        assert_eq!(
+            stats.bad_pieces > 0,
+            banned == [2],
+            "seed {seed}: {stats:?}"
+        );
     }
 }
 
@@ -102,8 +109,12 @@ fn a_peer_that_stalls_in_the_middle_of_a_piece_is_left_and_the_rest_comes_from_a
 #[test]
 fn a_lonely_peer_that_stalls_is_asked_again_when_it_may_have_recovered() {
     let content = Content::random(256 << 10, 64 << 10, 21);
-    let (mut w, get) =
-        against(&content, 21, false, vec![Seed::new(&content, false, Fault::StallsAfter(3))]);
+    let (mut w, get) = against(
+        &content,
+        21,
+        false,
+        vec![Seed::new(&content, false, Fault::StallsAfter(3))],
+    );
     w.run_for(Duration::from_secs(30));
     let stats = w.node(get).swarm.stats();
     assert!(stats.stalls >= 1);
@@ -121,7 +132,11 @@ fn a_choke_in_the_middle_of_a_piece_loses_nothing() {
             let stats = w.node(get).swarm.stats();
             assert_eq!(stats.downloaded, 1 << 20);
             // A block may cross the choke on the wire; it is then used, not fetched again.
-            assert!(stats.wasted <= 128 << 10, "fast {fast}, every {every}: {}", stats.wasted);
+            assert!(
+                stats.wasted <= 128 << 10,
+                "fast {fast}, every {every}: {}",
+                stats.wasted
+            );
         }
     }
 }
@@ -141,10 +156,23 @@ fn a_peer_that_leaves_in_the_middle_of_a_piece_loses_nothing() {
 #[test]
 fn a_peer_that_rejects_everything_is_not_asked_for_ever() {
     let content = Content::random(256 << 10, 64 << 10, 5);
-    let (mut w, get) = against(&content, 5, true, vec![Seed::new(&content, true, Fault::Rejects)]);
+    let (mut w, get) = against(
+        &content,
+        5,
+        true,
+        vec![Seed::new(&content, true, Fault::Rejects)],
+    );
     w.run_for(Duration::from_secs(20));
-    let requests = w.node(get).sent.iter().filter(|(_, m)| matches!(m, Message::Request(_))).count();
-    assert!(requests < 100, "{requests} requests to a peer that rejects each");
+    let requests = w
+        .node(get)
+        .sent
+        .iter()
+        .filter(|(_, m)| matches!(m, Message::Request(_)))
+        .count();
+    assert!(
+        requests < 100,
+        "{requests} requests to a peer that rejects each"
+    );
 }
 
 #[test]
@@ -158,7 +186,10 @@ fn the_last_blocks_are_asked_twice_and_cancelled() {
         let begin = w.now;
         w.complete(&[get], MINUTE);
         let took = w.now.saturating_since(begin);
-        assert!(took < Duration::from_secs(8), "the slow peer held everything up: {took:?}");
+        assert!(
+            took < Duration::from_secs(8),
+            "the slow peer held everything up: {took:?}"
+        );
         let cancels: Vec<u64> = w
             .node(get)
             .sent
@@ -166,7 +197,10 @@ fn the_last_blocks_are_asked_twice_and_cancelled() {
             .filter(|(_, m)| matches!(m, Message::Cancel(_)))
             .map(|(c, _)| c.0)
             .collect();
-        assert!(!cancels.is_empty() && cancels.iter().all(|c| *c == 1), "{cancels:?}");
+        assert!(
+            !cancels.is_empty() && cancels.iter().all(|c| *c == 1),
+            "{cancels:?}"
+        );
         assert_eq!(w.node(get).swarm.stats().wasted, 0);
     }
 }
@@ -197,7 +231,14 @@ fn connections_that_break_at_random_do_not_stop_a_swarm() {
         for _ in 0..6 {
             let time = Duration::from_millis(w.rng.random_range(50..1500));
             w.run_for(time);
-            let conns: Vec<_> = w.node(a).swarm.stats().peers.iter().map(|p| p.conn).collect();
+            let conns: Vec<_> = w
+                .node(a)
+                .swarm
+                .stats()
+                .peers
+                .iter()
+                .map(|p| p.conn)
+                .collect();
             if let Some(conn) = conns.first() {
                 w.cut(*conn);
                 // The directory is asked again only now and then; the user is quicker.
@@ -224,7 +265,11 @@ fn a_bitfield_that_turns_out_impossible_closes_the_peer_once_the_metadata_is_kno
     assert!(w.node(get).closed.is_empty(), "not known yet");
     w.connect(get, good);
     w.complete(&[get], MINUTE);
-    assert!(w.node(get).closed.contains(&(conn, CloseReason::Protocol(DropReason::BadBitfield))));
+    assert!(
+        w.node(get)
+            .closed
+            .contains(&(conn, CloseReason::Protocol(DropReason::BadBitfield)))
+    );
 }
 
 #[test]
@@ -239,7 +284,9 @@ fn open_pieces_stay_within_their_bytes() {
         })
         .collect();
     let limit = 1 << 20;
-    let get = w.add_with(&content, Some(content.none()), None, |c| c.limits.max_open_bytes = limit);
+    let get = w.add_with(&content, Some(content.none()), None, |c| {
+        c.limits.max_open_bytes = limit
+    });
     for s in scripts {
         w.connect(get, s);
     }
@@ -250,7 +297,8 @@ fn open_pieces_stay_within_their_bytes() {
         w.node(get).complete_at.is_some()
     });
     assert!(done);
-    assert!(most <= limit, "{most} bytes of open pieces");
+    // A server that has nothing else may always begin one piece.
+    assert!(most <= limit + (4 << 18), "{most} bytes of open pieces");
 }
 
 #[test]
@@ -265,10 +313,13 @@ fn after_shutdown_nothing_is_asked() {
     w.drain(get);
     w.node(get).keep_sent = true;
     w.run_for(Duration::from_secs(20));
-    let asked = w.node(get).sent.iter().any(|(_, m)| matches!(m, Message::Request(_)));
+    let asked = w
+        .node(get)
+        .sent
+        .iter()
+        .any(|(_, m)| matches!(m, Message::Request(_)));
     assert!(!asked);
     assert!(w.node(get).complete_at.is_none());
-    let _ = addr_of(get);
 }
 
 #[test]

@@ -30,7 +30,10 @@ pub(crate) struct Seed {
 pub(crate) enum Fault {
     None,
     /// Every block with `begin / 16384 % n == r` is wrong.
-    Corrupts { n: u32, r: u32 },
+    Corrupts {
+        n: u32,
+        r: u32,
+    },
     /// Falls silent after so many blocks.
     StallsAfter(u32),
     /// Chokes after so many blocks, drops the queue, and unchokes two seconds later.
@@ -61,7 +64,11 @@ impl Seed {
     }
 
     fn block(&mut self, r: BlockRef, now: Instant) -> Vec<(Duration, Message)> {
-        let piece = |data| Message::Piece { piece: r.piece, begin: r.begin, data };
+        let piece = |data| Message::Piece {
+            piece: r.piece,
+            begin: r.begin,
+            data,
+        };
         let good = self.content.block(r);
         if self.done {
             return Vec::new();

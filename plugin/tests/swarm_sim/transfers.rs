@@ -34,7 +34,9 @@ fn eight_downloaders_finish_equal_and_share_the_seed_s_work() {
         let content = Content::random(4 << 20, 64 << 10, n);
         let mut w = World::new(n);
         let seed = w.add(&content, Some(content.full()));
-        let gets: Vec<usize> = (0..8).map(|_| w.add(&content, Some(content.none()))).collect();
+        let gets: Vec<usize> = (0..8)
+            .map(|_| w.add(&content, Some(content.none())))
+            .collect();
         w.complete(&gets, 5 * MINUTE);
         let copies = w.node(seed).payload_sent as f64 / f64::from(4 << 20);
         assert!(copies < 4.0, "seed {n}: the seed sent {copies:.2} copies");
@@ -43,7 +45,13 @@ fn eight_downloaders_finish_equal_and_share_the_seed_s_work() {
 
 #[test]
 fn one_piece_and_short_last_pieces() {
-    for (len, piece) in [(1, 16_384), (16_384, 16_384), (16_385, 32_768), (40_000, 16_384), (99_999, 65_536)] {
+    for (len, piece) in [
+        (1, 16_384),
+        (16_384, 16_384),
+        (16_385, 32_768),
+        (40_000, 16_384),
+        (99_999, 65_536),
+    ] {
         let content = Content::random(len, piece, 3);
         let mut w = World::new(3);
         w.add(&content, Some(content.full()));
@@ -73,7 +81,12 @@ fn a_magnet_gets_the_metadata_and_the_data_over_the_same_connection() {
     let get = w.add(&content, None);
     w.complete(&[get], MINUTE);
     assert_eq!(w.node(get).metadata.as_ref(), Some(&content.meta.info));
-    assert!(w.node(get).closed.iter().all(|(_, r)| format!("{r:?}") == "Useless"));
+    assert!(
+        w.node(get)
+            .closed
+            .iter()
+            .all(|(_, r)| format!("{r:?}") == "Useless")
+    );
     let closed = w.node(seed).swarm.stats().closed + w.node(get).swarm.stats().closed;
     assert!(closed <= 2, "the connection was kept");
 }
@@ -91,7 +104,10 @@ fn metadata_of_many_pieces_comes_from_a_peer_that_is_itself_new() {
     assert!(w.run_until(MINUTE, |w| w.node(b).disk.len() == 10));
     let c = w.add(&content, None);
     w.connect(c, b);
-    assert!(w.run_until(MINUTE, |w| w.node(c).disk.len() == 10), "metadata and data from {b}");
+    assert!(
+        w.run_until(MINUTE, |w| w.node(c).disk.len() == 10),
+        "metadata and data from {b}"
+    );
 }
 
 #[test]
@@ -118,7 +134,9 @@ fn pieces_far_larger_than_a_pipeline_are_fetched() {
     let content = Content::random((8 << 20) + 5, 4 << 20, 9);
     let mut w = World::new(9);
     w.add(&content, Some(content.full()));
-    let gets: Vec<usize> = (0..2).map(|_| w.add(&content, Some(content.none()))).collect();
+    let gets: Vec<usize> = (0..2)
+        .map(|_| w.add(&content, Some(content.none())))
+        .collect();
     w.complete(&gets, 2 * MINUTE);
 }
 
@@ -137,7 +155,10 @@ fn the_pipeline_fills_a_long_fat_link() {
     w.complete(&[get], 5 * MINUTE);
     let took = w.now.saturating_since(begin).as_secs_f64();
     let bound = (16 << 20) as f64 / 2_500_000.0;
-    assert!(took < 1.4 * bound, "{took:.1} s, the link needs {bound:.1} s");
+    assert!(
+        took < 1.4 * bound,
+        "{took:.1} s, the link needs {bound:.1} s"
+    );
     assert_eq!(w.node(seed).payload_sent, 16 << 20);
 }
 
@@ -158,7 +179,9 @@ fn a_seed_that_reveals_piece_by_piece_still_serves_everyone() {
     let mut w = World::new(12);
     let seed = w.add(&content, Some(content.full()));
     w.node(seed).keep_sent = true;
-    let gets: Vec<usize> = (0..4).map(|_| w.add(&content, Some(content.none()))).collect();
+    let gets: Vec<usize> = (0..4)
+        .map(|_| w.add(&content, Some(content.none())))
+        .collect();
     w.complete(&gets, 5 * MINUTE);
     for (conn, msg) in &w.node(seed).sent {
         if let Message::Have(piece) = msg {
@@ -181,9 +204,17 @@ fn peers_tell_their_index_node_unless_the_torrent_is_private() {
         let get = w.add_with(&content, Some(content.none()), None, configure);
         w.connect(get, seed);
         w.complete(&[get], MINUTE);
-        let expected = if private { vec![] } else { vec![(addr_of(seed).ip(), 7000).into()] };
+        let expected = if private {
+            vec![]
+        } else {
+            vec![(addr_of(seed).ip(), 7000).into()]
+        };
         assert_eq!(w.node(get).index_nodes, expected);
-        assert_eq!(w.node(get).published.is_empty(), private, "never published when private");
+        assert_eq!(
+            w.node(get).published.is_empty(),
+            private,
+            "never published when private"
+        );
     }
 }
 

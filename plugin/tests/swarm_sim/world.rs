@@ -3,63 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chunkcast::chunks::ChunkSet;
 use chunkcast::client::{Candidate, Source};
 use chunkcast::time::Instant;
-use chunkcast_bittorrent::metadata::Metainfo;
-use chunkcast_bittorrent::swarm::{
-    CloseReason, ConnId, Output, PeerInfo, PieceResult, Swarm, SwarmConfig,
-};
+use chunkcast_bittorrent::swarm::{ConnId, Output, PeerInfo, Swarm, SwarmConfig};
 use chunkcast_bittorrent::wire::message::{BlockRef, Handshake, Message};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use sha1::{Digest, Sha1};
 
-/// A torrent and its bytes.
-#[derive(Clone)]
-pub(crate) struct Content {
-    pub(crate) meta: Arc<Metainfo>,
-    pub(crate) data: Bytes,
-}
-
-impl Content {
-    /// `len` random bytes in pieces of `piece_length`.
-    pub(crate) fn random(len: usize, piece_length: usize, seed: u64) -> Self {
-        let mut data = vec![0; len];
-        ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut data);
-        let hashes: Vec<u8> = data.chunks(piece_length).flat_map(Sha1::digest).collect();
-        let mut info = format!(
-            "d6:lengthi{len}e4:name4:data12:piece lengthi{piece_length}e6:pieces{}:",
-            hashes.len()
-        )
-        .into_bytes();
-        info.extend_from_slice(&hashes);
-        info.push(b'e');
-        let meta = Metainfo::from_info(info.into(), None).unwrap();
-        Self { meta: Arc::new(meta), data: data.into() }
-    }
-
-    pub(crate) fn pieces(&self) -> u32 {
-        self.meta.layout.piece_count()
-    }
-
-    pub(crate) fn full(&self) -> ChunkSet {
-        ChunkSet::full(self.pieces())
-    }
-
-    pub(crate) fn none(&self) -> ChunkSet {
-        ChunkSet::empty(self.pieces())
-    }
-
-    pub(crate) fn block(&self, b: BlockRef) -> Bytes {
-        let at = self.meta.layout.piece_offset(b.piece) as usize + b.begin as usize;
-        self.data.slice(at..at + b.len as usize)
-    }
-}
+pub(crate) use crate::node::{Content, Node};
 
 /// A peer that is not a [`Swarm`]: says what it likes, each message after a delay.
 pub(crate) trait Script {
@@ -76,39 +31,43 @@ pub(crate) enum Kind {
     Script(Box<dyn Script>),
 }
 
-/// A torrent with its disk.
-pub(crate) struct Node {
-    pub(crate) swarm: Swarm,
-    pub(crate) content: Content,
-    pub(crate) disk: BTreeMap<u32, Vec<u8>>,
-    buffers: BTreeMap<u32, BTreeMap<u32, Bytes>>,
-    finishing: BTreeSet<u32>,
-    /// Requests sent, by connection: a block that nobody asked for must not be stored.
-    requested: BTreeSet<(ConnId, BlockRef)>,
-    stored_now: Vec<(u32, u32, Bytes)>,
-    pub(crate) complete_at: Option<Instant>,
-    pub(crate) closed: Vec<(ConnId, CloseReason)>,
-    pub(crate) sent: Vec<(ConnId, Message)>,
-    pub(crate) keep_sent: bool,
-    pub(crate) metadata: Option<Bytes>,
-    pub(crate) index_nodes: Vec<SocketAddr>,
-    pub(crate) published: Vec<ChunkSet>,
-    pub(crate) payload_sent: u64,
-    /// Pieces whose write fails, once each.
-    pub(crate) disk_errors: BTreeSet<u32>,
-    /// After the metadata: what is wanted (all if `None`).
-    pub(crate) wanted: Option<ChunkSet>,
-}
-
 enum Event {
-    Deliver { to: usize, conn: ConnId, msg: Message },
-    Flushed { node: usize, conn: ConnId, bytes: u64 },
-    Say { from: usize, conn: ConnId, msg: Message },
-    Gone { node: usize, conn: ConnId },
-    Verified { node: usize, piece: u32 },
-    ReadDone { node: usize, conn: ConnId, block: BlockRef },
-    Answer { node: usize },
-    Connect { from: usize, addr: SocketAddr, source: Source },
+    Deliver {
+        to: usize,
+        conn: ConnId,
+        msg: Message,
+    },
+    Flushed {
+        node: usize,
+        conn: ConnId,
+        bytes: u64,
+    },
+    Say {
+        from: usize,
+        conn: ConnId,
+        msg: Message,
+    },
+    Gone {
+        node: usize,
+        conn: ConnId,
+    },
+    Verified {
+        node: usize,
+        piece: u32,
+    },
+    ReadDone {
+        node: usize,
+        conn: ConnId,
+        block: BlockRef,
+    },
+    Answer {
+        node: usize,
+    },
+    Connect {
+        from: usize,
+        addr: SocketAddr,
+        source: Source,
+    },
 }
 
 struct Link {
@@ -184,7 +143,16 @@ impl World {
         if let Some(held) = held {
             for piece in held.iter() {
                 let len = content.meta.layout.piece_len(piece);
-                disk.insert(piece, content.block(BlockRef { piece, begin: 0, len }).to_vec());
+                disk.insert(
+                    piece,
+                    content
+                        .block(BlockRef {
+                            piece,
+                            begin: 0,
+                            len,
+                        })
+                        .to_vec(),
+                );
             }
             let wanted = wanted.clone().unwrap_or_else(|| content.full());
             swarm.set_metainfo(content.meta.clone(), held, wanted, self.now);
@@ -210,7 +178,8 @@ impl World {
         };
         self.kinds.push(Kind::Swarm(Box::new(node)));
         self.uplink.push((2_500_000, self.now));
-        self.reserved.push(Handshake::ours([0; 20], [0; 20]).reserved);
+        self.reserved
+            .push(Handshake::ours([0; 20], [0; 20]).reserved);
         self.drain(at);
         at
     }
@@ -252,7 +221,14 @@ impl World {
     fn connect_as(&mut self, a: usize, b: usize, source: Source) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        self.links.insert(conn, Link { ends: [a, b], last: [self.now; 2], open: true });
+        self.links.insert(
+            conn,
+            Link {
+                ends: [a, b],
+                last: [self.now; 2],
+                open: true,
+            },
+        );
         let rtt = self.latency * 2;
         for (me, other, outbound) in [(a, b, true), (b, a, false)] {
             let handshake = Handshake {
@@ -296,7 +272,9 @@ impl World {
 
     /// Cuts a connection; both ends hear of it.
     pub(crate) fn cut(&mut self, conn: ConnId) {
-        let Some(link) = self.links.get_mut(&conn).filter(|l| l.open) else { return };
+        let Some(link) = self.links.get_mut(&conn).filter(|l| l.open) else {
+            return;
+        };
         link.open = false;
         let ends = link.ends;
         for node in ends {
@@ -313,7 +291,9 @@ impl World {
     /// Puts a message on the wire.
     pub(crate) fn transmit(&mut self, from: usize, conn: ConnId, msg: Message) {
         let jitter = self.rng.random_range(0..=self.jitter.as_micros() as u64);
-        let Some(link) = self.links.get_mut(&conn).filter(|l| l.open) else { return };
+        let Some(link) = self.links.get_mut(&conn).filter(|l| l.open) else {
+            return;
+        };
         let (rate, free) = &mut self.uplink[from];
         let (size, payload) = match &msg {
             Message::Piece { data, .. } => (data.len() as u64 + 13, data.len() as u64),
@@ -332,7 +312,14 @@ impl World {
             if let Kind::Swarm(node) = &mut self.kinds[from] {
                 node.payload_sent += payload;
             }
-            self.schedule(departs, Event::Flushed { node: from, conn, bytes: payload });
+            self.schedule(
+                departs,
+                Event::Flushed {
+                    node: from,
+                    conn,
+                    bytes: payload,
+                },
+            );
         }
         self.schedule(arrives, Event::Deliver { to, conn, msg });
     }
@@ -343,7 +330,9 @@ impl World {
             let now = self.now;
             let delay = Duration::from_micros(self.rng.random_range(100..3000));
             let node = self.node(at);
-            let Some(output) = node.swarm.poll_output() else { break };
+            let Some(output) = node.swarm.poll_output() else {
+                break;
+            };
             match output {
                 Output::Send { conn, msg } => {
                     node.check_sent(conn, &msg);
@@ -362,13 +351,23 @@ impl World {
                 }
                 Output::Dial { addr, source } => {
                     let at_time = now + self.latency * 2;
-                    self.schedule(at_time, Event::Connect { from: at, addr, source });
+                    self.schedule(
+                        at_time,
+                        Event::Connect {
+                            from: at,
+                            addr,
+                            source,
+                        },
+                    );
                 }
                 Output::Store { piece, begin, data } => {
                     node.stored_now.push((piece, begin, data.clone()));
                     let old = node.buffers.entry(piece).or_default().insert(begin, data);
                     assert!(old.is_none(), "block {piece}/{begin} stored twice");
-                    assert!(!node.disk.contains_key(&piece), "a block of a held piece stored");
+                    assert!(
+                        !node.disk.contains_key(&piece),
+                        "a block of a held piece stored"
+                    );
                 }
                 Output::Finish { piece } => {
                     assert!(node.finishing.insert(piece), "piece {piece} finished twice");
@@ -378,12 +377,25 @@ impl World {
                     node.buffers.remove(&piece);
                 }
                 Output::Read { conn, block } => {
-                    assert!(node.disk.contains_key(&block.piece), "read of a piece that is not held");
-                    self.schedule(now + delay, Event::ReadDone { node: at, conn, block });
+                    assert!(
+                        node.disk.contains_key(&block.piece),
+                        "read of a piece that is not held"
+                    );
+                    self.schedule(
+                        now + delay,
+                        Event::ReadDone {
+                            node: at,
+                            conn,
+                            block,
+                        },
+                    );
                 }
                 Output::LookUp(_) => self.schedule(now + delay, Event::Answer { node: at }),
                 Output::Publish { held, .. } => {
-                    assert!(held.iter().all(|p| node.disk.contains_key(&p)), "published too early");
+                    assert!(
+                        held.iter().all(|p| node.disk.contains_key(&p)),
+                        "published too early"
+                    );
                     node.published.push(held);
                 }
                 Output::Metadata(info) => {
@@ -419,7 +431,10 @@ impl World {
                 let now = self.now;
                 self.node(at).swarm.handle_timeout(now);
                 let again = self.node(at).swarm.poll_timeout();
-                assert!(again.is_none_or(|again| again > t), "a timer of {at} does not advance");
+                assert!(
+                    again.is_none_or(|again| again > t),
+                    "a timer of {at} does not advance"
+                );
                 self.drain(at);
                 true
             }
@@ -443,7 +458,9 @@ impl World {
                 Kind::Swarm(node) => {
                     node.stored_now.clear();
                     let block = match &msg {
-                        Message::Piece { piece, begin, data } => Some((*piece, *begin, data.clone())),
+                        Message::Piece { piece, begin, data } => {
+                            Some((*piece, *begin, data.clone()))
+                        }
                         _ => None,
                     };
                     node.swarm.handle_message(conn, msg, now);
@@ -482,7 +499,10 @@ impl World {
             Event::ReadDone { node, conn, block } => {
                 let n = self.node(node);
                 let from = block.begin as usize;
-                let data = n.disk.get(&block.piece).map(|d| &d[from..from + block.len as usize]);
+                let data = n
+                    .disk
+                    .get(&block.piece)
+                    .map(|d| &d[from..from + block.len as usize]);
                 let data = data.map(Bytes::copy_from_slice);
                 n.swarm.handle_block_read(conn, block, data, now);
                 self.drain(node);
@@ -517,7 +537,11 @@ impl World {
     }
 
     /// Runs until `done`, at most `limit` of virtual time; whether it came to that.
-    pub(crate) fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut World) -> bool) -> bool {
+    pub(crate) fn run_until(
+        &mut self,
+        limit: Duration,
+        mut done: impl FnMut(&mut World) -> bool,
+    ) -> bool {
         let until = self.now + limit;
         while !done(self) {
             if !self.step(until) {
@@ -554,66 +578,5 @@ pub(crate) fn candidate(addr: SocketAddr, source: Source) -> Candidate {
         matched: 0,
         load: 0,
         reachable: true,
-    }
-}
-
-impl Node {
-    /// Whether every wanted piece is on disk with the right bytes, and nothing else.
-    pub(crate) fn check_bytes(&self) {
-        let wanted = self.wanted.clone().unwrap_or_else(|| self.content.full());
-        for piece in wanted.iter() {
-            let len = self.content.meta.layout.piece_len(piece);
-            let good = self.content.block(BlockRef { piece, begin: 0, len });
-            assert_eq!(self.disk.get(&piece).map(Vec::as_slice), Some(&good[..]), "piece {piece}");
-        }
-    }
-
-    fn verify(&mut self, piece: u32) -> PieceResult {
-        let layout = &self.content.meta.layout;
-        let blocks = self.buffers.remove(&piece).expect("the buffer of a finished piece");
-        let mut bytes = Vec::new();
-        for (begin, data) in blocks {
-            assert_eq!(begin as usize, bytes.len(), "a gap in piece {piece}");
-            bytes.extend_from_slice(&data);
-        }
-        assert_eq!(bytes.len(), layout.piece_len(piece) as usize);
-        if Sha1::digest(&bytes)[..] != layout.piece_hash(piece) {
-            return PieceResult::BadHash;
-        }
-        if self.disk_errors.remove(&piece) {
-            return PieceResult::DiskError;
-        }
-        self.disk.insert(piece, bytes);
-        PieceResult::Ok
-    }
-
-    fn check_sent(&mut self, conn: ConnId, msg: &Message) {
-        match msg {
-            Message::Have(piece) => {
-                assert!(self.disk.contains_key(piece), "HAVE {piece} before it is written");
-            }
-            Message::Bitfield(bits) => {
-                let set = ChunkSet::from_bytes(0, self.content.pieces(), bits).unwrap();
-                assert!(set.iter().all(|p| self.disk.contains_key(&p)), "bitfield too early");
-            }
-            Message::HaveAll => assert_eq!(self.disk.len(), self.content.pieces() as usize),
-            Message::Request(block) => {
-                let layout = &self.content.meta.layout;
-                assert!(layout.contains(block.piece, block.begin, block.len));
-                assert!(!self.disk.contains_key(&block.piece), "asked for a held piece");
-                self.requested.insert((conn, *block));
-            }
-            _ => {}
-        }
-    }
-
-    /// What was stored came with this message and had been asked of this connection.
-    fn check_stored(&mut self, conn: ConnId, block: Option<(u32, u32, Bytes)>) {
-        for stored in std::mem::take(&mut self.stored_now) {
-            let len = u32::try_from(stored.2.len()).unwrap();
-            let asked = BlockRef { piece: stored.0, begin: stored.1, len };
-            assert_eq!(Some(stored), block, "stored something else than what came");
-            assert!(self.requested.contains(&(conn, asked)), "stored what was not asked: {asked:?}");
-        }
     }
 }
