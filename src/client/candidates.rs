@@ -318,18 +318,18 @@ impl Candidates {
     }
 
     pub(super) fn ban(&mut self, addr: SocketAddr, config: &ClientConfig) {
-        let banned = banned(addr);
-        if self.banned.contains(&banned) {
+        let new = ban_key(addr);
+        if self.banned.contains(&new) {
             return;
         }
         while self.banned.len() >= config.max_banned.max(1) {
             self.banned.pop_front();
         }
-        self.banned.push_back(banned);
+        self.banned.push_back(new);
         let gone: Vec<u64> = self
             .by_addr
             .iter()
-            .filter(|(a, _)| self.is_banned(**a))
+            .filter(|(a, _)| ban_key(**a) == new)
             .map(|(_, seq)| *seq)
             .collect();
         for seq in gone {
@@ -338,7 +338,7 @@ impl Candidates {
     }
 
     pub(super) fn is_banned(&self, addr: SocketAddr) -> bool {
-        self.banned.contains(&banned(addr))
+        self.banned.contains(&ban_key(addr))
     }
 
     #[cfg(test)]
@@ -365,7 +365,7 @@ fn back_off(entry: &mut Entry, config: &ClientConfig, now: Instant) {
     entry.state = State::Idle { next: now + pause };
 }
 
-fn banned(addr: SocketAddr) -> Banned {
+fn ban_key(addr: SocketAddr) -> Banned {
     let ip = addr.ip().to_canonical();
     if ip.is_loopback() {
         Banned::Socket(addr)

@@ -246,7 +246,8 @@ impl Client {
         } else if outstanding.is_empty() {
             Some(*progress + IDLE)
         } else {
-            n.served.map(|_| *progress + self.config.reveal_patience)
+            n.served
+                .map(|since| since.max(*progress) + self.config.reveal_patience)
         }
     }
 

@@ -202,7 +202,7 @@ impl Table {
     /// The neighbour to give up for one whose round-trip time is `rtt`, if there is a reason to.
     ///
     /// Only one that is of no use either way is given up: it neither holds what we miss nor wants what we hold. When
-    /// both ends are complete anyone may take its place, else only a clearly nearer peer.
+    /// both ends are complete anyone may take its place, else only a clearly nearer peer, and never that of a near one.
     pub(super) fn worst_useless(
         &self,
         missing: &ChunkSet,
@@ -216,9 +216,9 @@ impl Table {
                 && !n.interested
                 && !any_common(&n.held, missing, None)
         };
-        let replaceable = |n: &&Neighbour| {
-            (we_are_full && n.is_complete()) || rtt.is_some_and(|r| r < n.distance().mul_f64(0.9))
-        };
+        let nearer = |n: &Neighbour| rtt.is_some_and(|r| r < n.distance().mul_f64(0.9));
+        let replaceable =
+            |n: &&Neighbour| (we_are_full && n.is_complete()) || (!self.is_near(n) && nearer(n));
         self.map
             .iter()
             .filter(|(_, n)| useless(n) && replaceable(n))

@@ -631,3 +631,43 @@ fn same_seed_same_run() {
     assert_eq!(orders(7), orders(7));
     assert_ne!(orders(7), orders(8));
 }
+
+#[test]
+#[ignore]
+fn experiment() {
+    for (n, chunks) in [(8, 1000), (16, 1000)] {
+        let mut world = crowd(n, chunks, 1);
+        assert!(world.run(20.0 * world.bound() + 60.0));
+        let copies = f64::from(world.peers[0].sent_chunks) / f64::from(chunks);
+        let mut f: Vec<f64> = world.peers[1..]
+            .iter()
+            .filter_map(|p| p.finished)
+            .map(|t| (t - at(1.0)).as_secs_f64() / world.bound())
+            .collect();
+        f.sort_by(f64::total_cmp);
+        let lk: Vec<u32> = world.peers.iter().map(|p| p.lookups).collect();
+        let pb: Vec<u32> = world.peers.iter().map(|p| p.publishes).collect();
+        println!("X n {n} copies {copies:.2} times {f:.2?} lookups {lk:?} publishes {pb:?}");
+    }
+    let mut world = World::new(1000, 1);
+    world.add(0, true);
+    for i in 0..14 {
+        world.add(i % 3, false);
+    }
+    assert!(world.run(20.0 * world.bound() + 60.0));
+    let mut f: Vec<f64> = world.peers[1..]
+        .iter()
+        .filter_map(|p| p.finished)
+        .map(|t| (t - at(1.0)).as_secs_f64() / world.bound())
+        .collect();
+    f.sort_by(f64::total_cmp);
+    for s in 0..3 {
+        let far: u32 = world.peers[1..]
+            .iter()
+            .filter(|p| p.site == s)
+            .map(|p| p.from_far)
+            .sum();
+        println!("X site {s}: {:.2} copies in", f64::from(far) / 1000.0);
+    }
+    println!("X seed sent {} times {f:.2?}", world.peers[0].sent_chunks);
+}
