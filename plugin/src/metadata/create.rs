@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use bendy::encoding::{Encoder, Error as BendyError, SingleItemEncoder};
 use sha1::{Digest, Sha1};
 
+use super::bencode::scan;
 use super::{MetadataLimits, Metainfo, MetainfoError, NameError, names, trackers};
 
 /// Smallest piece length, and the unit of all others: one block.
@@ -144,9 +145,13 @@ pub fn create(
         .into());
     }
 
-    let hashes = hash(&tree.files, piece_length, total, &mut progress)?;
-    let bytes = encode(&name, &tree, piece_length, &hashes, options)
-        .expect("keys are written in order, and depth is below the encoder's limit");
+    let encode = |hashes: &[u8]| {
+        encode(&name, &tree, piece_length, hashes, options)
+            .expect("keys are written in order, and depth is below the encoder's limit")
+    };
+    // what can be seen before the hours of reading: too many files
+    scan(&encode(&[]), &limits).map_err(MetainfoError::from)?;
+    let bytes = encode(&hash(&tree.files, piece_length, total, &mut progress)?);
     let metainfo = Metainfo::from_torrent(&bytes)?;
     Ok(Created {
         info_hash: metainfo.info_hash,

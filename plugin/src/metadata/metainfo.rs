@@ -18,7 +18,11 @@ use sha1::{Digest, Sha1};
 
 use super::bencode::scan;
 use super::trackers::Tiers;
-use super::{BencodeError, FileEntry, Layout, MetadataLimits, NameError, names};
+use super::{FileEntry, Layout, MetadataLimits, NameError, names};
+
+mod error;
+
+pub use error::MetainfoError;
 
 /// Checked metainfo: a .torrent file, or an info dict from peers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,124 +37,6 @@ pub struct Metainfo {
     pub private: bool,
     /// Tracker URLs in tiers (BEP 12); empty for an info dict from peers.
     pub trackers: Vec<Vec<String>>,
-}
-
-/// Why metainfo is refused. Each message is one line; the caller puts the file's or the torrent's name before it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MetainfoError {
-    /// More bytes than the limit.
-    #[error(
-        "not a torrent that can be opened: {size} bytes are more than the {limit} allowed; create it with larger pieces"
-    )]
-    TooLarge {
-        /// Bytes given.
-        size: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// Not one complete bencoded value.
-    #[error("not a torrent: {0}; get the file again from its source")]
-    Bencode(#[from] BencodeError),
-    /// Bytes behind the root value.
-    #[error("not a torrent: {extra} bytes follow its end; get the file again from its source")]
-    Trailing {
-        /// How many.
-        extra: usize,
-    },
-    /// The root, or the info dict, is not a dict.
-    #[error("not a torrent: {0} is not a dict; get the file again from its source")]
-    NotADict(&'static str),
-    /// A key has a value of another type, or is there twice.
-    #[error("broken torrent: {0}; get the file again from its source")]
-    Type(String),
-    /// A required key is missing.
-    #[error("broken torrent: `{0}` is missing; get the file again from its source")]
-    Missing(&'static str),
-    /// No v1 part.
-    #[error(
-        "a BitTorrent v2-only torrent; ChunkCast needs v1 or hybrid: ask the publisher for one of those"
-    )]
-    V2Only,
-    /// `piece length` is zero, negative or absurd.
-    #[error("broken torrent: a piece length of {got} bytes; it must be 1 to {limit}")]
-    PieceLength {
-        /// What it says.
-        got: i64,
-        /// The largest allowed.
-        limit: u32,
-    },
-    /// A negative length, or a sum of lengths that overflows.
-    #[error("broken torrent: file {file} has a length that cannot be ({length} bytes)")]
-    Length {
-        /// Index of the file.
-        file: usize,
-        /// What it says.
-        length: i64,
-    },
-    /// No byte in the torrent.
-    #[error("the torrent holds no data at all: every file in it is empty")]
-    NoData,
-    /// Neither `length` nor `files`, or an empty list.
-    #[error("broken torrent: it names no file; get the file again from its source")]
-    NoFiles,
-    /// Both `length` and `files`.
-    #[error("broken torrent: it claims to be both one file and a folder")]
-    FileAndFolder,
-    /// More pieces than the limit.
-    #[error(
-        "the torrent has {count} pieces, more than the {limit} allowed; create it with larger pieces"
-    )]
-    TooManyPieces {
-        /// How many.
-        count: u64,
-        /// The limit.
-        limit: u32,
-    },
-    /// The number of hashes is not the number of pieces.
-    #[error(
-        "broken torrent: {bytes} bytes of hashes for {pieces} pieces, which need {}; get the file again from its source",
-        u64::from(*pieces) * 20
-    )]
-    Hashes {
-        /// Bytes in `pieces`.
-        bytes: usize,
-        /// Pieces by the lengths.
-        pieces: u32,
-    },
-    /// A name that may not go to disk.
-    #[error(
-        "the torrent names a file outside its folder or one that cannot exist: {why} in {name:?}; it is not safe to open"
-    )]
-    Name {
-        /// The name as the torrent has it, shortened.
-        name: String,
-        /// What is wrong.
-        why: NameError,
-    },
-    /// A symbolic link (BEP 47).
-    #[error(
-        "the torrent holds a symbolic link, {name:?}; links are not created, as they may lead outside the output directory"
-    )]
-    Symlink {
-        /// Its path.
-        name: String,
-    },
-    /// Two files that need the same name.
-    #[error("broken torrent: {first:?} and {second:?} cannot both exist")]
-    Clash {
-        /// A file.
-        first: String,
-        /// A file of the same name, or below it.
-        second: String,
-    },
-    /// The info dict has another hash than the one asked for.
-    #[error("the info dict belongs to another torrent: its infohash is {got}, not {wanted}")]
-    InfoHash {
-        /// Its hash in hex.
-        got: String,
-        /// The expected hash in hex.
-        wanted: String,
-    },
 }
 
 impl Metainfo {

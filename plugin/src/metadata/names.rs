@@ -63,7 +63,7 @@ pub(super) fn join<'a>(
 }
 
 /// Two files that cannot both exist on disk: the same path twice, or a file where another needs a folder.
-pub(super) fn clash<'a>(mut paths: Vec<&'a Path>) -> Option<(&'a Path, &'a Path)> {
+pub(super) fn clash(mut paths: Vec<&Path>) -> Option<(&Path, &Path)> {
     // ordered component by component, whatever lies below a path comes right behind it
     paths.sort_unstable();
     paths
