@@ -1,10 +1,13 @@
 //! Peer connections: messages, handshakes, framing, and the tokio task of one connection.
 //!
 //! [`message`], [`codec`], [`handshake`] and [`extended`] are sans-IO: bytes in, values out, every length checked
-//! against a limit before anything is allocated. [`connect`], [`listen`] and [`conn`] are the I/O around them.
+//! against a limit before anything is allocated. [`listen`], [`connect`] and [`conn`] are the I/O around them.
 
 pub mod codec;
+pub mod conn;
+pub mod connect;
 mod dict;
 pub mod extended;
 pub mod handshake;
+pub mod listen;
 pub mod message;
