@@ -247,6 +247,35 @@ impl Client {
         }
     }
 
+    /// Chunks that the neighbour is fetching (ChunkCast clients tell each other now and then): what a near one is
+    /// fetching is not fetched from far. Replaces what it told before; ignored until the object is known.
+    pub fn handle_fetching(&mut self, peer: NeighbourId, chunks: &ChunkSet, now: Instant) {
+        if self.neighbour(peer).is_none() || !self.known {
+            return;
+        }
+        if chunks.start() != 0 || chunks.len() != self.held.len() {
+            self.counters.bad_chunk_set += 1;
+            return;
+        }
+        let Some(n) = self.table.get_mut(peer) else {
+            return;
+        };
+        if n.fetching == *chunks {
+            return;
+        }
+        n.fetching = chunks.clone();
+        self.servers.cover = None;
+        self.servers.dirty = true;
+        let far = |id: &&NeighbourId| self.table.get(**id).is_some_and(|n| !self.table.is_near(n));
+        self.asks.extend(self.servers.set.keys().filter(far));
+        self.settle(now);
+    }
+
+    /// The chunks that are being fetched, to be told to the neighbours that understand it.
+    pub fn fetching(&self) -> ChunkSet {
+        ChunkSet::from_indices(self.held.len(), self.picker.assigned())
+    }
+
     /// Whether the chunk is assigned to a neighbour.
     pub fn is_fetching(&self, chunk: u32) -> bool {
         self.picker.owner(chunk).is_some()
@@ -271,6 +300,9 @@ fn fit(n: &mut Neighbour, chunks: u32, bad_sets: &mut u64, bad_chunks: &mut u64)
     if n.held.start() != 0 || n.held.len() != chunks {
         *bad_sets += u64::from(!n.held.is_empty());
         n.held = ChunkSet::empty(chunks);
+    }
+    if n.fetching.len() != chunks {
+        n.fetching = ChunkSet::empty(chunks);
     }
     for chunk in std::mem::take(&mut n.early) {
         *bad_chunks += u64::from(chunk >= chunks);

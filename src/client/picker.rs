@@ -151,6 +151,11 @@ impl Picker {
         self.assigned.insert(chunk, peer);
     }
 
+    /// All chunks that are assigned, ascending.
+    pub(super) fn assigned(&self) -> impl Iterator<Item = u32> + '_ {
+        self.assigned.keys().copied()
+    }
+
     /// Whom the chunk is assigned to.
     pub(super) fn owner(&self, chunk: u32) -> Option<NeighbourId> {
         self.assigned.get(&chunk).copied()

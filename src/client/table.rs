@@ -85,6 +85,8 @@ pub(super) struct Neighbour {
     pub(super) load: u8,
     pub(super) connected: Instant,
     pub(super) held: ChunkSet,
+    /// Chunks that it is fetching, as far as it tells.
+    pub(super) fetching: ChunkSet,
     /// `have`s from before the number of chunks was known.
     pub(super) early: Vec<u32>,
     pub(super) choked: bool,
@@ -119,6 +121,7 @@ impl Neighbour {
             load: 0,
             connected: now,
             held,
+            fetching: ChunkSet::empty(0),
             early: Vec::new(),
             choked: true,
             interested: false,

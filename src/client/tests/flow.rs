@@ -12,11 +12,13 @@ use super::*;
 
 const STEP: Duration = Duration::from_millis(10);
 const PIPELINE: usize = 2;
+const EVERY: u64 = 100;
 
 #[derive(Clone, Debug)]
 enum Message {
     All(ChunkSet),
     Have(u32),
+    Fetching(ChunkSet),
     Interested(bool),
     Choke(bool),
     Closed,
@@ -96,6 +98,8 @@ pub(super) struct World {
     transfers: Vec<Transfer>,
     rng: ChaCha8Rng,
     far_rtt: Duration,
+    /// Whether clients tell each other, once a second, what they are fetching.
+    pub(super) tell_fetching: bool,
 }
 
 pub(super) const RATE: f64 = 2_500_000.0;
@@ -113,6 +117,7 @@ impl World {
             transfers: Vec::new(),
             rng: ChaCha8Rng::seed_from_u64(seed),
             far_rtt: Duration::from_millis(80),
+            tell_fetching: false,
         }
     }
 
@@ -225,6 +230,14 @@ impl World {
             self.handle(event);
         }
         self.move_bytes();
+        if self.tell_fetching && (self.now.as_micros() / 10_000).is_multiple_of(EVERY) {
+            for index in 0..self.peers.len() {
+                let fetching = self.peers[index].client.fetching();
+                for conn in self.peers[index].conns.keys().copied().collect::<Vec<_>>() {
+                    self.send(index, conn, Message::Fetching(fetching.clone()));
+                }
+            }
+        }
         for index in 0..self.peers.len() {
             if self.peers[index].alive {
                 if self.peers[index]
@@ -267,6 +280,7 @@ impl World {
                 match message {
                     Message::All(held) => client.handle_chunks(conn, &held, now),
                     Message::Have(chunk) => client.handle_have(conn, chunk, now),
+                    Message::Fetching(c) => client.handle_fetching(conn, &c, now),
                     Message::Interested(b) => client.handle_interested(conn, b, now),
                     Message::Choke(b) => client.handle_choked(conn, b, now),
                     Message::Closed => {
@@ -551,9 +565,9 @@ fn everybody_finishes_and_fetches_each_chunk_once() {
 }
 
 #[test]
-fn the_seed_of_eight_equals_sends_hardly_anything_twice() {
-    for seed in 0..3 {
-        let mut world = crowd(8, 200, seed);
+fn among_equals_the_seed_sends_hardly_anything_twice() {
+    for (n, seed) in [(8, 0), (8, 1), (8, 2), (16, 3)] {
+        let mut world = crowd(n, 200, seed);
         assert!(world.run(20.0 * world.bound() + 60.0));
         let copies = f64::from(world.peers[0].sent_chunks) / 200.0;
         let slowest = world.peers[1..]
@@ -562,9 +576,11 @@ fn the_seed_of_eight_equals_sends_hardly_anything_twice() {
             .max()
             .unwrap();
         let factor = (slowest - at(1.0)).as_secs_f64() / world.bound();
-        println!("seed {seed}: copies {copies:.2}, slowest {factor:.2} of the bound");
-        assert!(copies <= 1.5, "{copies} copies left the seed");
-        assert!(factor <= 2.0, "the slowest took {factor} of the bound");
+        println!(
+            "{n} downloaders, seed {seed}: copies {copies:.2}, slowest {factor:.2} of the bound"
+        );
+        assert!(copies <= 1.2, "{copies} copies left the seed");
+        assert!(factor <= 1.4, "the slowest took {factor} of the bound");
     }
 }
 
@@ -587,7 +603,7 @@ fn a_site_far_from_the_seed_fetches_hardly_more_than_one_copy() {
         let far: u32 = world.peers[1..].iter().map(|p| p.from_far).sum();
         let copies = f64::from(far) / 200.0;
         println!("seed {seed}: {copies:.2} copies into the site");
-        assert!(copies <= 1.6, "{copies} copies came into the site");
+        assert!(copies <= 1.3, "{copies} copies came into the site");
     }
 }
 
@@ -632,42 +648,26 @@ fn same_seed_same_run() {
     assert_ne!(orders(7), orders(8));
 }
 
-#[test]
-#[ignore]
-fn experiment() {
-    for (n, chunks) in [(8, 1000), (16, 1000)] {
-        let mut world = crowd(n, chunks, 1);
-        assert!(world.run(20.0 * world.bound() + 60.0));
-        let copies = f64::from(world.peers[0].sent_chunks) / f64::from(chunks);
-        let mut f: Vec<f64> = world.peers[1..]
-            .iter()
-            .filter_map(|p| p.finished)
-            .map(|t| (t - at(1.0)).as_secs_f64() / world.bound())
-            .collect();
-        f.sort_by(f64::total_cmp);
-        let lk: Vec<u32> = world.peers.iter().map(|p| p.lookups).collect();
-        let pb: Vec<u32> = world.peers.iter().map(|p| p.publishes).collect();
-        println!("X n {n} copies {copies:.2} times {f:.2?} lookups {lk:?} publishes {pb:?}");
-    }
-    let mut world = World::new(1000, 1);
+/// Copies of the object that came into three sites of five, together.
+fn copies_across(seed: u64, tell_fetching: bool) -> f64 {
+    let mut world = World::new(60, seed);
+    world.chunk_bytes = 1_048_576.0;
+    world.tell_fetching = tell_fetching;
     world.add(0, true);
     for i in 0..14 {
         world.add(i % 3, false);
     }
     assert!(world.run(20.0 * world.bound() + 60.0));
-    let mut f: Vec<f64> = world.peers[1..]
-        .iter()
-        .filter_map(|p| p.finished)
-        .map(|t| (t - at(1.0)).as_secs_f64() / world.bound())
-        .collect();
-    f.sort_by(f64::total_cmp);
-    for s in 0..3 {
-        let far: u32 = world.peers[1..]
-            .iter()
-            .filter(|p| p.site == s)
-            .map(|p| p.from_far)
-            .sum();
-        println!("X site {s}: {:.2} copies in", f64::from(far) / 1000.0);
-    }
-    println!("X seed sent {} times {f:.2?}", world.peers[0].sent_chunks);
+    f64::from(world.peers.iter().map(|p| p.from_far).sum::<u32>()) / 60.0
+}
+
+#[test]
+fn telling_what_is_fetched_saves_copies_between_sites() {
+    let sum = |tell| (0..3).map(|seed| copies_across(seed, tell)).sum::<f64>();
+    let (silent, told) = (sum(false), sum(true));
+    println!("{silent:.2} copies in three runs, {told:.2} when told");
+    assert!(
+        told < 0.95 * silent,
+        "{told} copies, {silent} without telling"
+    );
 }

@@ -15,6 +15,7 @@ enum Input {
     Disconnect(u8),
     Chunks(u8, u32, Vec<u32>),
     Have(u8, u32),
+    Fetching(u8, Vec<u32>),
     Choked(u8, bool),
     Interested(u8, bool),
     Rtt(u8, u16),
@@ -44,6 +45,7 @@ fn input() -> impl Strategy<Value = Input> {
         3 => (peer(), prop_oneof![8 => Just(CHUNKS), 1 => 0u32..30], prop::collection::vec(chunk(), 0..20))
             .prop_map(|(p, n, c)| Input::Chunks(p, n, c)),
         4 => (peer(), chunk()).prop_map(|(p, c)| Input::Have(p, c)),
+        2 => (peer(), prop::collection::vec(chunk(), 0..5)).prop_map(|(p, c)| Input::Fetching(p, c)),
         4 => (peer(), prop::bool::weighted(0.2)).prop_map(|(p, b)| Input::Choked(p, b)),
         2 => (peer(), any::<bool>()).prop_map(|(p, b)| Input::Interested(p, b)),
         1 => (peer(), 0u16..400).prop_map(|(p, r)| Input::Rtt(p, r)),
@@ -94,6 +96,9 @@ fn apply(one: &mut One, input: Input) -> Option<(NeighbourId, u32)> {
         Input::Listen(p, l) => client.handle_listen_addr(id(p), addr(l), now),
         Input::Disconnect(p) => client.handle_disconnected(id(p), now),
         Input::Chunks(p, n, c) => client.handle_chunks(id(p), &ChunkSet::from_indices(n, c), now),
+        Input::Fetching(p, c) => {
+            client.handle_fetching(id(p), &ChunkSet::from_indices(CHUNKS, c), now);
+        }
         Input::Have(p, c) => client.handle_have(id(p), c, now),
         Input::Choked(p, b) => client.handle_choked(id(p), b, now),
         Input::Interested(p, b) => client.handle_interested(id(p), b, now),

@@ -1,8 +1,10 @@
 //! Behaviour of the client peer.
 
+mod fetching;
 mod flow;
 mod hostile;
-mod units;
+mod neighbours;
+mod serving;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

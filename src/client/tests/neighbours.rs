@@ -1,0 +1,253 @@
+//! One client and its peers: table, dials, bans, bad input.
+
+use super::*;
+
+#[test]
+fn a_full_table_refuses_and_a_useless_far_neighbour_gives_way() {
+    let config = ClientConfig {
+        max_neighbours: 3,
+        target_neighbours: 3,
+        ..Default::default()
+    };
+    let mut one = One::new(config);
+    one.object(ChunkSet::empty(40), 40);
+    let useless = one.join(200.0, 0, None);
+    let useful = one.serving(250.0, &[1]);
+    let near = one.join(5.0, 0, None);
+    one.advance(11.0);
+    assert_eq!(
+        one.try_join(190.0, None).1,
+        Verdict::Refuse,
+        "hardly nearer"
+    );
+    let (new, verdict) = one.try_join(50.0, None);
+    assert_eq!(verdict, Verdict::Keep);
+    let actions = one.actions();
+    assert!(actions.contains(&Action::Drop {
+        peer: useless,
+        reason: DropReason::TableFull
+    }));
+    let ids: Vec<NeighbourId> = one.client.neighbours().map(|n| n.id).collect();
+    assert_eq!(ids, [useful, near, new]);
+    assert_eq!(
+        one.try_join(1.0, None).1,
+        Verdict::Refuse,
+        "the others are new or of use"
+    );
+}
+
+#[test]
+fn a_second_connection_to_a_peer_is_refused() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::empty(40), 40);
+    let a = one.join(10.0, 0, None);
+    let listen = one.listen(a);
+    assert_eq!(one.try_join(10.0, Some(listen)).1, Verdict::Refuse);
+    assert_eq!(one.client.neighbours().count(), 1);
+    // learnt later: the newer one goes
+    let (b, verdict) = one.try_inbound(listen.ip());
+    assert_eq!(verdict, Verdict::Keep);
+    one.advance(11.0);
+    one.client.handle_listen_addr(b, listen, one.now);
+    assert!(one.actions().contains(&Action::Drop {
+        peer: b,
+        reason: DropReason::Duplicate
+    }));
+}
+
+#[test]
+fn two_dials_that_cross_leave_the_same_connection_at_both_ends() {
+    for (x, y) in [
+        ("10.0.0.1:6881", "10.0.0.2:6881"),
+        ("10.0.0.9:7000", "10.0.0.2:6881"),
+    ] {
+        let (x, y): (SocketAddr, SocketAddr) = (x.parse().unwrap(), y.parse().unwrap());
+        // connection 0 was dialled by x, connection 1 by y; each end sees its own first
+        let survivor = |own: SocketAddr, peer: SocketAddr, mine: u64| {
+            let mut one = One::new(ClientConfig::default());
+            one.client.set_own_addrs(&[own]);
+            let rtt = Some(Duration::from_millis(10));
+            let info = |outbound| Connected {
+                addr: peer,
+                listen: Some(peer),
+                outbound,
+                rtt,
+                source: Source::Directory,
+            };
+            let _ = one
+                .client
+                .handle_connected(NeighbourId(mine), info(true), one.now);
+            let _ = one
+                .client
+                .handle_connected(NeighbourId(1 - mine), info(false), one.now);
+            let left: Vec<u64> = one.client.neighbours().map(|n| n.id.0).collect();
+            assert_eq!(left.len(), 1);
+            left[0]
+        };
+        assert_eq!(survivor(x, y, 0), survivor(y, x, 1));
+    }
+}
+
+#[test]
+fn nobody_takes_a_peer_s_place_by_claiming_its_address() {
+    let mut one = One::new(ClientConfig::default());
+    let (liar, _) = one.try_inbound("10.9.9.9".parse().unwrap());
+    one.client
+        .handle_listen_addr(liar, "10.1.1.1:6881".parse().unwrap(), one.now);
+    assert_eq!(one.client.neighbours().next().unwrap().listen, None);
+    assert_eq!(one.client.counters().bad_listen_addr, 1);
+}
+
+#[test]
+fn dials_are_nearest_first_few_at_once_and_never_to_ourselves() {
+    let mut one = One::new(ClientConfig::default());
+    let own: SocketAddr = "10.0.0.1:6881".parse().unwrap();
+    one.client.set_own_addrs(&[own]);
+    let mut list: Vec<Candidate> = (0..20u8)
+        .map(|i| candidate(addr(i + 10), f64::from(20 - i)))
+        .collect();
+    list.push(candidate(own, 0.1));
+    let mut tracker = candidate(addr(200), 0.5);
+    tracker.source = Source::Tracker;
+    list.insert(0, tracker);
+    let mut hidden = candidate(addr(201), 0.2);
+    hidden.reachable = false;
+    list.insert(0, hidden);
+    one.client.handle_candidates(&list, one.now);
+    let dials = one.dials();
+    assert_eq!(dials.len(), 8);
+    assert_eq!(
+        dials[..3],
+        [addr(29), addr(28), addr(27)],
+        "nearest of the directory's first"
+    );
+    assert!(!dials.contains(&own));
+    // a failed dial makes room for the next and is not repeated at once
+    one.client.handle_dial_failed(dials[0], one.now);
+    let next = one.dials();
+    assert_eq!(next.len(), 1);
+    assert!(!dials.contains(&next[0]));
+    // all fail: the tracker's peer, and only then the one that nobody can reach
+    let mut tried = Vec::new();
+    let mut open: Vec<SocketAddr> = dials[1..].iter().chain(&next).copied().collect();
+    while let Some(addr) = open.pop() {
+        one.client.handle_dial_failed(addr, one.now);
+        let more = one.dials();
+        tried.extend(more.iter().copied());
+        open.extend(more);
+    }
+    assert_eq!(tried[tried.len() - 2..], [addr(200), addr(201)]);
+    one.advance(14.0);
+    assert_eq!(one.dials(), [], "back-off");
+    one.advance(1.5);
+    assert_eq!(one.dials().len(), 8);
+}
+
+#[test]
+fn tables_stay_bounded_under_ten_thousand_hostile_candidates() {
+    let mut one = One::new(ClientConfig::default());
+    let good = candidate(addr(1), 1.0);
+    one.client
+        .handle_candidates(std::slice::from_ref(&good), one.now);
+    for i in 0..10_000u32 {
+        let [_, a, b, c] = i.to_be_bytes();
+        let mut bad = candidate(SocketAddr::from(([11, a, b, c], 1 + u16::from(c))), 100.0);
+        bad.source = Source::Pex;
+        bad.addrs.extend([SocketAddr::from(([12, a, b, c], 9)); 9]);
+        one.client.handle_candidates(&[bad], one.now);
+    }
+    assert!(one.client.candidates.len() <= 512);
+    assert!(one.client.candidates.half_open() <= 8);
+    let junk = ["0.0.0.0:1", "224.0.0.1:5", "10.0.0.1:0", "[::]:4"];
+    let before = one.client.candidates.len();
+    for text in junk {
+        one.client
+            .handle_candidates(&[candidate(text.parse().unwrap(), 0.1)], one.now);
+    }
+    one.client.handle_candidates(
+        &[Candidate {
+            addrs: Vec::new(),
+            ..candidate(addr(3), 1.0)
+        }],
+        one.now,
+    );
+    assert_eq!(one.client.candidates.len(), before);
+    for i in 0..1000u16 {
+        let [a, b] = i.to_be_bytes();
+        let (id, _) = one.try_inbound(std::net::IpAddr::from([13, 1, a, b]));
+        one.client.handle_ban(id, one.now);
+    }
+    assert!(one.client.candidates.banned_len() <= 256);
+    one.actions();
+}
+
+#[test]
+fn a_banned_peer_is_dropped_and_never_comes_back() {
+    let mut one = One::new(ClientConfig::default());
+    let a = one.join(10.0, 0, None);
+    let listen = one.listen(a);
+    one.client.handle_ban(a, one.now);
+    assert!(one.actions().contains(&Action::Drop {
+        peer: a,
+        reason: DropReason::Banned
+    }));
+    assert_eq!(one.try_join(10.0, Some(listen)).1, Verdict::Refuse);
+    assert_eq!(
+        one.try_inbound(listen.ip()).1,
+        Verdict::Refuse,
+        "from another port"
+    );
+    one.client
+        .handle_candidates(&[candidate(listen, 1.0)], one.now);
+    assert_eq!(one.dials(), []);
+}
+
+#[test]
+fn indices_and_sets_that_do_not_fit_are_counted_and_ignored() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::empty(40), 40);
+    let a = one.join(10.0, 0, None);
+    one.client.handle_have(a, 40, one.now);
+    one.client.handle_have(a, u32::MAX, one.now);
+    one.client.handle_chunks(a, &ChunkSet::full(41), one.now);
+    one.client
+        .handle_chunks(a, &ChunkSet::empty_window(1, 40), one.now);
+    one.client.handle_chunk_done(40, one.now);
+    one.client.handle_chunk_failed(u32::MAX, one.now);
+    one.client.handle_have(NeighbourId(99), 1, one.now);
+    one.client.handle_released(a, 7, one.now);
+    let counters = one.client.counters();
+    assert_eq!((counters.bad_chunk, counters.bad_chunk_set), (4, 2));
+    assert_eq!(counters.unknown_neighbour, 1);
+    assert_eq!(one.client.neighbours().next().unwrap().held, 0);
+}
+
+#[test]
+fn what_neighbours_say_before_the_object_is_known_is_kept() {
+    let mut one = One::new(ClientConfig::default());
+    let (a, b, c) = (
+        one.join(1.0, 0, None),
+        one.join(1.0, 0, None),
+        one.join(1.0, 0, None),
+    );
+    one.client.handle_chunks(a, &ChunkSet::full(40), one.now);
+    one.client.handle_have(b, 5, one.now);
+    one.client.handle_have(b, 5000, one.now);
+    one.client.handle_chunks(c, &ChunkSet::full(41), one.now);
+    one.object(ChunkSet::empty(40), 40);
+    let held: Vec<u32> = one.client.neighbours().map(|n| n.held).collect();
+    assert_eq!(held, [40, 1, 0]);
+    let actions = one.actions();
+    for peer in [a, b] {
+        assert!(actions.contains(&Action::Interest {
+            peer,
+            interested: true
+        }));
+    }
+    for peer in [a, b, c] {
+        assert!(actions.contains(&Action::Reveal {
+            peer,
+            what: Reveal::All
+        }));
+    }
+}

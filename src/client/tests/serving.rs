@@ -1,0 +1,183 @@
+//! One client that serves: slots and what is shown to whom.
+
+use super::*;
+
+#[test]
+fn among_sixteen_everyone_is_served_beyond_there_are_slots_that_rotate() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let peers: Vec<NeighbourId> = (0..20)
+        .map(|i| one.join(f64::from(i * 10), 0, None))
+        .collect();
+    for peer in &peers[..16] {
+        one.client.handle_interested(*peer, true, one.now);
+    }
+    assert_eq!(one.served().len(), 16);
+    for peer in &peers[16..] {
+        one.client.handle_interested(*peer, true, one.now);
+    }
+    assert_eq!(one.served().len(), 16, "a slot is kept for ten seconds");
+    one.advance(10.0);
+    let mut ever = BTreeSet::new();
+    let mut since: std::collections::BTreeMap<NeighbourId, Instant> = Default::default();
+    for _ in 0..600 {
+        one.advance(0.5);
+        let served = one.served();
+        assert!(served.len() <= 6, "{served:?}");
+        for peer in &peers {
+            match (served.contains(peer), since.get(peer)) {
+                (true, None) => {
+                    since.insert(*peer, one.now);
+                }
+                (false, Some(from)) => {
+                    assert!(
+                        one.now - *from >= Duration::from_secs(9),
+                        "lost its slot too early"
+                    );
+                    since.remove(peer);
+                }
+                _ => {}
+            }
+        }
+        ever.extend(served);
+    }
+    assert_eq!(ever.len(), 20, "rotation serves everyone");
+}
+
+#[test]
+fn who_sends_us_most_keeps_its_slot() {
+    let config = ClientConfig {
+        unlimited_up_to: 0,
+        slots: 3,
+        ..Default::default()
+    };
+    let mut one = One::new(config);
+    one.object(ChunkSet::from_indices(40, [0]), 40);
+    let peers: Vec<NeighbourId> = (0..8).map(|_| one.join(10.0, 0, None)).collect();
+    for peer in &peers {
+        one.client.handle_interested(*peer, true, one.now);
+    }
+    let mut served = 0;
+    for _ in 0..240 {
+        one.advance(0.5);
+        one.client.handle_received(peers[5], 10_000, one.now);
+        served += u32::from(one.served().contains(&peers[5]));
+    }
+    assert!(served > 180, "served in {served} of 240 samples");
+}
+
+#[test]
+fn interest_that_comes_and_goes_does_not_cost_the_slot() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let a = one.join(10.0, 0, None);
+    one.client.handle_interested(a, true, one.now);
+    assert!(one.actions().contains(&Action::Serve {
+        peer: a,
+        serve: true
+    }));
+    one.client.handle_interested(a, false, one.now);
+    one.client.handle_interested(a, true, one.now);
+    assert_eq!(one.actions(), []);
+}
+
+#[test]
+fn a_single_downloader_is_shown_everything_at_once() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let a = one.join(10.0, 0, None);
+    assert!(one.actions().contains(&Action::Reveal {
+        peer: a,
+        what: Reveal::All
+    }));
+}
+
+#[test]
+fn a_lone_seed_shows_each_chunk_to_one_downloader_first() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let first = one.join(10.0, 0, None);
+    let (b, c) = (one.join(10.0, 0, None), one.join(10.0, 0, None));
+    let mut shown = one.reveals();
+    assert!(shown.iter().all(|(peer, _)| *peer != first));
+    assert_eq!(shown.iter().filter(|(peer, _)| *peer == b).count(), 8);
+    assert_eq!(shown.iter().filter(|(peer, _)| *peer == c).count(), 8);
+    // one more for each that arrives
+    let got = shown.iter().find(|(peer, _)| *peer == b).unwrap().1;
+    one.client.handle_have(b, got, one.now);
+    let more = one.reveals();
+    assert!(matches!(more[..], [(peer, _)] if peer == b), "{more:?}");
+    shown.extend(more);
+    // until all are out, none is shown twice
+    let mut at_b: Vec<u32> = shown
+        .iter()
+        .filter(|(p, c)| *p == b && *c != got)
+        .map(|x| x.1)
+        .collect();
+    while let Some(chunk) = at_b.pop() {
+        one.client.handle_have(b, chunk, one.now);
+        let more = one.reveals();
+        at_b.extend(more.iter().map(|x| x.1));
+        shown.extend(more);
+        if shown.len() >= 40 {
+            break;
+        }
+    }
+    let different: BTreeSet<u32> = shown.iter().map(|(_, chunk)| *chunk).collect();
+    assert_eq!(different.len(), shown.len().min(40));
+    // the second phase is gradual: nobody is shown everything
+    while let Some(chunk) = at_b.pop() {
+        one.client.handle_have(b, chunk, one.now);
+    }
+    assert!(one.reveals().len() <= 2);
+    // left alone: everything
+    one.client.handle_disconnected(first, one.now);
+    one.client.handle_disconnected(b, one.now);
+    assert!(one.actions().contains(&Action::Reveal {
+        peer: c,
+        what: Reveal::All
+    }));
+}
+
+#[test]
+fn a_downloader_without_progress_is_shown_everything() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let _ = one.join(10.0, 0, None);
+    let (b, c) = (one.join(10.0, 0, None), one.join(10.0, 0, None));
+    for peer in [b, c] {
+        one.client.handle_interested(peer, true, one.now);
+    }
+    one.reveals();
+    for _ in 0..19 {
+        one.advance(0.5);
+        one.client.handle_sent(c, 1000, one.now);
+    }
+    let all = |actions: &[Action], peer| {
+        actions.contains(&Action::Reveal {
+            peer,
+            what: Reveal::All,
+        })
+    };
+    assert!(!all(&one.actions(), b));
+    one.advance(0.5);
+    let actions = one.actions();
+    assert!(all(&actions, b) && !all(&actions, c), "{actions:?}");
+}
+
+#[test]
+fn with_another_seed_in_view_everything_is_shown() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let a = one.join(10.0, 0, None);
+    one.client.handle_chunks(a, &ChunkSet::full(40), one.now);
+    one.actions();
+    let (b, c) = (one.join(10.0, 0, None), one.join(10.0, 0, None));
+    let actions = one.actions();
+    for peer in [b, c] {
+        assert!(actions.contains(&Action::Reveal {
+            peer,
+            what: Reveal::All
+        }));
+    }
+}
