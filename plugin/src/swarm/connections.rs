@@ -100,6 +100,8 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
+        // Whatever it is, a bitfield is no longer legal after it (BEP 3).
+        peer.opened |= !matches!(msg, Message::Extended { .. });
         peer.last_sent = self.now;
         self.push(Output::Send { conn, msg });
     }

@@ -114,6 +114,13 @@ impl Bench {
                     if let Message::Request(block) = msg {
                         self.asked.insert((conn, block));
                     }
+                    let first = !self.sent.iter().any(|(c, m)| {
+                        *c == conn && !matches!(m, Message::Extended { .. } | Message::KeepAlive)
+                    });
+                    assert!(
+                        first || !matches!(msg, Message::Bitfield(_)),
+                        "a late bitfield"
+                    );
                     self.sent.push((conn, msg));
                 }
                 Output::Close { conn, reason } => self.closed.push((conn, reason)),
@@ -584,4 +591,25 @@ fn messages_of_extensions_not_agreed_on_are_dropped() {
     assert_eq!(b.drops(DropReason::BadExtended), 1);
     assert_eq!(b.drops(DropReason::UnknownExtended), 1);
     assert_eq!(b.closed, vec![]);
+}
+
+#[test]
+fn a_bitfield_is_only_sent_as_the_first_word() {
+    // The metadata comes after the peer was unchoked: it hears HAVEs instead.
+    let mut b = Bench::new(None);
+    let conn = b.connect(1, false, true);
+    b.say(conn, Message::Interested);
+    for _ in 0..40 {
+        b.pass(Duration::from_millis(500));
+    }
+    let unchoked = b.sent.contains(&(conn, Message::Unchoke));
+    let (meta, held) = (b.content.meta.clone(), ChunkSet::from_indices(7, [2, 5]));
+    b.swarm.set_metainfo(meta, held, ChunkSet::full(7), b.now);
+    b.drain();
+    let haves = b
+        .sent
+        .iter()
+        .filter(|(_, m)| matches!(m, Message::Have(_)))
+        .count();
+    assert_eq!(haves, if unchoked { 2 } else { 0 });
 }
