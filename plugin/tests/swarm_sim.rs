@@ -2,6 +2,15 @@
 //!
 //! `SEED=n` replays one schedule of the random ones.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "swarm_sim/node.rs"]
+mod node;
+
 #[path = "swarm_sim/world.rs"]
 mod world;
 

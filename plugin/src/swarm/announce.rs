@@ -1,5 +1,6 @@
 //! What peers are told of the pieces that we hold: a bitfield (or HAVE ALL, HAVE NONE) as the first word, HAVE later,
-//! and only what the client reveals (superseeding reveals one by one).
+//! and only what the client reveals (superseeding reveals one by one). HAVE goes to those who have the piece too: a
+//! superseeding seed learns from it that what it showed has arrived.
 
 use bytes::Bytes;
 
@@ -59,10 +60,7 @@ impl Swarm {
             return;
         };
         if torrent.held.contains(piece) && peer.told.insert(piece) {
-            // It may be asked for it either way; who has it need not hear of it.
-            if !peer.has(piece) {
-                self.send(conn, Message::Have(piece));
-            }
+            self.send(conn, Message::Have(piece));
         }
     }
 

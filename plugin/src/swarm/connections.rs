@@ -100,6 +100,8 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
+        // Whatever it is, a bitfield is no longer legal after it (BEP 3).
+        peer.opened |= !matches!(msg, Message::Extended { .. });
         peer.last_sent = self.now;
         self.push(Output::Send { conn, msg });
     }
@@ -155,6 +157,17 @@ impl Swarm {
         for conn in others {
             self.client.handle_ban(conn.into(), self.now);
             self.close_dropped(conn, CloseReason::Banned);
+        }
+    }
+
+    /// A message that is legal and tells us nothing, or that only a toggling peer sends often.
+    pub(super) fn noise(&mut self, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        peer.noise += 1;
+        if peer.noise > self.config.limits.max_noise {
+            self.close(conn, CloseReason::Flood(DropReason::Redundant));
         }
     }
 

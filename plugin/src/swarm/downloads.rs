@@ -145,9 +145,8 @@ impl Swarm {
             return self.fault(conn, DropReason::Redundant);
         }
         peer.down.rejects = 0;
-        // A peer that toggles is cheap to it and not to us.
-        peer.noise += 1;
         self.client.handle_choked(conn.into(), false, self.now);
+        self.noise(conn);
         self.refill = true;
     }
 

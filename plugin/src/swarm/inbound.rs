@@ -27,7 +27,7 @@ impl Swarm {
             | Message::Port(_)
             | Message::Suggest(_)
             | Message::AllowedFast(_) => {
-                peer.noise += 1;
+                self.noise(conn);
             }
             Message::Choke => self.on_choke(conn),
             Message::Unchoke => self.on_unchoke(conn),

@@ -71,10 +71,13 @@ impl Swarm {
         };
         if std::mem::replace(&mut peer.ext.shaken, true) {
             // It may be said again when something changes; a flood of them is noise.
-            peer.noise += 1;
+            self.noise(conn);
         } else {
             peer.ext.tokens = rate;
         }
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
         let ip = peer.info.addr.ip();
         if let Some(id) = handshake.ut_metadata {
             peer.ext.ut_metadata = Some(id).filter(|id| *id != 0);

@@ -133,6 +133,9 @@ impl Swarm {
     /// The metadata is known and existing data is checked: pieces `held` already, and pieces `wanted` by the user, both
     /// as long as the piece count. Connections are kept; those that had claimed impossible pieces are closed. Only the
     /// first call has an effect.
+    ///
+    /// # Panics
+    /// If `held` or `wanted` is not a set over exactly the torrent's pieces: a mistake of the caller.
     pub fn set_metainfo(
         &mut self,
         meta: Arc<Metainfo>,

@@ -4,7 +4,7 @@
 //! server is gone (only the peer that it was begun with may go on with it in its first second); a new piece from the
 //! client; blocks of a piece that others work on; and in the [endgame](super::endgame) blocks that others owe.
 
-use super::pieces::BlockKey;
+use super::pieces::{BlockKey, Torrent};
 use super::{ConnId, Swarm};
 use crate::metadata::BLOCK;
 use crate::wire::message::{BlockRef, Message};
@@ -19,14 +19,15 @@ impl Swarm {
     /// Asks `conn` for blocks until its pipeline is full or nothing is left for it.
     pub(super) fn fill(&mut self, conn: ConnId) {
         while self.has_room(conn) {
+            let helps = self.may_help(conn);
             let key = if self.peers.get(&conn).is_some_and(|p| p.down.active) {
                 self.own_block(conn)
                     .or_else(|| self.orphan_block(conn))
                     .or_else(|| self.new_block(conn))
-                    .or_else(|| self.joined_block(conn))
             } else {
                 None
             };
+            let key = key.or_else(|| if helps { self.joined_block(conn) } else { None });
             let Some(key) = key.or_else(|| self.endgame_block(conn)) else {
                 break;
             };
@@ -40,6 +41,15 @@ impl Swarm {
         for conn in conns {
             self.fill(conn);
         }
+    }
+
+    /// Whether the peer may go on with pieces of others: a server of ours, or anyone once nothing is left to begin (a
+    /// client without a chunk for a peer does not make it a server).
+    fn may_help(&self, conn: ConnId) -> bool {
+        let all_open = self.torrent.as_ref().is_some_and(Torrent::all_open);
+        self.peers
+            .get(&conn)
+            .is_some_and(|p| p.down.active || (all_open && !p.down.snubbed))
     }
 
     fn has_room(&self, conn: ConnId) -> bool {
@@ -127,15 +137,17 @@ impl Swarm {
     fn joined_block(&mut self, conn: ConnId) -> Option<BlockKey> {
         let peer = self.peers.get(&conn)?;
         let torrent = self.torrent.as_ref()?;
-        let begun_with = self.config.limits.begun_with;
+        let limits = &self.config.limits;
         let piece = torrent.open.iter().find_map(|(&piece, open)| {
-            let old = self.now.saturating_since(open.begun.1) >= begun_with;
-            let near = peer.near
-                || !open
-                    .workers
-                    .iter()
-                    .any(|w| self.peers.get(w).is_some_and(|p| p.near));
-            let joins = open.free > 0 && !open.checking && old && near && peer.has(piece);
+            let age = self.now.saturating_since(open.begun.1);
+            let near = |c: &ConnId| self.peers.get(c).is_some_and(|p| p.near);
+            let first_choice = peer.near || !open.workers.iter().any(near);
+            let wait = if first_choice {
+                limits.begun_with
+            } else {
+                limits.request_timeout
+            };
+            let joins = open.free > 0 && !open.checking && age >= wait && peer.has(piece);
             (joins && !self.blame.is_exclusive(piece)).then_some(piece)
         })?;
         self.free_block(piece).map(|block| (piece, block))

@@ -7,7 +7,7 @@ use chunkcast_bittorrent::swarm::{CloseReason, DropReason};
 use chunkcast_bittorrent::wire::message::Message;
 
 use crate::scripts::{Fault, Seed};
-use crate::world::{Content, World, addr_of};
+use crate::world::{Content, World};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -297,7 +297,8 @@ fn open_pieces_stay_within_their_bytes() {
         w.node(get).complete_at.is_some()
     });
     assert!(done);
-    assert!(most <= limit, "{most} bytes of open pieces");
+    // A server that has nothing else may always begin one piece.
+    assert!(most <= limit + (4 << 18), "{most} bytes of open pieces");
 }
 
 #[test]
@@ -319,7 +320,6 @@ fn after_shutdown_nothing_is_asked() {
         .any(|(_, m)| matches!(m, Message::Request(_)));
     assert!(!asked);
     assert!(w.node(get).complete_at.is_none());
-    let _ = addr_of(get);
 }
 
 #[test]

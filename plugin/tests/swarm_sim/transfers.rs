@@ -259,3 +259,28 @@ fn a_thousand_random_schedules_of_three_complete() {
         w.complete(&[a, b], 10 * MINUTE);
     }
 }
+
+#[test]
+fn a_flash_crowd_takes_little_more_than_one_copy_from_the_seed_s_uplink() {
+    // 1 + 15 with 20 Mbit/s uplinks: a seed that superseeds feeds all of them with little more than one copy, which it
+    // can only while it hears what has arrived.
+    let len = 16 << 20;
+    let content = Content::random(len, 64 << 10, 77);
+    let mut w = World::new(77);
+    let seed = w.add(&content, Some(content.full()));
+    let gets: Vec<usize> = (0..15)
+        .map(|_| w.add(&content, Some(content.none())))
+        .collect();
+    let begin = w.now;
+    w.complete(&gets, 5 * MINUTE);
+    let took = w.now.saturating_since(begin).as_secs_f64();
+    let (bound, copies) = (
+        len as f64 / 2.5e6,
+        w.node(seed).payload_sent as f64 / len as f64,
+    );
+    assert!(copies < 1.7, "the seed sent {copies:.2} copies");
+    assert!(
+        took < 2.0 * bound,
+        "{took:.1} s, one copy takes {bound:.1} s"
+    );
+}
