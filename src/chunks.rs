@@ -43,11 +43,7 @@ pub enum ChunkSetError {
 impl ChunkSet {
     /// No chunk of `start .. start + len`.
     pub fn empty_window(start: u32, len: u32) -> Self {
-        Self {
-            start,
-            bits: Bits::repeat(false, len as usize),
-            ones: 0,
-        }
+        Self { start, bits: Bits::repeat(false, len as usize), ones: 0 }
     }
 
     /// No chunk of an object of `len` chunks.
@@ -57,11 +53,7 @@ impl ChunkSet {
 
     /// Every chunk of an object of `len` chunks.
     pub fn full(len: u32) -> Self {
-        Self {
-            start: 0,
-            bits: Bits::repeat(true, len as usize),
-            ones: len,
-        }
+        Self { start: 0, bits: Bits::repeat(true, len as usize), ones: len }
     }
 
     /// The set with these chunks of an object of `len` chunks; indices outside are ignored.
@@ -80,11 +72,7 @@ impl ChunkSet {
     pub fn from_bytes(start: u32, len: u32, bytes: &[u8]) -> Result<Self, ChunkSetError> {
         let expected = (len as usize).div_ceil(8);
         if bytes.len() != expected {
-            return Err(ChunkSetError::Length {
-                chunks: len,
-                expected,
-                got: bytes.len(),
-            });
+            return Err(ChunkSetError::Length { chunks: len, expected, got: bytes.len() });
         }
         if start.checked_add(len).is_none() {
             return Err(ChunkSetError::Range);
@@ -109,10 +97,7 @@ impl ChunkSet {
     }
 
     /// Chunks in the window.
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "every constructor takes a u32 length"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "every constructor takes a u32 length")]
     pub fn len(&self) -> u32 {
         self.bits.len() as u32
     }
@@ -158,9 +143,7 @@ impl ChunkSet {
     }
 
     fn put(&mut self, chunk: u32, value: bool) -> bool {
-        let Some(i) = self.offset(chunk) else {
-            return false;
-        };
+        let Some(i) = self.offset(chunk) else { return false };
         if self.bits.replace(i, value) == value {
             return false;
         }
@@ -173,44 +156,29 @@ impl ChunkSet {
     }
 
     fn offset(&self, chunk: u32) -> Option<usize> {
-        chunk
-            .checked_sub(self.start)
-            .map(|i| i as usize)
-            .filter(|&i| i < self.bits.len())
+        chunk.checked_sub(self.start).map(|i| i as usize).filter(|&i| i < self.bits.len())
     }
 
     /// The chunks in the set, ascending.
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "offsets are below the u32 length"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "offsets are below the u32 length")]
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.bits.iter_ones().map(|i| self.start + i as u32)
     }
 
     /// The chunks of the window that are not in the set, ascending.
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "offsets are below the u32 length"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "offsets are below the u32 length")]
     pub fn iter_missing(&self) -> impl Iterator<Item = u32> + '_ {
         self.bits.iter_zeros().map(|i| self.start + i as u32)
     }
 
     /// Number of chunks in both sets; windows may differ (paper 3.3, the overlap ranking).
     pub fn overlap(&self, other: &ChunkSet) -> u32 {
-        let Some((a, b)) = self.shared(other) else {
-            return 0;
-        };
+        let Some((a, b)) = self.shared(other) else { return 0 };
         if a.start == 0 && b.start == 0 {
             // aligned: whole bytes
             let n = a.len() / 8;
             let (x, y) = (self.as_bytes(), other.as_bytes());
-            let whole: u32 = x[..n]
-                .iter()
-                .zip(&y[..n])
-                .map(|(p, q)| (p & q).count_ones())
-                .sum();
+            let whole: u32 = x[..n].iter().zip(&y[..n]).map(|(p, q)| (p & q).count_ones()).sum();
             return whole + count_and(&self.bits[8 * n..a.end], &other.bits[8 * n..b.end]);
         }
         count_and(&self.bits[a], &other.bits[b])
@@ -223,9 +191,7 @@ impl ChunkSet {
 
     /// Adds every chunk of `other` that lies in this window; how many were new.
     pub fn union_with(&mut self, other: &ChunkSet) -> u32 {
-        let Some((a, b)) = self.shared(other) else {
-            return 0;
-        };
+        let Some((a, b)) = self.shared(other) else { return 0 };
         let before = self.ones;
         self.bits[a] |= &other.bits[b];
         self.ones = count(&self.bits);
@@ -244,18 +210,11 @@ impl ChunkSet {
     pub fn complement(&self) -> ChunkSet {
         let mut bits = !self.bits.clone();
         bits.set_uninitialized(false);
-        ChunkSet {
-            start: self.start,
-            ones: self.len() - self.ones,
-            bits,
-        }
+        ChunkSet { start: self.start, ones: self.len() - self.ones, bits }
     }
 
     /// The part of the set that lies in `start .. start + len`, clipped to this window.
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "offsets are below the u32 length"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "offsets are below the u32 length")]
     pub fn window(&self, start: u32, len: u32) -> ChunkSet {
         let from = start.clamp(self.start, self.end());
         let to = start.saturating_add(len).clamp(from, self.end());
@@ -263,11 +222,7 @@ impl ChunkSet {
         let mut bits: Bits = slice.iter().by_vals().collect();
         bits.set_uninitialized(false);
         let ones = count(&bits);
-        ChunkSet {
-            start: from,
-            bits,
-            ones,
-        }
+        ChunkSet { start: from, bits, ones }
     }
 
     /// Offsets, in self and in other, of the chunks that both windows cover.
@@ -293,22 +248,12 @@ fn count(bits: &BitSlice<u8, Msb0>) -> u32 {
 
 #[allow(clippy::cast_possible_truncation, reason = "at most u32::MAX bits")]
 fn count_and(a: &BitSlice<u8, Msb0>, b: &BitSlice<u8, Msb0>) -> u32 {
-    a.iter()
-        .by_vals()
-        .zip(b.iter().by_vals())
-        .filter(|(x, y)| *x && *y)
-        .count() as u32
+    a.iter().by_vals().zip(b.iter().by_vals()).filter(|(x, y)| *x && *y).count() as u32
 }
 
 impl fmt::Debug for ChunkSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "ChunkSet({}+{}: {} set)",
-            self.start,
-            self.len(),
-            self.ones
-        )
+        write!(f, "ChunkSet({}+{}: {} set)", self.start, self.len(), self.ones)
     }
 }
 
@@ -380,17 +325,8 @@ mod tests {
 
     #[test]
     fn a_bitfield_of_the_wrong_shape_is_refused() {
-        assert!(matches!(
-            ChunkSet::from_bytes(0, 9, &[0xff]),
-            Err(ChunkSetError::Length { expected: 2, .. })
-        ));
-        assert_eq!(
-            ChunkSet::from_bytes(0, 4, &[0xf8]),
-            Err(ChunkSetError::SpareBits)
-        );
-        assert_eq!(
-            ChunkSet::from_bytes(u32::MAX, 8, &[0]),
-            Err(ChunkSetError::Range)
-        );
+        assert!(matches!(ChunkSet::from_bytes(0, 9, &[0xff]), Err(ChunkSetError::Length { expected: 2, .. })));
+        assert_eq!(ChunkSet::from_bytes(0, 4, &[0xf8]), Err(ChunkSetError::SpareBits));
+        assert_eq!(ChunkSet::from_bytes(u32::MAX, 8, &[0]), Err(ChunkSetError::Range));
     }
 }

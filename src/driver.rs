@@ -1,1 +1,366 @@
-//! Not written yet.
+//! A tokio UDP loop around one [`Node`], and the [`Handle`] that programs use.
+//!
+//! One task owns the node and the socket; commands reach it through a bounded channel, and it answers lookups as they
+//! end. Everything that is not sans-IO is here: the socket, the monotonic clock, the operating system's entropy.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the driver is where the clock and the socket live"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::TryRng;
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::id::{Id, ObjectId};
+use crate::node::{
+    Command, ConfigError, Event, LookupError, LookupId, LookupRequest, Node, NodeConfig,
+    Publication, Snapshot,
+};
+use crate::time::Instant;
+use crate::wire::{Found, PeerAddrs, Ranking, RefuseReason, Wanted};
+
+/// Commands that wait for the node's task.
+const COMMANDS: usize = 1024; // guess: a burst of publications from many torrents
+/// Datagrams handled between two looks at commands and timers.
+const BATCH: usize = 64; // guess
+/// Pause after a receive error.
+const ERROR_PAUSE: Duration = Duration::from_millis(10); // guess
+/// How long [`Handle::shutdown`] waits for the withdrawals to be acknowledged.
+const SHUTDOWN: Duration = Duration::from_secs(2); // a second more than the node itself waits
+
+/// Why a node could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The address is taken.
+    #[error("the index node's address {0} is in use: choose another one with --index-listen")]
+    InUse(SocketAddr),
+    /// The address cannot be bound.
+    #[error("the index node cannot listen at {addr}: {source}; choose another one with --index-listen")]
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers: {0}")]
+    Entropy(String),
+    /// A value of the configuration is out of range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// The node's task has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the index node has been shut down")]
+pub struct Closed;
+
+/// An anycast query (paper 3.2) through a [`Handle`]; the fields are those of [`LookupRequest`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// The object.
+    pub object: ObjectId,
+    /// The chunks wanted, of the whole object.
+    pub wanted: Wanted,
+    /// Peers to return, 1..=8.
+    pub p: u8,
+    /// How many of the `p` are drawn at random among the matches.
+    pub mix: u8,
+    /// Order of the rest.
+    pub ranking: Ranking,
+    /// The asker's own addresses; it is never returned to itself.
+    pub asker: PeerAddrs,
+    /// Peers not to return, at most 8.
+    pub ignore: Vec<SocketAddr>,
+    /// Do not answer before the root.
+    pub to_root: bool,
+}
+
+enum Input {
+    Command(Command),
+    Ask(Query, oneshot::Sender<Result<Found, LookupError>>),
+    Snapshot(oneshot::Sender<Snapshot>),
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// What a node tells whoever watches it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// It is in a ring (a client: an index node answers).
+    pub joined: bool,
+    /// Its address as others see it.
+    pub observed: Option<SocketAddr>,
+    /// The last publication that an index node refused, and why.
+    pub refused: Option<(ObjectId, RefuseReason)>,
+}
+
+/// A running node. Clones share it; it ends when the last one is gone or one of them says [`Handle::shutdown`].
+#[derive(Clone, Debug)]
+pub struct Handle {
+    local_addr: SocketAddr,
+    id: Id,
+    inputs: mpsc::Sender<Input>,
+    state: watch::Receiver<State>,
+}
+
+/// Starts a node that listens at `listen` and joins through `bootstrap` (beside those of the configuration).
+///
+/// # Errors
+/// [`DriverError`]: the address is taken or cannot be bound, no entropy, a bad configuration.
+pub async fn spawn(
+    mut config: NodeConfig,
+    listen: SocketAddr,
+    bootstrap: Vec<SocketAddr>,
+) -> Result<Handle, DriverError> {
+    config.bootstrap.extend(bootstrap);
+    if config.sequence_base == 0 {
+        // Only the order of two runs counts; a clock that was set back costs the lifetime of the older entries.
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let micros = since_1970.map_or(0, |d| d.as_micros());
+        config.sequence_base = u64::try_from(micros).unwrap_or(0);
+    }
+    let socket = UdpSocket::bind(listen).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => DriverError::InUse(listen),
+        _ => DriverError::Bind { addr: listen, source },
+    })?;
+    let local_addr =
+        socket.local_addr().map_err(|source| DriverError::Bind { addr: listen, source })?;
+    let mut seed = [0; 32];
+    rand::rngs::SysRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|e| DriverError::Entropy(e.to_string()))?;
+    let clock = Clock(std::time::Instant::now());
+    let node = Node::new(config, seed, clock.now())?;
+    let (inputs, receiver) = mpsc::channel(COMMANDS);
+    let (state, watched) = watch::channel(State::default());
+    let handle = Handle { local_addr, id: node.id(), inputs, state: watched };
+    let task = Task {
+        node,
+        socket: Arc::new(socket),
+        clock,
+        inputs: receiver,
+        state,
+        asked: BTreeMap::new(),
+        next_lookup: 0,
+        leaving: Vec::new(),
+        left: false,
+    };
+    tokio::spawn(task.run());
+    Ok(handle)
+}
+
+impl Handle {
+    /// Where the node listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Its ring id.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Whether it is in a ring, and how others see it.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Waits until the node is in a ring, at most `timeout`; whether it is.
+    pub async fn joined(&self, timeout: Duration) -> bool {
+        let mut state = self.state.clone();
+        matches!(tokio::time::timeout(timeout, state.wait_for(|s| s.joined)).await, Ok(Ok(_)))
+    }
+
+    async fn send(&self, input: Input) -> Result<(), Closed> {
+        self.inputs.send(input).await.map_err(|_| Closed)
+    }
+
+    /// Publishes a peer's chunks of an object and keeps them published (paper 3.1).
+    ///
+    /// # Errors
+    /// [`Closed`] after a shutdown.
+    pub async fn publish(&self, publication: Publication) -> Result<(), Closed> {
+        self.send(Input::Command(Command::Publish(publication))).await
+    }
+
+    /// Withdraws what was published of an object.
+    ///
+    /// # Errors
+    /// [`Closed`] after a shutdown.
+    pub async fn withdraw(&self, object: ObjectId) -> Result<(), Closed> {
+        self.send(Input::Command(Command::Withdraw(object))).await
+    }
+
+    /// Joins through these nodes as well.
+    ///
+    /// # Errors
+    /// [`Closed`] after a shutdown.
+    pub async fn add_bootstrap(&self, addrs: Vec<SocketAddr>) -> Result<(), Closed> {
+        self.send(Input::Command(Command::Bootstrap(addrs))).await
+    }
+
+    /// Asks for peers (paper 3.2). Nobody at all is a result too.
+    ///
+    /// # Errors
+    /// [`LookupError`]: no answer in time, no index node, too many lookups, or a shutdown.
+    pub async fn lookup(&self, query: Query) -> Result<Found, LookupError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Input::Ask(query, answer)).await.map_err(|_| LookupError::Closed)?;
+        answered.await.unwrap_or(Err(LookupError::Closed))
+    }
+
+    /// The node as it is now.
+    ///
+    /// # Errors
+    /// [`Closed`] after a shutdown.
+    pub async fn snapshot(&self) -> Result<Snapshot, Closed> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Input::Snapshot(answer)).await?;
+        answered.await.map_err(|_| Closed)
+    }
+
+    /// Withdraws everything, waits until the others have heard of it (2 s at most), and ends the node.
+    pub async fn shutdown(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.send(Input::Shutdown(done)).await.is_ok() {
+            let _ = tokio::time::timeout(SHUTDOWN, ended).await;
+        }
+    }
+}
+
+/// Monotonic time since the node was started.
+#[derive(Clone, Copy, Debug)]
+struct Clock(std::time::Instant);
+
+impl Clock {
+    fn now(self) -> Instant {
+        let micros = self.0.elapsed().as_micros();
+        Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
+struct Task {
+    node: Node,
+    socket: Arc<UdpSocket>,
+    clock: Clock,
+    inputs: mpsc::Receiver<Input>,
+    state: watch::Sender<State>,
+    asked: BTreeMap<LookupId, oneshot::Sender<Result<Found, LookupError>>>,
+    next_lookup: u64,
+    leaving: Vec<oneshot::Sender<()>>,
+    left: bool,
+}
+
+impl Task {
+    async fn run(mut self) {
+        // One byte more than a datagram may have, so that a longer one does not pass for a whole one.
+        let mut buffer = vec![0; crate::wire::MAX_DATAGRAM + 1];
+        let mut unreachable = BTreeSet::new();
+        loop {
+            self.drain(&mut unreachable).await;
+            if self.left {
+                self.leaving.drain(..).for_each(|done| {
+                    let _ = done.send(());
+                });
+                return;
+            }
+            let wait = self
+                .node
+                .poll_timeout()
+                .map_or(Duration::from_secs(3600), |at| at - self.clock.now());
+            tokio::select! {
+                received = self.socket.recv_from(&mut buffer) => match received {
+                    Ok((n, from)) => self.on_received(n, from, &mut buffer),
+                    // Mostly the echo of an earlier datagram that nobody took: its request times out by itself. The
+                    // pause keeps an interface that has gone from turning this into a busy loop.
+                    Err(_) => tokio::time::sleep(ERROR_PAUSE).await,
+                },
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.on_input(input),
+                    None => return, // the last handle is gone
+                },
+                () = tokio::time::sleep(wait) => self.node.handle_timeout(self.clock.now()),
+            }
+        }
+    }
+
+    fn on_received(&mut self, n: usize, from: SocketAddr, buffer: &mut [u8]) {
+        self.node.handle_datagram(from, &buffer[..n], self.clock.now());
+        for _ in 1..BATCH {
+            let Ok((n, from)) = self.socket.try_recv_from(buffer) else { break };
+            self.node.handle_datagram(from, &buffer[..n], self.clock.now());
+        }
+        self.overdue();
+    }
+
+    /// A flood of datagrams must not keep the timers from running.
+    fn overdue(&mut self) {
+        let now = self.clock.now();
+        if self.node.poll_timeout().is_some_and(|at| at <= now) {
+            self.node.handle_timeout(now);
+        }
+    }
+
+    fn on_input(&mut self, input: Input) {
+        let now = self.clock.now();
+        match input {
+            Input::Command(command) => self.node.handle_command(command, now),
+            Input::Ask(query, answer) => {
+                self.asked.retain(|_, waiting| !waiting.is_closed());
+                let id = LookupId(self.next_lookup);
+                self.next_lookup += 1;
+                self.asked.insert(id, answer);
+                self.node.handle_command(Command::Lookup(query.with_id(id)), now);
+            }
+            Input::Snapshot(answer) => {
+                let _ = answer.send(self.node.snapshot());
+            }
+            Input::Shutdown(done) => {
+                self.leaving.push(done);
+                self.node.handle_command(Command::Leave, now);
+            }
+        }
+        self.overdue();
+    }
+
+    async fn drain(&mut self, unreachable: &mut BTreeSet<io::ErrorKind>) {
+        while let Some(transmit) = self.node.poll_transmit() {
+            // A full send buffer or an unreachable network loses the datagram, as the network itself would.
+            if let Err(e) = self.socket.send_to(&transmit.payload, transmit.to).await
+                && unreachable.insert(e.kind())
+            {
+                tracing::debug!(to = %transmit.to, "the index node cannot send: {e}");
+            }
+        }
+        while let Some(event) = self.node.poll_event() {
+            match event {
+                Event::LookupDone { id, result } => {
+                    if let Some(answer) = self.asked.remove(&id) {
+                        let _ = answer.send(result);
+                    }
+                }
+                Event::Left => self.left = true,
+                Event::Joined => self.state.send_modify(|s| s.joined = true),
+                Event::Observed(addr) => self.state.send_modify(|s| s.observed = Some(addr)),
+                Event::PublishRefused { object, reason } => {
+                    self.state.send_modify(|s| s.refused = Some((object, reason)));
+                }
+            }
+        }
+    }
+}
+
+impl Query {
+    fn with_id(self, id: LookupId) -> LookupRequest {
+        let Query { object, wanted, p, mix, ranking, asker, ignore, to_root } = self;
+        LookupRequest { id, object, wanted, p, mix, ranking, asker, ignore, to_root }
+    }
+}

@@ -141,18 +141,12 @@ impl Node {
                 };
                 self.send(from, tx, None, pong);
             }
-            Body::Pong { .. } => {
-                if self
-                    .pending
-                    .of(tx, from)
-                    .is_some_and(|r| matches!(r.asked, Asked::Bootstrap))
-                {
-                    self.pending.remove(tx);
-                    self.join.addrs.remove(&from);
-                    self.join.remembered.retain(|a| *a != from);
-                    if self.join.addrs.is_empty() && self.join.phase == Phase::Seeking {
-                        self.joined();
-                    }
+            Body::Pong { .. } if self.pending.is_bootstrap(tx, from) => {
+                self.pending.remove(tx);
+                self.join.addrs.remove(&from);
+                self.join.remembered.retain(|a| *a != from);
+                if self.join.addrs.is_empty() && self.join.phase == Phase::Seeking {
+                    self.joined();
                 }
             }
             _ => {}

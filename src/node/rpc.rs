@@ -116,6 +116,11 @@ impl Pending {
         self.by_tx.get(&tx).is_some_and(|r| r.acked)
     }
 
+    /// Whether this exchange asks a bootstrap address.
+    pub(super) fn is_bootstrap(&self, tx: u32, to: SocketAddr) -> bool {
+        self.by_tx.get(&tx).is_some_and(|r| r.to == to && matches!(r.asked, Asked::Bootstrap))
+    }
+
     /// The route that a request belongs to.
     pub(super) fn route_of(&self, tx: u32) -> Option<RouteId> {
         match self.by_tx.get(&tx)?.asked {
