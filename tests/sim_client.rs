@@ -182,7 +182,7 @@ fn publish_and_propagate_need_a_token_of_the_last_three_periods_and_for_the_addr
     assert!(refused.contains(&Body::Ping));
     let token = fresh(refused.into_iter().filter(|b| *b != Body::Ping).collect());
     assert_eq!(answer(&mut node, other, &propagate(Some(token)), 913), [Body::Ack]);
-    assert_eq!(drops(&node, DropReason::Token), 6);
+    assert_eq!(drops(&node, DropReason::Token), 7);
 }
 
 #[test]

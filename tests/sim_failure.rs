@@ -144,7 +144,7 @@ fn nodes_that_name_each_other_and_themselves_form_one_ring() {
 #[test]
 fn two_rings_merge_when_one_hears_of_the_other() {
     let mut net = Net::new(seed(18));
-    let mut ring = |net: &mut Net, from: usize| {
+    let ring = |net: &mut Net, from: usize| {
         let first = net.add(addr(from), NodeConfig::default());
         for i in 1..12 {
             net.add(addr(from + i), joining(first));
@@ -168,7 +168,9 @@ fn a_split_ring_finds_together_again() {
     let mut net = Net::new(seed(19));
     let all = net.ring(12);
     net.run(secs(60));
-    let split = |a: std::net::SocketAddr| all.iter().position(|x| *x == a).expect("known") % 2;
+    let split = move |a: std::net::SocketAddr| {
+        all.iter().position(|x| *x == a).expect("known") % 2
+    };
     let far = Box::new(move |a, b| if split(a) == split(b) { ms(20) } else { secs(1_000_000) });
     let near = std::mem::replace(&mut net.latency, far);
     net.run(secs(180));
