@@ -43,7 +43,9 @@ pub enum DriverError {
     #[error("the index node's address {0} is in use: choose another one with --index-listen")]
     InUse(SocketAddr),
     /// The address cannot be bound.
-    #[error("the index node cannot listen at {addr}: {source}; choose another one with --index-listen")]
+    #[error(
+        "the index node cannot listen at {addr}: {source}; choose another one with --index-listen"
+    )]
     Bind {
         /// The address.
         addr: SocketAddr,
@@ -127,12 +129,19 @@ pub async fn spawn(
         let micros = since_1970.map_or(0, |d| d.as_micros());
         config.sequence_base = u64::try_from(micros).unwrap_or(0);
     }
-    let socket = UdpSocket::bind(listen).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => DriverError::InUse(listen),
-        _ => DriverError::Bind { addr: listen, source },
+    let socket = UdpSocket::bind(listen)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => DriverError::InUse(listen),
+            _ => DriverError::Bind {
+                addr: listen,
+                source,
+            },
+        })?;
+    let local_addr = socket.local_addr().map_err(|source| DriverError::Bind {
+        addr: listen,
+        source,
     })?;
-    let local_addr =
-        socket.local_addr().map_err(|source| DriverError::Bind { addr: listen, source })?;
     let mut seed = [0; 32];
     rand::rngs::SysRng
         .try_fill_bytes(&mut seed)
@@ -141,7 +150,12 @@ pub async fn spawn(
     let node = Node::new(config, seed, clock.now())?;
     let (inputs, receiver) = mpsc::channel(COMMANDS);
     let (state, watched) = watch::channel(State::default());
-    let handle = Handle { local_addr, id: node.id(), inputs, state: watched };
+    let handle = Handle {
+        local_addr,
+        id: node.id(),
+        inputs,
+        state: watched,
+    };
     let task = Task {
         node,
         socket: Arc::new(socket),
@@ -176,7 +190,10 @@ impl Handle {
     /// Waits until the node is in a ring, at most `timeout`; whether it is.
     pub async fn joined(&self, timeout: Duration) -> bool {
         let mut state = self.state.clone();
-        matches!(tokio::time::timeout(timeout, state.wait_for(|s| s.joined)).await, Ok(Ok(_)))
+        matches!(
+            tokio::time::timeout(timeout, state.wait_for(|s| s.joined)).await,
+            Ok(Ok(_))
+        )
     }
 
     async fn send(&self, input: Input) -> Result<(), Closed> {
@@ -188,7 +205,8 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after a shutdown.
     pub async fn publish(&self, publication: Publication) -> Result<(), Closed> {
-        self.send(Input::Command(Command::Publish(publication))).await
+        self.send(Input::Command(Command::Publish(publication)))
+            .await
     }
 
     /// Withdraws what was published of an object.
@@ -213,7 +231,9 @@ impl Handle {
     /// [`LookupError`]: no answer in time, no index node, too many lookups, or a shutdown.
     pub async fn lookup(&self, query: Query) -> Result<Found, LookupError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Input::Ask(query, answer)).await.map_err(|_| LookupError::Closed)?;
+        self.send(Input::Ask(query, answer))
+            .await
+            .map_err(|_| LookupError::Closed)?;
         answered.await.unwrap_or(Err(LookupError::Closed))
     }
 
@@ -293,10 +313,14 @@ impl Task {
     }
 
     fn on_received(&mut self, n: usize, from: SocketAddr, buffer: &mut [u8]) {
-        self.node.handle_datagram(from, &buffer[..n], self.clock.now());
+        self.node
+            .handle_datagram(from, &buffer[..n], self.clock.now());
         for _ in 1..BATCH {
-            let Ok((n, from)) = self.socket.try_recv_from(buffer) else { break };
-            self.node.handle_datagram(from, &buffer[..n], self.clock.now());
+            let Ok((n, from)) = self.socket.try_recv_from(buffer) else {
+                break;
+            };
+            self.node
+                .handle_datagram(from, &buffer[..n], self.clock.now());
         }
         self.overdue();
     }
@@ -318,7 +342,8 @@ impl Task {
                 let id = LookupId(self.next_lookup);
                 self.next_lookup += 1;
                 self.asked.insert(id, answer);
-                self.node.handle_command(Command::Lookup(query.with_id(id)), now);
+                self.node
+                    .handle_command(Command::Lookup(query.with_id(id)), now);
             }
             Input::Snapshot(answer) => {
                 let _ = answer.send(self.node.snapshot());
@@ -351,7 +376,8 @@ impl Task {
                 Event::Joined => self.state.send_modify(|s| s.joined = true),
                 Event::Observed(addr) => self.state.send_modify(|s| s.observed = Some(addr)),
                 Event::PublishRefused { object, reason } => {
-                    self.state.send_modify(|s| s.refused = Some((object, reason)));
+                    self.state
+                        .send_modify(|s| s.refused = Some((object, reason)));
                 }
             }
         }
@@ -360,7 +386,29 @@ impl Task {
 
 impl Query {
     fn with_id(self, id: LookupId) -> LookupRequest {
-        let Query { object, wanted, p, mix, ranking, asker, ignore, to_root } = self;
-        LookupRequest { id, object, wanted, p, mix, ranking, asker, ignore, to_root }
+        let Query {
+            object,
+            wanted,
+            p,
+            mix,
+            ranking,
+            asker,
+            ignore,
+            to_root,
+        } = self;
+        LookupRequest {
+            id,
+            object,
+            wanted,
+            p,
+            mix,
+            ranking,
+            asker,
+            ignore,
+            to_root,
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,8 +28,6 @@ mod publish;
 mod route;
 mod rpc;
 mod stats;
-#[cfg(test)]
-mod tests;
 mod timers;
 mod view;
 

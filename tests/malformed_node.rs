@@ -24,7 +24,10 @@ struct Attacker {
 impl Attacker {
     fn new(seed: u64, net: &Net) -> Self {
         let ids = net.nodes.values().map(|n| n.id()).collect();
-        Self { rng: ChaCha8Rng::seed_from_u64(seed), ids }
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            ids,
+        }
     }
 
     fn id(&mut self) -> Id {
@@ -37,7 +40,11 @@ impl Attacker {
     fn coord(&mut self) -> Coord {
         let mut n = || self.rng.random_range(-60.0..60.0);
         let position = [n(), n(), n()];
-        Coord { position, height: self.rng.random_range(0.0..60.0), error: self.rng.random() }
+        Coord {
+            position,
+            height: self.rng.random_range(0.0..60.0),
+            error: self.rng.random(),
+        }
     }
 
     fn addr(&mut self) -> SocketAddr {
@@ -52,12 +59,21 @@ impl Attacker {
         let SocketAddr::V4(v4) = SocketAddr::from((self.rng.random::<[u8; 4]>(), 9)) else {
             unreachable!("four bytes are IPv4")
         };
-        PeerAddrs { v4: self.rng.random_bool(0.9).then_some(v4), v6: None }
+        PeerAddrs {
+            v4: self.rng.random_bool(0.9).then_some(v4),
+            v6: None,
+        }
     }
 
     fn contacts(&mut self) -> Vec<Contact> {
         let n = self.rng.random_range(0..17);
-        (0..n).map(|_| Contact { id: self.id(), addr: self.addr(), coord: self.coord() }).collect()
+        (0..n)
+            .map(|_| Contact {
+                id: self.id(),
+                addr: self.addr(),
+                coord: self.coord(),
+            })
+            .collect()
     }
 
     fn set(&mut self) -> ChunkSet {
@@ -70,7 +86,11 @@ impl Attacker {
     }
 
     fn object(&mut self) -> ObjectId {
-        if self.rng.random_bool(0.5) { object("o") } else { ObjectId(self.id()) }
+        if self.rng.random_bool(0.5) {
+            object("o")
+        } else {
+            ObjectId(self.id())
+        }
     }
 
     fn entry(&mut self) -> Entry {
@@ -96,19 +116,31 @@ impl Attacker {
             load: a.rng.random(),
             reachable: a.rng.random(),
         };
-        (0..self.rng.random_range(0..9)).map(|_| one(self)).collect()
+        (0..self.rng.random_range(0..9))
+            .map(|_| one(self))
+            .collect()
     }
 
     fn lookup(&mut self) -> Lookup {
         Lookup {
             object: self.object(),
-            wanted: if self.rng.random() { Wanted::Any } else { Wanted::Chunks(self.set()) },
+            wanted: if self.rng.random() {
+                Wanted::Any
+            } else {
+                Wanted::Chunks(self.set())
+            },
             p: self.rng.random(),
             mix: self.rng.random(),
-            ranking: if self.rng.random() { Ranking::Overlap } else { Ranking::Closeness },
+            ranking: if self.rng.random() {
+                Ranking::Overlap
+            } else {
+                Ranking::Closeness
+            },
             coord: self.coord(),
             asker: self.addrs(),
-            ignore: (0..self.rng.random_range(0..9)).map(|_| self.addr()).collect(),
+            ignore: (0..self.rng.random_range(0..9))
+                .map(|_| self.addr())
+                .collect(),
             to_root: self.rng.random(),
             hops: self.rng.random_range(0..65),
             matches: self.matches(),
@@ -119,17 +151,42 @@ impl Attacker {
         let token = Token(self.rng.random());
         match self.rng.random_range(0..14) {
             0 => Body::Ping,
-            1 => Body::Pong { token, observed: self.addr() },
+            1 => Body::Pong {
+                token,
+                observed: self.addr(),
+            },
             2 => Body::Ack,
-            3 => Body::Refuse { reason: RefuseReason::Token, token: Some(token) },
-            4 => Body::Leaves { contacts: self.contacts() },
-            5 => Body::LeavesReply { contacts: self.contacts() },
-            6 => Body::Row { row: self.rng.random_range(0..41) },
-            7 => Body::RowReply { row: self.rng.random_range(0..41), contacts: self.contacts() },
-            8 => Body::Join { joiner: self.id(), hops: self.rng.random() },
-            9 => Body::JoinReply { contacts: self.contacts(), hops: self.rng.random() },
-            10 => Body::Publish { entry: self.entry() },
-            11 => Body::Propagate { entries: (0..4).map(|_| self.entry()).collect() },
+            3 => Body::Refuse {
+                reason: RefuseReason::Token,
+                token: Some(token),
+            },
+            4 => Body::Leaves {
+                contacts: self.contacts(),
+            },
+            5 => Body::LeavesReply {
+                contacts: self.contacts(),
+            },
+            6 => Body::Row {
+                row: self.rng.random_range(0..41),
+            },
+            7 => Body::RowReply {
+                row: self.rng.random_range(0..41),
+                contacts: self.contacts(),
+            },
+            8 => Body::Join {
+                joiner: self.id(),
+                hops: self.rng.random(),
+            },
+            9 => Body::JoinReply {
+                contacts: self.contacts(),
+                hops: self.rng.random(),
+            },
+            10 => Body::Publish {
+                entry: self.entry(),
+            },
+            11 => Body::Propagate {
+                entries: (0..4).map(|_| self.entry()).collect(),
+            },
             12 => Body::Lookup(self.lookup()),
             _ => Body::Found(Found {
                 matches: self.matches(),
@@ -142,8 +199,18 @@ impl Attacker {
 
     /// A well-formed message with hostile contents, if it can be encoded.
     fn message(&mut self, token: Option<Token>) -> Option<Vec<u8>> {
-        let sender = Sender { id: self.id(), coord: self.coord(), client: self.rng.random() };
-        wire::encode(&Envelope { tx: self.rng.random(), sender, token, body: self.body() }).ok()
+        let sender = Sender {
+            id: self.id(),
+            coord: self.coord(),
+            client: self.rng.random(),
+        };
+        wire::encode(&Envelope {
+            tx: self.rng.random(),
+            sender,
+            token,
+            body: self.body(),
+        })
+        .ok()
     }
 
     fn garble(&mut self, payload: &mut Vec<u8>) {
@@ -166,7 +233,11 @@ fn bounded(view: &Snapshot, config: &NodeConfig) {
     assert!(view.candidates <= config.limits.candidates);
     assert!(view.cache_bytes <= config.directory.bytes);
     assert!(view.entries.len() <= config.directory.objects);
-    assert!(view.entries.values().all(|n| *n <= config.directory.entries_per_object));
+    assert!(
+        view.entries
+            .values()
+            .all(|n| *n <= config.directory.entries_per_object)
+    );
 }
 
 #[test]
@@ -184,7 +255,10 @@ fn random_bytes_are_counted_and_nothing_else_happens() {
     }
     let after = net.node(all[0]).snapshot();
     assert_eq!(after.counters.drops[&DropReason::Malformed], 20_000);
-    assert_eq!((after.peers, after.pending, &after.entries), (before.peers, before.pending, &before.entries));
+    assert_eq!(
+        (after.peers, after.pending, &after.entries),
+        (before.peers, before.pending, &before.entries)
+    );
 }
 
 #[test]
@@ -211,7 +285,9 @@ fn hostile_messages_never_panic_nor_grow_a_table_nor_break_the_ring() {
     for round in 0..400 {
         for _ in 0..20 {
             let from = attacker.addr();
-            let Some(mut payload) = attacker.message(None) else { continue };
+            let Some(mut payload) = attacker.message(None) else {
+                continue;
+            };
             if attacker.rng.random_bool(0.2) {
                 attacker.garble(&mut payload);
             }
@@ -224,9 +300,16 @@ fn hostile_messages_never_panic_nor_grow_a_table_nor_break_the_ring() {
     }
     let view = net.node(target).snapshot();
     bounded(&view, &config);
-    assert!(view.counters.drops[&DropReason::Unsolicited] > 1000, "{:?}", view.counters.drops);
+    assert!(
+        view.counters.drops[&DropReason::Unsolicited] > 1000,
+        "{:?}",
+        view.counters.drops
+    );
     assert_eq!(view.peers, 11, "only nodes that answered are in the tables");
-    assert!(view.entries.len() <= 1, "nothing was published without a token");
+    assert!(
+        view.entries.len() <= 1,
+        "nothing was published without a token"
+    );
     net.run(secs(120));
     for at in &all {
         let found = net.lookup(*at, |_| ()).expect("an answer");
@@ -247,8 +330,17 @@ fn a_token_holder_s_hostile_entries_stay_within_the_bounds() {
     let mut attacker = Attacker::new(seed, &net);
     let from = SocketAddr::from(([10, 9, 9, 9], 9));
     let say = |token, body| {
-        let sender = Sender { id: Id([7; 20]), coord: Coord::default(), client: false };
-        wire::encode(&Envelope { tx: 1, sender, token, body })
+        let sender = Sender {
+            id: Id([7; 20]),
+            coord: Coord::default(),
+            client: false,
+        };
+        wire::encode(&Envelope {
+            tx: 1,
+            sender,
+            token,
+            body,
+        })
     };
     net.trace = Some(Vec::new());
     net.inject(from, target, &say(None, Body::Ping).expect("fits"));
@@ -272,7 +364,9 @@ fn a_token_holder_s_hostile_entries_stay_within_the_bounds() {
     let view = net.node(target).snapshot();
     bounded(&view, &config);
     assert!(view.counters.entries_evicted > 100);
-    let found = net.lookup(target, |r| (r.p, r.to_root) = (8, true)).expect("an answer");
+    let found = net
+        .lookup(target, |r| (r.p, r.to_root) = (8, true))
+        .expect("an answer");
     assert!(found.matches.len() > 1);
     let only = |r: &mut chunkcast::node::LookupRequest| {
         r.wanted = Wanted::Chunks(ChunkSet::from_indices(5, [0]));

@@ -30,7 +30,10 @@ fn line(nodes: &[(&str, u64)]) -> (Net, BTreeMap<String, SocketAddr>) {
         let config = NodeConfig {
             id: Some(id(digits)),
             bootstrap: (i > 0).then(|| addr(0)).into_iter().collect(),
-            overlay: OverlayConfig { leaves_per_side: 1, ..OverlayConfig::default() },
+            overlay: OverlayConfig {
+                leaves_per_side: 1,
+                ..OverlayConfig::default()
+            },
             ..NodeConfig::default()
         };
         net.add(addr(i), config);
@@ -63,13 +66,20 @@ fn figure() -> Figure {
         ("1000", 145), // G
     ];
     let (net, names) = line(&nodes);
-    let node = "ABCDEFG".chars().zip(nodes).map(|(c, (digits, _))| (c, names[digits])).collect();
+    let node = "ABCDEFG"
+        .chars()
+        .zip(nodes)
+        .map(|(c, (digits, _))| (c, names[digits]))
+        .collect();
     Figure { net, node }
 }
 
 impl Figure {
     fn publish(&mut self, at: char, peer: u16, chunks: &[u32]) {
-        let p = Publication { object: oid(), ..holds(peer, chunks.iter().copied()) };
+        let p = Publication {
+            object: oid(),
+            ..holds(peer, chunks.iter().copied())
+        };
         self.net.command(self.node[&at], Command::Publish(p));
     }
 
@@ -77,7 +87,10 @@ impl Figure {
     fn entries(&self) -> BTreeMap<char, usize> {
         let entries = |at: &SocketAddr| self.net.node(*at).snapshot().entries;
         let count = |at: &SocketAddr| entries(at).get(&oid().to_string()).copied();
-        self.node.iter().filter_map(|(c, at)| Some((*c, count(at)?))).collect()
+        self.node
+            .iter()
+            .filter_map(|(c, at)| Some((*c, count(at)?)))
+            .collect()
     }
 
     fn id(&self, c: char) -> Id {
@@ -125,12 +138,19 @@ fn section_3_1_state_of_many_peers_travels_in_one_message() {
     let before = f.net.node(server).snapshot().counters.sent["propagate"].messages;
     for n in 0..8 {
         let object = ObjectId(id(&format!("88{n}")));
-        let p = Publication { object, ..holds(n, [1]) };
+        let p = Publication {
+            object,
+            ..holds(n, [1])
+        };
         f.net.command(server, Command::Publish(p));
     }
     f.net.run(secs(4));
     let after = f.net.node(server).snapshot().counters.sent["propagate"].messages;
-    assert!(after - before <= 2, "{} messages for eight entries", after - before);
+    assert!(
+        after - before <= 2,
+        "{} messages for eight entries",
+        after - before
+    );
     assert_eq!(f.net.node(f.node[&'B']).snapshot().entries.len(), 9);
 }
 
@@ -146,7 +166,11 @@ fn section_3_1_changes_wait_for_the_period_instead_of_being_forwarded_each() {
         f.net.run(ms(100));
     }
     let after = f.net.node(server).snapshot().counters.sent["propagate"].messages;
-    assert!(after - before <= 10, "{} messages for 100 changes in 10 s", after - before);
+    assert!(
+        after - before <= 10,
+        "{} messages for 100 changes in 10 s",
+        after - before
+    );
     assert!(after - before >= 3);
 }
 
@@ -172,15 +196,27 @@ fn section_3_1_entries_of_one_object_are_bounded() {
     let only = net.add(addr(0), config);
     let client = chunkcast::node::Role::Client;
     for n in 1..60 {
-        let config = NodeConfig { role: client, ..joining(only) };
+        let config = NodeConfig {
+            role: client,
+            ..joining(only)
+        };
         let from = SocketAddr::from(([10, 1, 0, n], 7000));
         net.add(from, config);
         net.run(ms(500));
         let addrs = PeerAddrs::from(SocketAddr::from(([10, 1, 0, n], 1)));
-        net.command(from, publish(Publication { addrs, ..holds(n.into(), [0]) }));
+        net.command(
+            from,
+            publish(Publication {
+                addrs,
+                ..holds(n.into(), [0])
+            }),
+        );
         net.run(ms(500));
         let entries = &net.node(only).snapshot().entries;
-        assert_eq!(entries.values().copied().collect::<Vec<_>>(), [usize::from(n).min(16)]);
+        assert_eq!(
+            entries.values().copied().collect::<Vec<_>>(),
+            [usize::from(n).min(16)]
+        );
     }
     assert_eq!(net.node(only).snapshot().counters.entries_evicted, 59 - 16);
 }
@@ -217,7 +253,11 @@ fn section_3_2_figure_4_right_the_root_merges_what_is_piggybacked() {
         (r.object, r.wanted, r.p) = (oid(), chunks([2, 3, 4]), 2);
     });
     let found = found.expect("an answer");
-    assert_eq!(addrs(&found), [peer(1), peer(2)], "three matches before one");
+    assert_eq!(
+        addrs(&found),
+        [peer(1), peer(2)],
+        "three matches before one"
+    );
     assert_eq!((found.by, found.root, found.hops), (f.id('A'), true, 3));
 }
 
@@ -273,7 +313,10 @@ fn section_3_2_the_ignored_and_the_asker_are_never_returned() {
                     r.ignore = peer(1).iter().collect();
                 });
                 let found = found.expect("an answer");
-                assert!(!addrs(&found).contains(&peer(1)), "ignored, asked through {at}");
+                assert!(
+                    !addrs(&found).contains(&peer(1)),
+                    "ignored, asked through {at}"
+                );
                 let found = f.net.lookup(f.node[&at], |r| {
                     (r.object, r.p, r.to_root, r.asker) = (oid(), p, to_root, peer(2));
                 });
@@ -294,7 +337,9 @@ fn section_3_2_p_is_bounded() {
     net.run(secs(20));
     let root = net.root_of(object("o").key());
     for p in [0, 1, 4, 8, 9, 255] {
-        let found = net.lookup(root, |r| (r.p, r.mix) = (p, p / 2)).expect("an answer");
+        let found = net
+            .lookup(root, |r| (r.p, r.mix) = (p, p / 2))
+            .expect("an answer");
         assert_eq!(found.matches.len(), usize::from(p.clamp(1, 8)));
     }
 }
@@ -321,17 +366,29 @@ fn section_3_three_index_hops_between_publisher_and_root_and_asker_and_root() {
         ("f000", 477), // the asker's
     ];
     let (mut net, at) = line(&nodes);
-    let p = Publication { object: oid(), ..holds(1, [0]) };
+    let p = Publication {
+        object: oid(),
+        ..holds(1, [0])
+    };
     net.command(at["1000"], Command::Publish(p));
     net.run(secs(10));
     let holding = ["1000", "8100", "8810", "8888"];
     for (digits, _) in nodes {
         let entries = net.node(at[digits]).snapshot().entries;
-        assert_eq!(entries.len(), usize::from(holding.contains(&digits)), "{digits}");
+        assert_eq!(
+            entries.len(),
+            usize::from(holding.contains(&digits)),
+            "{digits}"
+        );
     }
-    let found = net.lookup(at["f000"], |r| (r.object, r.wanted) = (oid(), chunks([0, 1])));
+    let found = net.lookup(at["f000"], |r| {
+        (r.object, r.wanted) = (oid(), chunks([0, 1]))
+    });
     let found = found.expect("an answer");
-    assert_eq!((addrs(&found), found.hops, found.root), (vec![peer(1)], 4, true));
+    assert_eq!(
+        (addrs(&found), found.hops, found.root),
+        (vec![peer(1)], 4, true)
+    );
 }
 
 #[test]
@@ -341,22 +398,36 @@ fn section_3_different_objects_have_different_roots() {
     let roots: std::collections::BTreeSet<_> = (0..100u8)
         .map(|i| {
             let object = ObjectId::from_name(&[i]);
-            net.lookup(all[0], |r| r.object = object).expect("an answer").by
+            net.lookup(all[0], |r| r.object = object)
+                .expect("an answer")
+                .by
         })
         .collect();
-    assert!(roots.len() > 15, "{} of 30 nodes are roots of 100 objects", roots.len());
+    assert!(
+        roots.len() > 15,
+        "{} of 30 nodes are roots of 100 objects",
+        roots.len()
+    );
 }
 
 /// Ten peers, each published through a node ten milliseconds nearer to the asker's than the one before.
 fn ten_peers() -> (Net, SocketAddr) {
     let digits: Vec<String> = (0..11).map(|i| format!("{i:x}800")).collect();
-    let nodes: Vec<(&str, u64)> =
-        digits.iter().zip(0..).map(|(d, i)| (d.as_str(), 100 - i * 10)).collect();
+    let nodes: Vec<(&str, u64)> = digits
+        .iter()
+        .zip(0..)
+        .map(|(d, i)| (d.as_str(), 100 - i * 10))
+        .collect();
     let (mut net, at) = line(&nodes);
     for (n, d) in (1..).zip(&digits[..10]) {
         // The farther away, the more of the chunks: peer 1 holds all ten, peer 10 one.
         let held = ChunkSet::from_indices(60, 50..u32::from(61 - n));
-        let p = Publication { object: oid(), chunks: 60, held, ..holds(n, []) };
+        let p = Publication {
+            object: oid(),
+            chunks: 60,
+            held,
+            ..holds(n, [])
+        };
         net.command(at[d], Command::Publish(p));
     }
     net.run(secs(20));
@@ -374,7 +445,10 @@ fn ask_ten(net: &mut Net, at: SocketAddr, ranking: Ranking) -> Vec<PeerAddrs> {
 #[test]
 fn section_2_2_figure_2c_near_peers_with_any_wanted_chunk_are_found() {
     let (mut net, at) = ten_peers();
-    assert_eq!(ask_ten(&mut net, at, Ranking::Closeness), [peer(10), peer(9)]);
+    assert_eq!(
+        ask_ten(&mut net, at, Ranking::Closeness),
+        [peer(10), peer(9)]
+    );
 }
 
 #[test]

@@ -23,7 +23,11 @@ fn lookups_are_answered_while_a_tenth_of_the_ring_has_just_died() {
         let object = ObjectId::from_name(&i.to_be_bytes());
         answered += usize::from(net.lookup(*at, |r| r.object = object).is_ok());
     }
-    assert!(answered * 100 >= living.len() * 99, "{answered} of {}", living.len());
+    assert!(
+        answered * 100 >= living.len() * 99,
+        "{answered} of {}",
+        living.len()
+    );
     // Within the suspects' minute everybody agrees on the roots again.
     net.run(secs(120));
     for at in &living {
@@ -49,8 +53,13 @@ fn the_entries_of_a_dead_root_are_at_the_new_one_after_a_period() {
     let own = all[..6].contains(&root);
     net.run(secs(60));
     let root = net.root_of(object("o").key());
-    let found = net.lookup(root, |r| (r.p, r.asker) = (8, peer(99))).expect("an answer");
-    assert!(found.root && found.matches.len() >= 6 - usize::from(own), "{found:?}");
+    let found = net
+        .lookup(root, |r| (r.p, r.asker) = (8, peer(99)))
+        .expect("an answer");
+    assert!(
+        found.root && found.matches.len() >= 6 - usize::from(own),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -61,7 +70,10 @@ fn a_lookup_survives_the_death_of_its_first_hop_at_once() {
     let key = object("o");
     let root = net.root_of(key.key());
     let before = |net: &Net| {
-        all.iter().filter(|a| net.nodes.contains_key(a) && **a != root).copied().collect::<Vec<_>>()
+        all.iter()
+            .filter(|a| net.nodes.contains_key(a) && **a != root)
+            .copied()
+            .collect::<Vec<_>>()
     };
     for at in before(&net).into_iter().take(5) {
         let found = net.lookup(at, |_| ()).expect("an answer");
@@ -70,7 +82,9 @@ fn a_lookup_survives_the_death_of_its_first_hop_at_once() {
     net.kill(root);
     for at in all.iter().filter(|a| **a != root) {
         let start = net.now;
-        let found = net.lookup(*at, |_| ()).expect("an answer by the next candidate");
+        let found = net
+            .lookup(*at, |_| ())
+            .expect("an answer by the next candidate");
         assert!(found.root);
         assert!(net.now - start < secs(5));
     }
@@ -119,12 +133,17 @@ fn a_node_whose_bootstrap_is_not_there_yet_joins_when_it_comes() {
     let pings = net.node(early).snapshot().counters.sent["ping"].messages;
     assert!((4..=20).contains(&pings), "{pings} attempts in 100 s");
     net.command(early, publish(holds(1, [0])));
-    let alone = net.lookup(early, |_| ()).expect("what the node knows itself");
+    let alone = net
+        .lookup(early, |_| ())
+        .expect("what the node knows itself");
     assert_eq!((alone.root, alone.matches.len()), (false, 1));
     let late = net.add(addr(0), NodeConfig::default());
     net.run_until(secs(100), |net| net.node(early).is_joined());
     net.run(secs(20));
-    assert_eq!(net.lookup(late, |_| ()).expect("an answer").matches.len(), 1);
+    assert_eq!(
+        net.lookup(late, |_| ()).expect("an answer").matches.len(),
+        1
+    );
 }
 
 #[test]
@@ -132,7 +151,13 @@ fn nodes_that_name_each_other_and_themselves_form_one_ring() {
     let mut net = Net::new(seed(17));
     let everyone: Vec<_> = (0..5).map(addr).collect();
     for at in &everyone {
-        net.add(*at, NodeConfig { bootstrap: everyone.clone(), ..NodeConfig::default() });
+        net.add(
+            *at,
+            NodeConfig {
+                bootstrap: everyone.clone(),
+                ..NodeConfig::default()
+            },
+        );
     }
     net.run_until(secs(60), |net| net.nodes.values().all(|n| n.is_joined()));
     net.run(secs(60));
@@ -168,13 +193,20 @@ fn a_split_ring_finds_together_again() {
     let mut net = Net::new(seed(19));
     let all = net.ring(12);
     net.run(secs(60));
-    let split = move |a: std::net::SocketAddr| {
-        all.iter().position(|x| *x == a).expect("known") % 2
-    };
-    let far = Box::new(move |a, b| if split(a) == split(b) { ms(20) } else { secs(1_000_000) });
+    let split = move |a: std::net::SocketAddr| all.iter().position(|x| *x == a).expect("known") % 2;
+    let far = Box::new(move |a, b| {
+        if split(a) == split(b) {
+            ms(20)
+        } else {
+            secs(1_000_000)
+        }
+    });
     let near = std::mem::replace(&mut net.latency, far);
     net.run(secs(180));
-    assert!(net.nodes.values().all(|n| n.snapshot().peers == 5), "two rings of six");
+    assert!(
+        net.nodes.values().all(|n| n.snapshot().peers == 5),
+        "two rings of six"
+    );
     net.latency = near;
     net.run(secs(600));
     for node in net.nodes.values() {
@@ -200,17 +232,29 @@ fn a_node_with_nobody_left_answers_alone_and_comes_back() {
 fn leaving_withdraws_everywhere() {
     let mut net = Net::new(seed(21));
     let all = net.ring(20);
-    net.command(all[5], publish(Publication { complete: true, ..holds(1, [0]) }));
+    net.command(
+        all[5],
+        publish(Publication {
+            complete: true,
+            ..holds(1, [0])
+        }),
+    );
     net.run(secs(20));
     let root = net.root_of(object("o").key());
-    assert_eq!(net.lookup(root, |_| ()).expect("an answer").matches.len(), 1);
+    assert_eq!(
+        net.lookup(root, |_| ()).expect("an answer").matches.len(),
+        1
+    );
     net.command(all[5], Command::Leave);
     net.run(secs(2));
     assert!(net.events[&all[5]].contains(&Event::Left));
     net.kill(all[5]);
     net.run(secs(10));
     let root = net.root_of(object("o").key());
-    assert_eq!(net.lookup(root, |_| ()).expect("an answer").matches.len(), 0);
+    assert_eq!(
+        net.lookup(root, |_| ()).expect("an answer").matches.len(),
+        0
+    );
 }
 
 #[test]

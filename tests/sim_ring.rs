@@ -46,3 +46,46 @@ fn thirty_nodes_agree_on_every_root() {
 fn two_hundred_nodes_agree_on_every_root() {
     agree_on_roots(200);
 }
+
+#[test]
+fn upkeep_of_a_quiet_ring_stays_within_its_budget() {
+    let mut net = Net::new(seed(8));
+    let all = net.ring(100);
+    net.run(secs(300));
+    let bytes = |net: &Net| -> u64 {
+        let sent = |at| net.node(at).snapshot().counters.sent;
+        // 28 bytes of IP and UDP headers each
+        let sum = |at| {
+            sent(at)
+                .values()
+                .map(|t| t.bytes + 28 * t.messages)
+                .sum::<u64>()
+        };
+        all.iter().map(|at| sum(*at)).sum()
+    };
+    let before = bytes(&net);
+    net.run(secs(600));
+    let rate = (bytes(&net) - before) / 600 / 100;
+    println!("{rate} B/s a node");
+    assert!(rate <= 450, "{rate} B/s a node");
+}
+
+#[test]
+fn routes_prefer_near_contacts() {
+    // In a ring that has settled, the first contact of row 0 slots is nearer than a random node is.
+    let mut net = Net::new(seed(9));
+    let all = net.ring(100);
+    net.run(secs(600));
+    let mut hops = (0u32, 0u32);
+    for (i, at) in all.iter().enumerate() {
+        let object = ObjectId::from_name(&i.to_be_bytes());
+        let found = net.lookup(*at, |r| r.object = object).expect("an answer");
+        hops = (hops.0 + u32::from(found.hops), hops.1 + 1);
+        let start = net.now;
+        net.lookup(*at, |r| r.object = object).expect("an answer");
+        assert!(net.now - start <= secs(1));
+    }
+    let mean = f64::from(hops.0) / f64::from(hops.1);
+    println!("{mean} index nodes passed on average");
+    assert!(mean <= 3.5, "{mean} hops on average");
+}

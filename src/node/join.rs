@@ -127,8 +127,18 @@ impl Node {
         }
         addrs.truncate(AT_ONCE);
         for addr in &addrs {
-            if !self.pending.is_asking(*addr, |a| matches!(a, Asked::Bootstrap)) {
-                self.request(*addr, None, Asked::Bootstrap, None, Body::Ping, BOOTSTRAP_TIMEOUT);
+            if !self
+                .pending
+                .is_asking(*addr, |a| matches!(a, Asked::Bootstrap))
+            {
+                self.request(
+                    *addr,
+                    None,
+                    Asked::Bootstrap,
+                    None,
+                    Body::Ping,
+                    BOOTSTRAP_TIMEOUT,
+                );
             }
         }
         !addrs.is_empty()

@@ -86,7 +86,9 @@ impl Node {
         news.sort_by_key(|key| (*key <= cursor, *key));
         let fillers = self.told_before(&parent, cursor, parents);
         let news = news.into_iter().map(|key| (key, true));
-        let mut keys = news.chain(fillers.into_iter().map(|key| (key, false))).peekable();
+        let mut keys = news
+            .chain(fillers.into_iter().map(|key| (key, false)))
+            .peekable();
         let mut ready: VecDeque<Ready> = VecDeque::new();
         loop {
             while ready.len() < BATCH
@@ -95,7 +97,8 @@ impl Node {
                 self.read_out(key, news, &mut ready);
             }
             let rate = self.config.directory.parent_rate;
-            if ready.is_empty() || self.parents.budget(parent, rate, self.now) < MAX_DATAGRAM as u64 {
+            if ready.is_empty() || self.parents.budget(parent, rate, self.now) < MAX_DATAGRAM as u64
+            {
                 break;
             }
             self.send_entries(&parent, &mut ready);
@@ -134,7 +137,10 @@ impl Node {
         match self.cache.passed_on(&key, self.now) {
             Some(entry) => {
                 let windows = self.windows(&entry.held);
-                let parts = windows.into_iter().map(|held| Entry { held, ..entry.clone() });
+                let parts = windows.into_iter().map(|held| Entry {
+                    held,
+                    ..entry.clone()
+                });
                 ready.extend(parts.map(|entry| Ready { key, entry, news }));
             }
             None => self.cache.told(&key),
@@ -143,7 +149,9 @@ impl Node {
 
     /// One datagram with as many entries as fit.
     fn send_entries(&mut self, parent: &Id, ready: &mut VecDeque<Ready>) {
-        let Some(token) = self.overlay.peer(parent).and_then(|p| p.token) else { return };
+        let Some(token) = self.overlay.peer(parent).and_then(|p| p.token) else {
+            return;
+        };
         let mut entries: Vec<Entry> = ready.iter().take(BATCH).map(|r| r.entry.clone()).collect();
         let fit = pack_entries(&self.sender(), Some(token), &entries);
         entries.truncate(fit);
@@ -161,7 +169,10 @@ impl Node {
         if fit > 0 {
             let before = self.bytes_sent();
             let body = Body::Propagate { entries };
-            if self.ask(parent, Asked::Propagate(keys.clone()), body).is_none() {
+            if self
+                .ask(parent, Asked::Propagate(keys.clone()), body)
+                .is_none()
+            {
                 self.not_passed_on(keys);
             }
             let spent = self.bytes_sent() - before;

@@ -118,7 +118,9 @@ impl Pending {
 
     /// Whether this exchange asks a bootstrap address.
     pub(super) fn is_bootstrap(&self, tx: u32, to: SocketAddr) -> bool {
-        self.by_tx.get(&tx).is_some_and(|r| r.to == to && matches!(r.asked, Asked::Bootstrap))
+        self.by_tx
+            .get(&tx)
+            .is_some_and(|r| r.to == to && matches!(r.asked, Asked::Bootstrap))
     }
 
     /// The route that a request belongs to.
