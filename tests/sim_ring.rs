@@ -1,5 +1,7 @@
 //! Rings form, agree on roots, and heal.
 
+#![allow(clippy::print_stdout, reason = "figures for the docs")]
+
 mod common;
 
 use chunkcast::id::ObjectId;
@@ -71,8 +73,7 @@ fn upkeep_of_a_quiet_ring_stays_within_its_budget() {
 }
 
 #[test]
-fn routes_prefer_near_contacts() {
-    // In a ring that has settled, the first contact of row 0 slots is nearer than a random node is.
+fn routes_are_short() {
     let mut net = Net::new(seed(9));
     let all = net.ring(100);
     net.run(secs(600));
@@ -88,4 +89,24 @@ fn routes_prefer_near_contacts() {
     let mean = f64::from(hops.0) / f64::from(hops.1);
     println!("{mean} index nodes passed on average");
     assert!(mean <= 3.5, "{mean} hops on average");
+}
+
+#[test]
+fn entries_follow_the_coordinate_of_their_index_node() {
+    let mut net = Net::new(seed(10));
+    let all = net.ring(20);
+    // Published by a node that has only just come and does not know where it is.
+    let late = net.add(addr(500), joining(all[0]));
+    let p = chunkcast::node::Publication {
+        complete: true,
+        ..holds(1, [0])
+    };
+    net.command(late, publish(p));
+    net.run(secs(180));
+    let now = net.node(late).snapshot().coord;
+    let root = net.root_of(object("o").key());
+    let told = net.lookup(root, |_| ()).expect("an answer").matches[0].coord;
+    for (a, b) in told.position.iter().zip(now.position) {
+        assert!((a - b).abs() < 0.02, "{told:?} is not where {now:?} is");
+    }
 }

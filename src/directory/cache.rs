@@ -368,6 +368,11 @@ impl Cache {
         }
     }
 
+    /// The parent that was last noted; `None` at the root.
+    pub(crate) fn parent(&self, object: &ObjectId) -> Option<Id> {
+        self.objects.get(object)?.parent
+    }
+
     /// Notes the object's parent; a new parent has heard of nothing yet.
     pub(crate) fn set_parent(&mut self, object: &ObjectId, parent: Option<Id>) {
         let Some(o) = self.objects.get_mut(object).filter(|o| o.parent != parent) else {

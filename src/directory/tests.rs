@@ -464,8 +464,8 @@ proptest! {
             .filter(|(n, matched, _)| *matched > 0 && *n != ignored && *n != asker)
             .collect();
         naive.sort_by_key(|(n, matched, ms)| match closeness {
-            true => (*ms, CHUNKS - *matched as u32, *n),
-            false => (CHUNKS - *matched as u32, *ms, *n),
+            true => (*ms as usize, CHUNKS as usize - matched, *n),
+            false => (CHUNKS as usize - matched, *ms as usize, *n),
         });
         let enough = naive.len() >= usize::from(p);
         naive.truncate(usize::from(p));

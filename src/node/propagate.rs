@@ -35,27 +35,20 @@ impl Node {
 
     /// One period's messages to all parents.
     pub(super) fn propagate(&mut self) {
-        let mut news: BTreeMap<Id, Vec<Key>> = BTreeMap::new();
-        let mut parents: BTreeMap<ObjectId, Option<Id>> = BTreeMap::new();
-        for object in self.cache.objects().collect::<Vec<_>>() {
-            let parent = self
-                .overlay
-                .next_hop(object.key(), &[])
-                .map(|p| p.contact.id);
-            self.cache.set_parent(&object, parent);
-            parents.insert(object, parent);
-            if let Some(parent) = parent {
-                news.entry(parent).or_default();
-            }
-        }
+        self.find_parents();
+        let mut news: BTreeMap<Id, Vec<Key>> = self
+            .tree_parents
+            .iter()
+            .map(|parent| (*parent, Vec::new()))
+            .collect();
         for key in self.cache.changes().collect::<Vec<_>>() {
-            match parents.get(&key.0).copied().flatten() {
+            match self.cache.parent(&key.0) {
                 Some(parent) => news.entry(parent).or_default().push(key),
                 None => self.cache.told(&key), // the root forwards nothing
             }
         }
         for (parent, news) in news {
-            self.propagate_to(parent, news, &parents);
+            self.propagate_to(parent, news);
         }
         let d = &self.config.directory;
         let period = if self.cache.has_changes() {
@@ -68,12 +61,27 @@ impl Node {
         }
     }
 
-    fn propagate_to(
-        &mut self,
-        parent: Id,
-        mut news: Vec<Key>,
-        parents: &BTreeMap<ObjectId, Option<Id>>,
-    ) {
+    /// Finds the parents of all objects after the tables changed, else of those with news.
+    fn find_parents(&mut self) {
+        let version = self.overlay.version();
+        let all = self.tables_seen != version;
+        let objects: Vec<ObjectId> = match all {
+            true => self.cache.objects().collect(),
+            false => self.cache.changes().map(|key| key.0).collect(),
+        };
+        if all {
+            self.tree_parents.clear();
+            self.tables_seen = version;
+        }
+        for object in objects {
+            let hop = self.overlay.next_hop(object.key(), &[]);
+            let parent = hop.map(|p| p.contact.id);
+            self.cache.set_parent(&object, parent);
+            self.tree_parents.extend(parent);
+        }
+    }
+
+    fn propagate_to(&mut self, parent: Id, mut news: Vec<Key>) {
         let quiet = self.config.directory.quiet_period / 2;
         if news.is_empty() && !self.parents.silent_for(&parent, quiet, self.now) {
             return;
@@ -84,7 +92,7 @@ impl Node {
         // Changed entries first, each in its turn; what was told before fills the last datagram.
         let cursor = self.parents.cursor(&parent);
         news.sort_by_key(|key| (*key <= cursor, *key));
-        let fillers = self.told_before(&parent, cursor, parents);
+        let fillers = self.told_before(&parent, cursor);
         let news = news.into_iter().map(|key| (key, true));
         let mut keys = news
             .chain(fillers.into_iter().map(|key| (key, false)))
@@ -114,19 +122,14 @@ impl Node {
     }
 
     /// Entries that this parent has heard of, the next in turn first.
-    fn told_before(
-        &self,
-        parent: &Id,
-        cursor: Key,
-        parents: &BTreeMap<ObjectId, Option<Id>>,
-    ) -> Vec<Key> {
+    fn told_before(&self, parent: &Id, cursor: Key) -> Vec<Key> {
         let around = self
             .cache
             .after(cursor)
             .chain(self.cache.after(Key::default()));
         around
             .take(SCANNED)
-            .filter(|key| parents.get(&key.0).copied().flatten() == Some(*parent))
+            .filter(|key| self.cache.parent(&key.0) == Some(*parent))
             .filter(|key| !self.cache.is_changed(key))
             .take(BATCH)
             .collect()
