@@ -376,3 +376,61 @@ fn a_token_holder_s_hostile_entries_stay_within_the_bounds() {
     assert!(net.lookup(target, only).is_ok());
     assert_eq!(view.publications, 1, "the owner's entry is never evicted");
 }
+
+#[test]
+fn only_the_right_kind_of_answer_from_the_asked_address_counts() {
+    let now = chunkcast::time::Instant::ZERO;
+    let mut node =
+        chunkcast::node::Node::new(joining(addr(1)), [1; 32], now).expect("a valid configuration");
+    let ping = node.poll_transmit().expect("the bootstrap node is pinged");
+    let tx = wire::decode(&ping.payload).expect("own message").tx;
+    let sender = Sender {
+        id: Id([5; 20]),
+        coord: Coord::default(),
+        client: false,
+    };
+    let say = |tx, body| {
+        let token = None;
+        wire::encode(&Envelope {
+            tx,
+            sender,
+            token,
+            body,
+        })
+        .expect("fits")
+    };
+    let pong = || Body::Pong {
+        token: Token([1; 8]),
+        observed: addr(9),
+    };
+    let wrong = [
+        (addr(1), say(tx, Body::Ack)),
+        (
+            addr(1),
+            say(
+                tx,
+                Body::LeavesReply {
+                    contacts: Vec::new(),
+                },
+            ),
+        ),
+        (addr(1), say(tx.wrapping_add(1), pong())),
+        (addr(2), say(tx, pong())),
+    ];
+    for (n, (from, payload)) in (1..).zip(wrong) {
+        node.handle_datagram(from, &payload, now);
+        let view = node.snapshot();
+        assert_eq!(
+            (view.peers, view.counters.drops[&DropReason::Unsolicited]),
+            (0, n)
+        );
+    }
+    node.handle_datagram(addr(1), &say(tx, pong()), now);
+    assert_eq!(node.snapshot().peers, 1);
+    node.handle_datagram(addr(1), &say(tx, pong()), now);
+    assert_eq!(
+        node.snapshot().counters.drops[&DropReason::Unsolicited],
+        5,
+        "answered once"
+    );
+}

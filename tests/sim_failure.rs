@@ -39,7 +39,7 @@ fn lookups_are_answered_while_a_tenth_of_the_ring_has_just_died() {
 }
 
 #[test]
-fn the_entries_of_a_dead_root_are_at_the_new_one_after_a_period() {
+fn the_entries_of_a_dead_root_are_at_the_new_one_after_two_minutes() {
     let mut net = Net::new(seed(12));
     let all = net.ring(30);
     net.run(secs(60));
@@ -51,7 +51,8 @@ fn the_entries_of_a_dead_root_are_at_the_new_one_after_a_period() {
     net.kill(root);
     // The dead node's own entry ends with it, everyone else's is there.
     let own = all[..6].contains(&root);
-    net.run(secs(60));
+    // Whoever has it in its table notices within 1.5 periods of the slowest ping, 60 s.
+    net.run(secs(120));
     let root = net.root_of(object("o").key());
     let found = net
         .lookup(root, |r| (r.p, r.asker) = (8, peer(99)))

@@ -110,3 +110,22 @@ fn entries_follow_the_coordinate_of_their_index_node() {
         assert!((a - b).abs() < 0.02, "{told:?} is not where {now:?} is");
     }
 }
+
+#[test]
+fn a_root_with_entries_rests() {
+    let mut net = Net::new(seed(11));
+    let only = net.add(addr(0), NodeConfig::default());
+    let mut wakes = 0;
+    net.command(only, publish(holds(1, [0])));
+    net.run(secs(10));
+    let mut last = net.node(only).poll_timeout();
+    let end = net.now + secs(60);
+    while net.now < end {
+        net.run(ms(100));
+        let next = net.node(only).poll_timeout();
+        wakes += u32::from(next != last);
+        last = next;
+    }
+    // A minute of upkeep: 4 leaf pings, 1 table ping, 4 exchanges, 3 + 1.5 tunings and a propagation or two.
+    assert!(wakes < 30, "{wakes} wake-ups in a quiet minute");
+}
