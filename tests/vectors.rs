@@ -1,0 +1,276 @@
+//! Byte-exact datagrams: what is on the wire in version 1 stays on the wire.
+//!
+//! `fixtures/wire/*.hex` were written once and stay as they are; a change
+//! that breaks them needs a new protocol version. `#` begins a comment, white space is ignored.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use chunkcast::chunks::ChunkSet;
+use chunkcast::coords::Coord;
+use chunkcast::id::{Id, ObjectId};
+use chunkcast::wire::{
+    Body, Contact, Entry, Envelope, Found, Lookup, Match, PeerAddrs, Ranking, RefuseReason, Sender,
+    Token, Wanted, decode, encode,
+};
+
+fn read_hex(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/wire")
+        .join(name);
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let digits: String = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default())
+        .flat_map(|line| line.chars().filter(|c| !c.is_whitespace()))
+        .collect();
+    assert!(digits.len().is_multiple_of(2), "{name}: half a byte");
+    (0..digits.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap())
+        .collect()
+}
+
+fn id(byte: u8) -> Id {
+    Id([byte; 20])
+}
+
+fn coord(x: f64) -> Coord {
+    Coord {
+        position: [x, -0.02, 0.0],
+        height: 0.001,
+        error: 0.2,
+    }
+    .quantised()
+}
+
+fn addrs(v4: &str, v6: Option<&str>) -> PeerAddrs {
+    PeerAddrs {
+        v4: Some(v4.parse().unwrap()),
+        v6: v6.map(|a| a.parse().unwrap()),
+    }
+}
+
+fn say(tx: u32, token: Option<Token>, body: Body) -> Envelope {
+    let sender = Sender {
+        id: id(0xa1),
+        coord: coord(0.01),
+        client: false,
+    };
+    Envelope {
+        tx,
+        sender,
+        token,
+        body,
+    }
+}
+
+fn entry(publisher: u8, chunks: u32, held: ChunkSet) -> Entry {
+    Entry {
+        object: ObjectId::from_name(b"ubuntu.iso"),
+        publisher: id(publisher),
+        sequence: 300,
+        addrs: addrs("192.0.2.7:6881", Some("[2001:db8::7]:6882")),
+        coord: coord(0.03),
+        chunks,
+        held,
+        load: 17,
+        reachable: true,
+        lifetime: Duration::from_secs(300),
+    }
+}
+
+fn found_match(last: u8, reachable: bool) -> Match {
+    let addrs = addrs(&format!("192.0.2.{last}:6881"), None);
+    Match {
+        addrs,
+        coord: coord(0.03),
+        matched: 1234,
+        load: 255,
+        reachable,
+    }
+}
+
+/// Each fixture and the message that it is.
+fn vectors() -> Vec<(&'static str, Envelope)> {
+    let token = Some(Token(*b"tokentok"));
+    let contact = |n, addr: &str| Contact {
+        id: id(n),
+        addr: addr.parse().unwrap(),
+        coord: coord(0.0),
+    };
+    let contacts = vec![
+        contact(0xb1, "198.51.100.1:7000"),
+        contact(0xb2, "[2001:db8::2]:7001"),
+    ];
+    let sparse = ChunkSet::from_indices(5, [0, 2, 4]); // the paper's 10101
+    let prefix = ChunkSet::from_indices(10_000, 0..4_000);
+    let mut ping = say(1, None, Body::Ping);
+    ping.sender.client = true;
+    let lookup = Lookup {
+        object: ObjectId::from_name(b"ubuntu.iso"),
+        wanted: Wanted::Chunks(prefix.complement()),
+        p: 4,
+        mix: 1,
+        ranking: Ranking::Closeness,
+        coord: coord(0.05),
+        asker: addrs("203.0.113.5:6881", None),
+        ignore: vec![
+            "192.0.2.9:6881".parse().unwrap(),
+            "[2001:db8::9]:6881".parse().unwrap(),
+        ],
+        to_root: true,
+        hops: 2,
+        matches: vec![found_match(8, true)],
+    };
+    let magnet = Lookup {
+        wanted: Wanted::Any,
+        mix: 0,
+        ranking: Ranking::Overlap,
+        asker: PeerAddrs::default(),
+        ignore: vec![],
+        to_root: false,
+        hops: 0,
+        matches: vec![],
+        ..lookup.clone()
+    };
+    let matches = vec![found_match(8, true), found_match(9, false)];
+    let observed = "203.0.113.5:40000".parse().unwrap();
+    let published = vec![
+        entry(0xc1, 10_000, prefix),
+        entry(0xc2, 700, ChunkSet::full(700)),
+        Entry {
+            lifetime: Duration::ZERO,
+            ..entry(0xc3, 0, ChunkSet::empty(0))
+        },
+    ];
+    vec![
+        ("ping.hex", ping),
+        (
+            "pong.hex",
+            say(
+                1,
+                None,
+                Body::Pong {
+                    token: Token(*b"tokentok"),
+                    observed,
+                },
+            ),
+        ),
+        ("ack.hex", say(0xffff_ffff, None, Body::Ack)),
+        (
+            "refuse.hex",
+            say(
+                2,
+                None,
+                Body::Refuse {
+                    reason: RefuseReason::Token,
+                    token,
+                },
+            ),
+        ),
+        (
+            "leaves.hex",
+            say(
+                3,
+                None,
+                Body::Leaves {
+                    contacts: contacts.clone(),
+                },
+            ),
+        ),
+        (
+            "leaves-reply.hex",
+            say(3, None, Body::LeavesReply { contacts: vec![] }),
+        ),
+        ("row.hex", say(4, None, Body::Row { row: 39 })),
+        (
+            "row-reply.hex",
+            say(
+                4,
+                None,
+                Body::RowReply {
+                    row: 39,
+                    contacts: contacts.clone(),
+                },
+            ),
+        ),
+        (
+            "join.hex",
+            say(
+                5,
+                None,
+                Body::Join {
+                    joiner: id(0xd1),
+                    hops: 1,
+                },
+            ),
+        ),
+        (
+            "join-reply.hex",
+            say(5, None, Body::JoinReply { contacts, hops: 3 }),
+        ),
+        (
+            "publish.hex",
+            say(
+                6,
+                token,
+                Body::Publish {
+                    entry: entry(0xc1, 5, sparse),
+                },
+            ),
+        ),
+        (
+            "propagate.hex",
+            say(7, token, Body::Propagate { entries: published }),
+        ),
+        ("lookup.hex", say(8, None, Body::Lookup(lookup))),
+        ("lookup-any.hex", say(9, None, Body::Lookup(magnet))),
+        (
+            "found.hex",
+            say(
+                8,
+                None,
+                Body::Found(Found {
+                    matches,
+                    hops: 3,
+                    root: true,
+                    by: id(0xe1),
+                }),
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn messages_are_the_recorded_bytes() {
+    for (name, message) in vectors() {
+        let bytes = encode(&message).unwrap();
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(bytes, read_hex(name), "{name} is now\n{hex}");
+    }
+}
+
+#[test]
+fn recorded_bytes_are_the_messages() {
+    for (name, message) in vectors() {
+        assert_eq!(decode(&read_hex(name)), Ok(message), "{name}");
+    }
+}
+
+#[test]
+fn every_fixture_is_tested() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/wire");
+    let mut there: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".hex"))
+        .collect();
+    there.sort();
+    let mut tested: Vec<&str> = vectors().into_iter().map(|(name, _)| name).collect();
+    tested.sort_unstable();
+    assert_eq!(there, tested);
+}
