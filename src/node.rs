@@ -28,19 +28,17 @@ mod publish;
 mod route;
 mod rpc;
 mod stats;
-#[cfg(test)]
-mod tests;
 mod timers;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::coords::Vivaldi;
+use crate::coords::{Coord, Vivaldi};
 use crate::directory::cache::{Cache, Limits};
 use crate::directory::parents::Parents;
 use crate::directory::token::TokenMint;
@@ -75,9 +73,14 @@ pub struct Node {
     routes: Routes,
     cache: Cache,
     parents: Parents,
+    /// The next hops of all objects in the cache, as of `tables_seen`.
+    tree_parents: BTreeSet<Id>,
+    tables_seen: u64,
     mint: TokenMint,
     own: BTreeMap<ObjectId, Own>,
     last_sequence: u64,
+    /// Own coordinate when everything was last published.
+    published_at: Coord,
     window_turn: u32,
     timers: Timers,
     observed: Option<SocketAddr>,
@@ -120,6 +123,9 @@ impl Node {
             routes: Routes::default(),
             cache: Cache::new(limits),
             parents: Parents::default(),
+            tree_parents: BTreeSet::new(),
+            tables_seen: 0,
+            published_at: Coord::default(),
             mint: TokenMint::new(d.token_period, &mut rng, now),
             own: BTreeMap::new(),
             last_sequence: 0,
@@ -219,7 +225,7 @@ impl Node {
     // -- helpers of all parts --
 
     fn is_client(&self) -> bool {
-        self.config.role == Role::Client
+        self.config.is_client()
     }
 
     /// 0.5 to 1.5 times `period`.

@@ -15,7 +15,7 @@ const TOMBSTONE: Duration = Duration::from_secs(60); // guess: longer than copie
 /// An entry with less left is not passed on: whole seconds would make it a withdrawal.
 const LEAST_PASSED_ON: Duration = Duration::from_secs(2);
 /// Bytes that an entry takes beside its chunk bits.
-const ENTRY_BYTES: usize = 256; // measured: size of the struct, two map nodes' share and the index
+const ENTRY_BYTES: usize = 256; // guess: the struct and its share of three maps
 
 /// Bounds of the cache.
 #[derive(Clone, Debug)]
@@ -366,6 +366,11 @@ impl Cache {
         {
             self.changed.insert(key);
         }
+    }
+
+    /// The parent that was last noted; `None` at the root.
+    pub(crate) fn parent(&self, object: &ObjectId) -> Option<Id> {
+        self.objects.get(object)?.parent
     }
 
     /// Notes the object's parent; a new parent has heard of nothing yet.

@@ -10,3 +10,6 @@ pub(crate) mod cache;
 pub(crate) mod parents;
 pub(crate) mod rank;
 pub(crate) mod token;
+
+#[cfg(test)]
+mod tests;

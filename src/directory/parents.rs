@@ -49,10 +49,10 @@ impl Parents {
     }
 
     /// Takes what was sent from the budget.
-    pub(crate) fn spend(&mut self, parent: &Id, bytes: usize, now: Instant) {
+    pub(crate) fn spend(&mut self, parent: &Id, bytes: u64, now: Instant) {
         if let Some(p) = self.parents.get_mut(parent) {
             p.sent = Some(now);
-            p.bytes = p.bytes.saturating_sub(bytes as u64);
+            p.bytes = p.bytes.saturating_sub(bytes);
         }
     }
 

@@ -109,6 +109,9 @@ pub enum LookupError {
     /// More lookups under way than the node's limits allow.
     #[error("too many lookups are under way: wait for some to end")]
     Busy,
+    /// The node was shut down before it had an answer.
+    #[error("the index node has been shut down")]
+    Closed,
 }
 
 /// A datagram to send.

@@ -210,6 +210,10 @@ impl Default for LimitsConfig {
 }
 
 impl NodeConfig {
+    pub(super) fn is_client(&self) -> bool {
+        self.role == Role::Client
+    }
+
     /// Checks every value.
     ///
     /// # Errors

@@ -99,14 +99,25 @@ impl Node {
         if self.join.phase != Phase::Seeking {
             return;
         }
-        self.ping_bootstrap();
+        if !self.join.joined
+            && !self.is_client()
+            && let Some(known) = self.overlay.nearest(&[]).map(|p| p.contact.id)
+        {
+            // Somebody answered before and the join itself was lost.
+            return self.on_bootstrap_answer(known);
+        }
+        if !self.ping_bootstrap() && self.join.joined {
+            self.join.phase = Phase::Idle; // all of them are known
+            return;
+        }
         let pause = self.join.pause;
         let pause = self.jitter(pause);
         self.timers.set(Timer::Bootstrap, self.now + pause);
         self.join.pause = (self.join.pause * 2).min(self.config.overlay.bootstrap_retry_max);
     }
 
-    fn ping_bootstrap(&mut self) {
+    /// Whether there was any that is not known yet.
+    fn ping_bootstrap(&mut self) -> bool {
         let known = |addr: &&SocketAddr| self.overlay.id_at(**addr).is_none();
         let all = self.join.addrs.iter().chain(&self.join.remembered);
         let mut addrs: Vec<SocketAddr> = all.filter(known).copied().collect();
@@ -114,13 +125,14 @@ impl Node {
             let j = self.rng.random_range(i..addrs.len());
             addrs.swap(i, j);
         }
-        for addr in addrs.into_iter().take(AT_ONCE) {
+        addrs.truncate(AT_ONCE);
+        for addr in &addrs {
             if !self
                 .pending
-                .is_asking(addr, |a| matches!(a, Asked::Bootstrap))
+                .is_asking(*addr, |a| matches!(a, Asked::Bootstrap))
             {
                 self.request(
-                    addr,
+                    *addr,
                     None,
                     Asked::Bootstrap,
                     None,
@@ -129,6 +141,7 @@ impl Node {
                 );
             }
         }
+        !addrs.is_empty()
     }
 
     /// A message under the own id: an own bootstrap address names this node itself.
@@ -141,18 +154,12 @@ impl Node {
                 };
                 self.send(from, tx, None, pong);
             }
-            Body::Pong { .. } => {
-                if self
-                    .pending
-                    .of(tx, from)
-                    .is_some_and(|r| matches!(r.asked, Asked::Bootstrap))
-                {
-                    self.pending.remove(tx);
-                    self.join.addrs.remove(&from);
-                    self.join.remembered.retain(|a| *a != from);
-                    if self.join.addrs.is_empty() && self.join.phase == Phase::Seeking {
-                        self.joined();
-                    }
+            Body::Pong { .. } if self.pending.is_bootstrap(tx, from) => {
+                self.pending.remove(tx);
+                self.join.addrs.remove(&from);
+                self.join.remembered.retain(|a| *a != from);
+                if self.join.addrs.is_empty() && self.join.phase == Phase::Seeking {
+                    self.joined();
                 }
             }
             _ => {}

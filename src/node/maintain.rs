@@ -17,7 +17,10 @@ impl Node {
             Timer::NearTune,
             Timer::FarTune,
         ];
-        for timer in all {
+        // A client has no leaf set to keep: it only makes sure that its index nodes are there.
+        let client = self.is_client();
+        let kept = |t: &Timer| !client || *t == Timer::TablePing;
+        for timer in all.into_iter().filter(kept) {
             self.rearm(timer);
         }
     }
@@ -42,8 +45,10 @@ impl Node {
                 self.drop_silent();
                 let leaves = self.overlay.leaf_ids();
                 self.ping_silent(leaves, self.config.overlay.leaf_ping / 2);
+                self.republish_if_moved();
             }
             Timer::TablePing => {
+                self.drop_silent();
                 let ids = self.overlay.peers().map(|p| p.contact.id).collect();
                 self.ping_silent(ids, self.config.overlay.table_ping / 2);
             }

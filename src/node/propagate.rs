@@ -18,6 +18,14 @@ const BATCH: usize = 32; // guess: an entry takes at least 60 bytes
 /// Entries looked at for the ones that a parent has heard before.
 const SCANNED: usize = 1024; // guess
 
+/// An entry (or a window of a large one) on its way out.
+struct Ready {
+    key: Key,
+    entry: Entry,
+    /// The parent has not heard of it.
+    news: bool,
+}
+
 impl Node {
     /// The next propagation is due within about `period`.
     pub(super) fn hasten(&mut self, period: Duration) {
@@ -27,27 +35,20 @@ impl Node {
 
     /// One period's messages to all parents.
     pub(super) fn propagate(&mut self) {
-        let mut news: BTreeMap<Id, Vec<Key>> = BTreeMap::new();
-        let mut parents: BTreeMap<ObjectId, Option<Id>> = BTreeMap::new();
-        for object in self.cache.objects().collect::<Vec<_>>() {
-            let parent = self
-                .overlay
-                .next_hop(object.key(), &[])
-                .map(|p| p.contact.id);
-            self.cache.set_parent(&object, parent);
-            parents.insert(object, parent);
-            if let Some(parent) = parent {
-                news.entry(parent).or_default();
-            }
-        }
+        self.find_parents();
+        let mut news: BTreeMap<Id, Vec<Key>> = self
+            .tree_parents
+            .iter()
+            .map(|parent| (*parent, Vec::new()))
+            .collect();
         for key in self.cache.changes().collect::<Vec<_>>() {
-            match parents.get(&key.0).copied().flatten() {
+            match self.cache.parent(&key.0) {
                 Some(parent) => news.entry(parent).or_default().push(key),
                 None => self.cache.told(&key), // the root forwards nothing
             }
         }
         for (parent, news) in news {
-            self.propagate_to(parent, news, &parents);
+            self.propagate_to(parent, news);
         }
         let d = &self.config.directory;
         let period = if self.cache.has_changes() {
@@ -60,12 +61,27 @@ impl Node {
         }
     }
 
-    fn propagate_to(
-        &mut self,
-        parent: Id,
-        mut news: Vec<Key>,
-        parents: &BTreeMap<ObjectId, Option<Id>>,
-    ) {
+    /// Finds the parents of all objects after the tables changed, else of those with news.
+    fn find_parents(&mut self) {
+        let version = self.overlay.version();
+        let all = self.tables_seen != version;
+        let objects: Vec<ObjectId> = match all {
+            true => self.cache.objects().collect(),
+            false => self.cache.changes().map(|key| key.0).collect(),
+        };
+        if all {
+            self.tree_parents.clear();
+            self.tables_seen = version;
+        }
+        for object in objects {
+            let hop = self.overlay.next_hop(object.key(), &[]);
+            let parent = hop.map(|p| p.contact.id);
+            self.cache.set_parent(&object, parent);
+            self.tree_parents.extend(parent);
+        }
+    }
+
+    fn propagate_to(&mut self, parent: Id, mut news: Vec<Key>) {
         let quiet = self.config.directory.quiet_period / 2;
         if news.is_empty() && !self.parents.silent_for(&parent, quiet, self.now) {
             return;
@@ -76,54 +92,51 @@ impl Node {
         // Changed entries first, each in its turn; what was told before fills the last datagram.
         let cursor = self.parents.cursor(&parent);
         news.sort_by_key(|key| (*key <= cursor, *key));
-        let mut unsent = news.len();
-        let fillers = self.told_before(&parent, cursor, parents);
-        let mut keys = news.into_iter().chain(fillers);
-        let mut ready: VecDeque<(Key, Entry)> = VecDeque::new();
+        let fillers = self.told_before(&parent, cursor);
+        let news = news.into_iter().map(|key| (key, true));
+        let mut keys = news
+            .chain(fillers.into_iter().map(|key| (key, false)))
+            .peekable();
+        let mut ready: VecDeque<Ready> = VecDeque::new();
         loop {
             while ready.len() < BATCH
-                && let Some(key) = keys.next()
+                && let Some((key, news)) = keys.next()
             {
-                let before = ready.len();
-                self.read_out(key, &mut ready);
-                if ready.len() == before {
-                    unsent = unsent.saturating_sub(1);
-                }
+                self.read_out(key, news, &mut ready);
             }
             let rate = self.config.directory.parent_rate;
-            let budget = self.parents.budget(parent, rate, self.now);
-            if ready.is_empty() || budget < MAX_DATAGRAM as u64 {
-                return;
+            if ready.is_empty() || self.parents.budget(parent, rate, self.now) < MAX_DATAGRAM as u64
+            {
+                break;
             }
-            let sent = self.send_entries(&parent, &mut ready);
-            unsent = unsent.saturating_sub(sent);
-            if unsent == 0 {
-                return;
+            self.send_entries(&parent, &mut ready);
+            let more = ready.iter().any(|r| r.news) || keys.peek().is_some_and(|(_, news)| *news);
+            if !more {
+                break;
             }
+        }
+        // What the budget left of a large entry is news in the next period.
+        for rest in ready.into_iter().filter(|r| r.news) {
+            self.cache.untold(rest.key);
         }
     }
 
     /// Entries that this parent has heard of, the next in turn first.
-    fn told_before(
-        &self,
-        parent: &Id,
-        cursor: Key,
-        parents: &BTreeMap<ObjectId, Option<Id>>,
-    ) -> Vec<Key> {
+    fn told_before(&self, parent: &Id, cursor: Key) -> Vec<Key> {
         let around = self
             .cache
             .after(cursor)
             .chain(self.cache.after(Key::default()));
         around
             .take(SCANNED)
-            .filter(|key| parents.get(&key.0).copied().flatten() == Some(*parent))
+            .filter(|key| self.cache.parent(&key.0) == Some(*parent))
             .filter(|key| !self.cache.is_changed(key))
             .take(BATCH)
             .collect()
     }
 
     /// The entry as it is sent, in windows if it is large; nothing if it is about to end.
-    fn read_out(&mut self, key: Key, ready: &mut VecDeque<(Key, Entry)>) {
+    fn read_out(&mut self, key: Key, news: bool, ready: &mut VecDeque<Ready>) {
         match self.cache.passed_on(&key, self.now) {
             Some(entry) => {
                 let windows = self.windows(&entry.held);
@@ -131,54 +144,47 @@ impl Node {
                     held,
                     ..entry.clone()
                 });
-                ready.extend(parts.map(|entry| (key, entry)));
+                ready.extend(parts.map(|entry| Ready { key, entry, news }));
             }
             None => self.cache.told(&key),
         }
     }
 
-    /// One datagram with as many entries as fit; how many objects' peers it told of.
-    fn send_entries(&mut self, parent: &Id, ready: &mut VecDeque<(Key, Entry)>) -> usize {
+    /// One datagram with as many entries as fit.
+    fn send_entries(&mut self, parent: &Id, ready: &mut VecDeque<Ready>) {
         let Some(token) = self.overlay.peer(parent).and_then(|p| p.token) else {
-            return 0;
+            return;
         };
-        let entries: Vec<Entry> = ready
-            .iter()
-            .take(BATCH)
-            .map(|(_, entry)| entry.clone())
-            .collect();
+        let mut entries: Vec<Entry> = ready.iter().take(BATCH).map(|r| r.entry.clone()).collect();
         let fit = pack_entries(&self.sender(), Some(token), &entries);
+        entries.truncate(fit);
         if fit == 0 {
             self.counters.drop(DropReason::TooLarge);
         }
-        let mut keys: Vec<Key> = ready.drain(..fit.max(1)).map(|(key, _)| key).collect();
+        let mut keys: Vec<Key> = ready.drain(..fit.max(1)).map(|r| r.key).collect();
         keys.dedup();
         for key in &keys {
             self.cache.told(key);
         }
-        let told = keys.len();
         if let Some(last) = keys.last() {
             self.parents.set_cursor(parent, *last);
         }
-        let body = Body::Propagate {
-            entries: entries[..fit].to_vec(),
-        };
         if fit > 0 {
-            let before = self.bytes_queued();
+            let before = self.bytes_sent();
+            let body = Body::Propagate { entries };
             if self
                 .ask(parent, Asked::Propagate(keys.clone()), body)
                 .is_none()
             {
                 self.not_passed_on(keys);
             }
-            let spent = self.bytes_queued() - before;
+            let spent = self.bytes_sent() - before;
             self.parents.spend(parent, spent, self.now);
         }
-        told
     }
 
-    fn bytes_queued(&self) -> usize {
-        self.transmits.iter().map(|t| t.payload.len()).sum()
+    fn bytes_sent(&self) -> u64 {
+        self.counters.sent.get("propagate").map_or(0, |t| t.bytes)
     }
 
     /// The parent has taken the entries.

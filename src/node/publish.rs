@@ -8,6 +8,7 @@ use rand::RngExt;
 use super::rpc::Asked;
 use super::timers::Timer;
 use super::{DropReason, Event, Node, Publication};
+use crate::coords::Coord;
 use crate::directory::cache::Stored;
 use crate::id::ObjectId;
 use crate::time::Instant;
@@ -18,6 +19,9 @@ pub(super) const WINDOWS: u32 = 8; // guess: 32,768 chunks a turn
 
 /// How long [`Command::Leave`](super::Command::Leave) waits for the others to hear of it.
 const LEAVE_WAIT: Duration = Duration::from_secs(1); // guess
+
+/// How far the own coordinate moves before own entries are renewed.
+const MOVED: Duration = Duration::from_millis(10); // guess: what decides between near and far
 
 /// What this node publishes itself.
 #[derive(Debug)]
@@ -152,10 +156,28 @@ impl Node {
     }
 
     pub(super) fn publish_all(&mut self) {
+        self.published_at = self.vivaldi.coord();
         for object in self.own.keys().copied().collect::<Vec<_>>() {
             self.publish_now(object);
         }
         self.arm_republish();
+    }
+
+    /// Entries say where the node is: once it is elsewhere (above all soon after its start) they are renewed.
+    pub(super) fn republish_if_moved(&mut self) {
+        let (here, then) = (self.vivaldi.coord(), &self.published_at);
+        let level = Coord {
+            height: 0.0,
+            ..here
+        };
+        let moved = level.rtt(&Coord {
+            height: 0.0,
+            ..*then
+        });
+        let rise = Duration::from_secs_f64((here.height - then.height).abs());
+        if moved + rise > MOVED && !self.own.is_empty() {
+            self.publish_all();
+        }
     }
 
     /// Refreshes what is due.

@@ -50,6 +50,7 @@ pub(super) struct Request {
 pub(super) struct Pending {
     by_tx: BTreeMap<u32, Request>,
     due: BTreeSet<(Instant, u32)>,
+    by_addr: BTreeSet<(SocketAddr, u32)>,
     probes: usize,
     handing_over: usize,
 }
@@ -71,7 +72,8 @@ impl Pending {
 
     /// Whether this address is being asked with `asked`.
     pub(super) fn is_asking(&self, to: SocketAddr, asked: impl Fn(&Asked) -> bool) -> bool {
-        self.by_tx.values().any(|r| r.to == to && asked(&r.asked))
+        let mut txs = self.by_addr.range((to, 0)..=(to, u32::MAX));
+        txs.any(|(_, tx)| self.by_tx.get(tx).is_some_and(|r| asked(&r.asked)))
     }
 
     /// The request that an answer from this address belongs to.
@@ -82,12 +84,14 @@ impl Pending {
     fn insert(&mut self, tx: u32, request: Request) {
         self.count(&request.asked, 1);
         self.due.insert((request.due, tx));
+        self.by_addr.insert((request.to, tx));
         self.by_tx.insert(tx, request);
     }
 
     pub(super) fn remove(&mut self, tx: u32) -> Option<Request> {
         let request = self.by_tx.remove(&tx)?;
         self.due.remove(&(request.due, tx));
+        self.by_addr.remove(&(request.to, tx));
         self.count(&request.asked, -1);
         Some(request)
     }
@@ -114,6 +118,13 @@ impl Pending {
     /// Whether the hop has taken the request over and not answered yet.
     pub(super) fn is_acked(&self, tx: u32) -> bool {
         self.by_tx.get(&tx).is_some_and(|r| r.acked)
+    }
+
+    /// Whether this exchange asks a bootstrap address.
+    pub(super) fn is_bootstrap(&self, tx: u32, to: SocketAddr) -> bool {
+        self.by_tx
+            .get(&tx)
+            .is_some_and(|r| r.to == to && matches!(r.asked, Asked::Bootstrap))
     }
 
     /// The route that a request belongs to.

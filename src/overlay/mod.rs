@@ -50,6 +50,7 @@ pub(crate) struct Overlay {
     table: RoutingTable,
     peers: BTreeMap<Id, Peer>,
     by_addr: BTreeMap<SocketAddr, Id>,
+    version: u64,
 }
 
 impl Overlay {
@@ -61,7 +62,13 @@ impl Overlay {
             table: RoutingTable::new(me, 1 + spares),
             peers: BTreeMap::new(),
             by_addr: BTreeMap::new(),
+            version: 0,
         }
+    }
+
+    /// Grows whenever some next hop may have changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Nodes known.
@@ -173,13 +180,17 @@ impl Overlay {
                 self.by_addr.insert(contact.addr, contact.id);
                 peer.moved();
             }
+            let was_suspect = peer.suspect.is_some();
             peer.answered(contact, rtt, now);
-            self.table
+            let sorted = self
+                .table
                 .sort(&contact.id, |id| self.peers.get(id).map(|p| p.measured()));
+            self.version += u64::from(sorted || was_suspect);
             return Kept::Known;
         }
         let mut peer = Peer::new(contact, now);
         peer.answered(contact, rtt, now);
+        self.version += 1;
         self.peers.insert(contact.id, peer);
         self.by_addr.insert(contact.addr, contact.id);
         let leaf = self.leaves.insert(contact.id);
@@ -221,13 +232,18 @@ impl Overlay {
 
     /// A node did not answer in time: it is routed around until it answers. Whether that is news.
     pub(crate) fn suspect(&mut self, id: &Id, now: Instant) -> bool {
-        self.peers
-            .get_mut(id)
-            .is_some_and(|p| p.suspect.replace(p.suspect.unwrap_or(now)).is_none())
+        let Some(peer) = self.peers.get_mut(id) else {
+            return false;
+        };
+        let news = peer.suspect.is_none();
+        peer.suspect.get_or_insert(now);
+        self.version += u64::from(news);
+        news
     }
 
     /// Forgets a node and refills the leaf set from the others that are known.
     pub(crate) fn remove(&mut self, id: &Id) {
+        self.version += 1;
         self.drop_peer(id);
         self.table.remove(id);
         if self.leaves.remove(id) {

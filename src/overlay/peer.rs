@@ -7,7 +7,7 @@ use crate::time::Instant;
 use crate::wire::{Contact, Token};
 
 /// Shortest time to wait for an answer.
-const MIN_TIMEOUT: Duration = Duration::from_millis(150); // measured: below it, loss-free paths are suspected
+const MIN_TIMEOUT: Duration = Duration::from_millis(150); // guess: longer than a busy machine hesitates
 /// Longest time to wait for an answer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3); // guess
 

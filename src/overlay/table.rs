@@ -100,11 +100,14 @@ impl RoutingTable {
         }
     }
 
-    /// Orders the slot of `id` again after its distance was measured.
-    pub(crate) fn sort(&mut self, id: &Id, proximity: impl Fn(&Id) -> Option<Duration>) {
-        if let Some(slot) = self.place(id).and_then(|at| self.slots.get_mut(&at)) {
-            order(slot, proximity);
-        }
+    /// Orders the slot of `id` again after its distance was measured; whether another contact comes first now.
+    pub(crate) fn sort(&mut self, id: &Id, proximity: impl Fn(&Id) -> Option<Duration>) -> bool {
+        let Some(slot) = self.place(id).and_then(|at| self.slots.get_mut(&at)) else {
+            return false;
+        };
+        let first = slot.first().copied();
+        order(slot, proximity);
+        slot.first().copied() != first
     }
 
     pub(crate) fn remove(&mut self, id: &Id) {

@@ -1,6 +1,12 @@
 //! A deterministic network of nodes: virtual time, a latency for each pair, optional loss.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(
+    dead_code,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "each test binary uses a part; a failure prints its seed"
+)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

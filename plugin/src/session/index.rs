@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use chunkcast::coords::Coord;
-use chunkcast::driver::{self, AskError, DriverError, Handle, Query};
+use chunkcast::driver::{self, DriverError, Handle, Query};
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::node::{LookupError, NodeConfig, Publication, Role, Snapshot, Traffic};
 use chunkcast::wire::{Found, PeerAddrs, Ranking, Wanted};
@@ -53,7 +53,7 @@ pub async fn ask_once(
     p: u8,
     to_root: bool,
     deadline: Duration,
-) -> Result<Result<(Found, Coord), AskError>, SessionError> {
+) -> Result<Result<(Found, Coord), LookupError>, SessionError> {
     let any: IpAddr = match bootstrap.first() {
         Some(SocketAddr::V6(_)) => std::net::Ipv6Addr::UNSPECIFIED.into(),
         _ => Ipv4Addr::UNSPECIFIED.into(),
@@ -76,7 +76,7 @@ pub async fn ask_once(
     });
     let answer = asked
         .await
-        .unwrap_or(Err(AskError::Lookup(LookupError::NotJoined)));
+        .unwrap_or(Err(LookupError::NotJoined));
     node.shutdown().await;
     Ok(answer)
 }
@@ -161,7 +161,7 @@ impl Directory for IndexNode {
         self.handle.withdraw(object);
     }
 
-    fn lookup(&self, query: Query) -> BoxFuture<'static, Result<Found, AskError>> {
+    fn lookup(&self, query: Query) -> BoxFuture<'static, Result<Found, LookupError>> {
         let handle = self.handle.clone();
         Box::pin(async move { handle.lookup(query).await })
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chunkcast::chunks::ChunkSet;
 use chunkcast::client::{Candidate, Source};
-use chunkcast::driver::AskError;
+use chunkcast::node::LookupError;
 use chunkcast::time::Instant;
 use chunkcast::wire::Found;
 use tokio::sync::{mpsc, watch};
@@ -48,7 +48,7 @@ pub(crate) enum Input {
     /// A tracker or the DHT named peers.
     Peers(PeersFrom, Vec<SocketAddr>),
     /// The directory answered, or did not.
-    Answer(Result<Found, AskError>),
+    Answer(Result<Found, LookupError>),
     /// A piece was hashed and, if it was right, written.
     Piece(u32, PieceResult),
     /// A block for an upload was read.

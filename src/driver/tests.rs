@@ -1,0 +1,145 @@
+use super::*;
+use crate::chunks::ChunkSet;
+use crate::node::Role;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn object() -> ObjectId {
+    ObjectId::from_name(b"driver")
+}
+
+fn publication(port: u16) -> Publication {
+    Publication {
+        object: object(),
+        publisher: None,
+        addrs: PeerAddrs::from(SocketAddr::from(([127, 0, 0, 1], port))),
+        chunks: 4,
+        held: ChunkSet::full(4),
+        load: 0,
+        reachable: true,
+        complete: true,
+    }
+}
+
+fn query() -> Query {
+    Query {
+        object: object(),
+        wanted: Wanted::Any,
+        p: 8,
+        mix: 0,
+        ranking: Ranking::Closeness,
+        asker: PeerAddrs::default(),
+        ignore: Vec::new(),
+        to_root: true,
+    }
+}
+
+async fn ring(n: usize) -> Vec<Handle> {
+    let first = spawn(NodeConfig::default(), loopback(), Vec::new())
+        .await
+        .expect("a free port");
+    let mut all = vec![first];
+    for _ in 1..n {
+        let via = vec![all[0].local_addr()];
+        let node = spawn(NodeConfig::default(), loopback(), via)
+            .await
+            .expect("a free port");
+        assert!(node.joined(PATIENCE).await);
+        all.push(node);
+    }
+    all
+}
+
+/// Asks until the number of matches is `n`.
+async fn until_found(at: &Handle, n: usize) -> Found {
+    let asking = async {
+        loop {
+            match at.lookup(query()).await {
+                Ok(found) if found.matches.len() == n => return found,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking)
+        .await
+        .expect("found in time")
+}
+
+#[tokio::test]
+async fn nodes_on_real_sockets_publish_find_and_withdraw() {
+    let all = ring(4).await;
+    let config = NodeConfig {
+        role: Role::Client,
+        ..NodeConfig::default()
+    };
+    let via = vec![all[1].local_addr()];
+    let client = spawn(config, loopback(), via).await.expect("a free port");
+    assert!(client.joined(PATIENCE).await);
+    all[2].publish(publication(1)).await.expect("running");
+    client.publish(publication(2)).await.expect("running");
+    until_found(&all[3], 2).await;
+    until_found(&client, 2).await;
+    assert_eq!(
+        client.state().observed.map(|a| a.port()),
+        Some(client.local_addr().port())
+    );
+    client.withdraw(object()).await.expect("running");
+    until_found(&all[3], 1).await;
+    all[2].shutdown().await;
+    until_found(&all[3], 0).await;
+    assert_eq!(all[2].lookup(query()).await, Err(LookupError::Closed));
+    assert_eq!(all[2].publish(publication(1)).await, Err(Closed));
+    let view = all[3].snapshot().await.expect("running");
+    assert!(view.joined && view.peers >= 2);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_the_way_out() {
+    let node = spawn(NodeConfig::default(), loopback(), Vec::new())
+        .await
+        .expect("a free port");
+    let again = spawn(NodeConfig::default(), node.local_addr(), Vec::new()).await;
+    let message = again.expect_err("the port is taken").to_string();
+    assert!(
+        message.contains(&node.local_addr().to_string()),
+        "{message}"
+    );
+    assert!(message.contains("--index-listen"), "{message}");
+}
+
+#[tokio::test]
+async fn a_node_ends_with_its_last_handle() {
+    let node = spawn(NodeConfig::default(), loopback(), Vec::new())
+        .await
+        .expect("a free port");
+    let addr = node.local_addr();
+    drop(node);
+    let free = async {
+        while spawn(NodeConfig::default(), addr, Vec::new())
+            .await
+            .is_err()
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("the socket is closed");
+}
+
+#[tokio::test]
+async fn a_client_without_an_index_node_says_so() {
+    let config = NodeConfig {
+        role: Role::Client,
+        ..NodeConfig::default()
+    };
+    let client = spawn(config, loopback(), Vec::new())
+        .await
+        .expect("a free port");
+    assert!(!client.joined(Duration::from_millis(1)).await);
+    assert_eq!(client.lookup(query()).await, Err(LookupError::NotJoined));
+}
