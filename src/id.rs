@@ -33,7 +33,11 @@ impl Id {
     /// If `i >= Id::DIGITS`.
     pub const fn digit(&self, i: usize) -> u8 {
         let byte = self.0[i / 2];
-        if i.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f }
+        if i.is_multiple_of(2) {
+            byte >> 4
+        } else {
+            byte & 0x0f
+        }
     }
 
     /// Number of leading digits shared with `other`, 0..=40.
@@ -197,6 +201,9 @@ mod tests {
 
     #[test]
     fn an_object_is_the_sha1_of_its_name() {
-        assert_eq!(ObjectId::from_name(b"abc").to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
+        assert_eq!(
+            ObjectId::from_name(b"abc").to_string(),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
     }
 }

@@ -3,6 +3,11 @@
 //! Every process is started by a test, writes its output to a file in the test's directory, and is killed by its own
 //! pid when the test ends. Nothing here talks to any other address than loopback.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "test helpers report what they skip on standard output"
+)]
+
 pub mod stock;
 
 use std::fs::{self, File};

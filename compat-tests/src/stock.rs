@@ -61,8 +61,10 @@ impl Tracker {
     pub fn peers(&self, infohash: &str) -> Option<(u32, u32)> {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        let hash: String =
-            (0..20).filter_map(|i| infohash.get(2 * i..2 * i + 2)).map(|b| format!("%{b}")).collect();
+        let hash: String = (0..20)
+            .filter_map(|i| infohash.get(2 * i..2 * i + 2))
+            .map(|b| format!("%{b}"))
+            .collect();
         let ask = format!("GET /scrape?info_hash={hash} HTTP/1.0\r\nHost: localhost\r\n\r\n");
         stream.write_all(ask.as_bytes()).ok()?;
         let mut answer = Vec::new();

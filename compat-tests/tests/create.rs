@@ -1,5 +1,10 @@
 //! Torrents that we make are accepted by stock clients.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "what is skipped is said on standard output"
+)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 

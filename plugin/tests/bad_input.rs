@@ -1,5 +1,10 @@
 //! Bad input: one error line that names the thing and the way out, the documented exit code, nothing written.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "the tests take ports away from the program"
+)]
+
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
@@ -188,28 +193,19 @@ fn network_faults_are_code_4() {
     let dir = scratch();
     let torrent = small(&dir);
     let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let port = tcp.local_addr().expect("bound").to_string();
     let udp = UdpSocket::bind("127.0.0.1:0").expect("bound");
-    let (tcp, udp_addr) = (
-        tcp.local_addr().expect("bound"),
-        udp.local_addr().expect("bound"),
-    );
+    let index = udp.local_addr().expect("bound").to_string();
     let taken = [
         "get",
         &torrent,
         "--no-dht",
         "--listen",
-        &tcp.to_string(),
+        &port,
         "--index-listen",
         "127.0.0.1:0",
-    ]
-    .map(str::to_owned);
-    let _keep = TcpListener::bind(tcp);
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-    let port = listener.local_addr().expect("bound").to_string();
-    let mut args: Vec<&str> = taken.iter().map(String::as_str).collect();
-    args[4] = &port;
-    refused(dir.path(), &args, 4, &[&port, "--listen"]);
-    let index = udp_addr.to_string();
+    ];
+    refused(dir.path(), &taken, 4, &[&port, "--listen"]);
     refused(
         dir.path(),
         &["node", "--index-listen", &index],
@@ -240,7 +236,6 @@ fn network_faults_are_code_4() {
         .expect("bound");
     let url = format!("http://{closed}/x.torrent");
     refused(dir.path(), &get(&url, &[]), 4, &[&url]);
-    drop(listener);
 }
 
 #[test]

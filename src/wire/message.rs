@@ -59,7 +59,10 @@ pub struct PeerAddrs {
 impl PeerAddrs {
     /// Both addresses, IPv4 first.
     pub fn iter(&self) -> impl Iterator<Item = SocketAddr> {
-        self.v4.map(SocketAddr::V4).into_iter().chain(self.v6.map(SocketAddr::V6))
+        self.v4
+            .map(SocketAddr::V4)
+            .into_iter()
+            .chain(self.v6.map(SocketAddr::V6))
     }
 
     /// Whether there is no address at all.
@@ -81,8 +84,14 @@ impl PeerAddrs {
 impl From<SocketAddr> for PeerAddrs {
     fn from(addr: SocketAddr) -> Self {
         match addr {
-            SocketAddr::V4(a) => PeerAddrs { v4: Some(a), v6: None },
-            SocketAddr::V6(a) => PeerAddrs { v4: None, v6: Some(a) },
+            SocketAddr::V4(a) => PeerAddrs {
+                v4: Some(a),
+                v6: None,
+            },
+            SocketAddr::V6(a) => PeerAddrs {
+                v4: None,
+                v6: Some(a),
+            },
         }
     }
 }

@@ -83,7 +83,8 @@ fn log_to_stderr(verbose: u8) {
         2 => "debug",
         _ => "trace",
     };
-    let ours = format!("error,chunkcast={level},chunkcast_bittorrent={level}");
+    // the libraries report what strangers do to them as errors
+    let ours = format!("off,chunkcast={level},chunkcast_bittorrent={level}");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -74,9 +74,7 @@ pub async fn ask_once(
         let found = node.handle.lookup(query).await?;
         Ok((found, node.handle.coord()))
     });
-    let answer = asked
-        .await
-        .unwrap_or(Err(LookupError::NotJoined));
+    let answer = asked.await.unwrap_or(Err(LookupError::NotJoined));
     node.shutdown().await;
     Ok(answer)
 }

@@ -119,8 +119,10 @@ impl Torrent {
             client: shared.config.client.clone(),
             ..SwarmConfig::new(info_hash, shared.peer_id)
         };
+        let mut swarm = Swarm::new(config, rand::random(), Instant::ZERO);
+        swarm.set_own_addrs(&shared.addrs.iter().collect::<Vec<_>>());
         Self {
-            swarm: Swarm::new(config, rand::random(), Instant::ZERO),
+            swarm,
             discovery: Discovery::new(shared.clone(), info_hash, input.clone()),
             numbers: Numbers::default(),
             buffers: None,

@@ -237,8 +237,8 @@ impl Torrent {
         let query = driver::Query {
             object: object_id(&self.info_hash),
             wanted: match asked.wanted {
-                Wanted::Any => dir::Wanted::Any,
-                Wanted::Chunks(set) => dir::Wanted::Chunks(set),
+                Wanted::Chunks(set) if set.len() <= dir::MAX_CHUNKS => dir::Wanted::Chunks(set),
+                Wanted::Any | Wanted::Chunks(_) => dir::Wanted::Any,
             },
             p: asked.p,
             mix: asked.mix,
@@ -283,6 +283,12 @@ impl Torrent {
     fn publish(&mut self, held: ChunkSet, complete: bool, load: u8) {
         let Some(index) = self.shared.index.as_ref().filter(|_| !self.private) else {
             return;
+        };
+        // more pieces than the directory can name: found all the same, by `any`
+        let held = if held.len() > dir::MAX_CHUNKS {
+            ChunkSet::empty(0)
+        } else {
+            held
         };
         index.publish(Publication {
             object: object_id(&self.info_hash),
