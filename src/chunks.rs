@@ -323,11 +323,12 @@ mod tests {
     /// A window and the chunks in it, beside the naive set.
     fn windowed() -> impl Strategy<Value = (ChunkSet, BTreeSet<u32>)> {
         (0u32..40, prop::collection::vec(any::<bool>(), 0..90)).prop_map(|(start, bits)| {
-            let mut set = ChunkSet::empty_window(start, bits.len() as u32);
-            let mut naive = BTreeSet::new();
-            for (i, _) in bits.iter().enumerate().filter(|(_, b)| **b) {
-                set.insert(start + i as u32);
-                naive.insert(start + i as u32);
+            let indices = (start..).zip(&bits).filter(|(_, b)| **b).map(|(i, _)| i);
+            let naive: BTreeSet<u32> = indices.collect();
+            let len = u32::try_from(bits.len()).unwrap();
+            let mut set = ChunkSet::empty_window(start, len);
+            for chunk in &naive {
+                set.insert(*chunk);
             }
             (set, naive)
         })
