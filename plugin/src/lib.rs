@@ -3,6 +3,8 @@
 //! Modules and what they may import are in docs/architecture.md. `metadata` and `swarm` are sans-IO and deterministic;
 //! the modules that do I/O are exempted from the determinism lint by name below.
 
+mod bencode;
+
 pub mod metadata;
 pub mod swarm;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::announce::{AnnounceRequest, AnnounceResponse, Event, TrackerError, one_line};
-use super::bencode::{Malformed, Reader, Token};
+use crate::bencode::{Malformed, Reader, Token};
 
 /// Longest answer that is read, in bytes. // guess: 2000 dict-form peers are 150 KB
 pub const MAX_BODY: u64 = 1 << 20;

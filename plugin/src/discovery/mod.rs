@@ -8,7 +8,6 @@
 //! BEPs: 3 (announce), 5 (DHT), 7 (`peers6`), 12 (tiers), 15 (UDP), 23 (compact), 27 (private), 41 (UDP URL data).
 
 mod announce;
-mod bencode;
 mod exchange;
 mod http;
 

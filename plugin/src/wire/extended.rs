@@ -9,7 +9,7 @@
 use bendy::encoding::{Encoder, Error as EncodeError};
 use bytes::{Bytes, BytesMut};
 
-use super::dict::{DictError, DictReader, Value};
+use crate::bencode::{Malformed, Reader, Token};
 
 /// The id under which we take `ut_metadata` messages.
 pub const OUR_UT_METADATA: u8 = 2;
@@ -66,7 +66,7 @@ pub enum UtMetadata {
 pub enum ExtendedError {
     /// Not bencoded, or not a dictionary.
     #[error(transparent)]
-    Bencode(#[from] DictError),
+    Bencode(#[from] Malformed),
     /// A handshake longer than [`MAX_HANDSHAKE`].
     #[error("an extended handshake of {0} bytes, the limit is {MAX_HANDSHAKE}")]
     TooLong(usize),
@@ -124,21 +124,25 @@ impl ExtendedHandshake {
             return Err(ExtendedError::TooLong(payload.len()));
         }
         let mut handshake = Self::default();
-        let mut dict = DictReader::new(payload)?;
-        while let Some((key, value)) = dict.entry()? {
+        let mut reader = Reader::new(payload);
+        reader.dict()?;
+        while let Some(key) = reader.key()? {
+            let value = reader.next()?;
             match key {
                 b"m" => {
-                    let Value::Dict(m) = value else {
+                    if value != Token::Dict {
                         return Err(ExtendedError::Key("m"));
-                    };
-                    let mut m = DictReader::new(m)?;
-                    while let Some((name, id)) = m.entry()? {
+                    }
+                    while let Some(name) = reader.key()? {
+                        let id = reader.next()?;
                         if name == b"ut_metadata" {
                             let id = number(id).and_then(|id| u8::try_from(id).ok());
                             handshake.ut_metadata =
                                 Some(id.ok_or(ExtendedError::Key("ut_metadata"))?);
                         }
+                        reader.skip(id)?;
                     }
+                    continue;
                 }
                 b"metadata_size" => {
                     let size = metadata_size(value).ok_or(ExtendedError::Key("metadata_size"))?;
@@ -152,12 +156,13 @@ impl ExtendedHandshake {
                         .filter(|&reqq| reqq > 0);
                 }
                 b"v" => {
-                    if let Value::Bytes(version) = value {
+                    if let Token::Bytes(version) = value {
                         handshake.version = printable(version);
                     }
                 }
                 _ => {}
             }
+            reader.skip(value)?;
         }
         Ok(handshake)
     }
@@ -196,14 +201,17 @@ impl UtMetadata {
     /// [`ExtendedError`] when it is no dictionary or a number in it is missing or out of range.
     pub fn decode(payload: &[u8]) -> Result<Self, ExtendedError> {
         let (mut kind, mut piece, mut total_size) = (None, None, None);
-        let mut dict = DictReader::new(payload)?;
-        while let Some((key, value)) = dict.entry()? {
+        let mut reader = Reader::new(payload);
+        reader.dict()?;
+        while let Some(key) = reader.key()? {
+            let value = reader.next()?;
             match key {
                 b"msg_type" => kind = number(value),
                 b"piece" => piece = number(value).and_then(|piece| u32::try_from(piece).ok()),
                 b"total_size" => total_size = metadata_size(value).filter(|&size| size > 0),
                 _ => {}
             }
+            reader.skip(value)?;
         }
         let kind = kind.ok_or(ExtendedError::Key("msg_type"))?;
         let piece = piece
@@ -216,7 +224,7 @@ impl UtMetadata {
                 if piece >= total_size.div_ceil(METADATA_PIECE) {
                     return Err(ExtendedError::Key("piece"));
                 }
-                let data = dict.trailing();
+                let data = reader.rest();
                 if data.is_empty() || data.len() > METADATA_PIECE as usize {
                     return Err(ExtendedError::PieceLength(data.len()));
                 }
@@ -243,20 +251,20 @@ fn encode_dict(
     BytesMut::from(bytes.as_slice())
 }
 
-fn number(value: Value<'_>) -> Option<i64> {
+fn number(value: Token<'_>) -> Option<i64> {
     match value {
-        Value::Int(number) => number,
+        Token::Int(number) => Some(number),
         _ => None,
     }
 }
 
-fn metadata_size(value: Value<'_>) -> Option<u32> {
+fn metadata_size(value: Token<'_>) -> Option<u32> {
     number(value)
         .and_then(|size| u32::try_from(size).ok())
         .filter(|&size| size <= MAX_METADATA)
 }
 
-fn port(value: Value<'_>) -> Option<u16> {
+fn port(value: Token<'_>) -> Option<u16> {
     number(value)
         .and_then(|port| u16::try_from(port).ok())
         .filter(|&port| port > 0)

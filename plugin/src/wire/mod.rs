@@ -6,7 +6,6 @@
 pub mod codec;
 pub mod conn;
 pub mod connect;
-mod dict;
 pub mod extended;
 pub mod handshake;
 pub mod listen;

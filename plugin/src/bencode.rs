@@ -1,21 +1,25 @@
-//! A tolerant bencode reader for trackers' answers.
+//! A tolerant bencode reader for what strangers send: trackers' answers, extension messages (BEP 10).
 //!
-//! Trackers in the wild send unsorted and repeated keys, leading zeros and a newline at the end; a strict decoder
-//! refuses them. It never recurses and never allocates, so hostile nesting costs nothing but the bytes.
+//! Clients and trackers in the wild send unsorted and repeated keys, leading zeros and trailing bytes. It never recurses
+//! and never allocates, so hostile nesting costs nothing but the bytes.
+//!
+//! Why not a library: bendy refuses unsorted keys, and librqbit-bencode computes lengths and integers without an
+//! overflow check, which is a panic in a debug build.
 
 /// Nesting that is skipped at most. // guess: real answers nest 3 deep
 const MAX_DEPTH: usize = 16;
 
 /// Digits read at most in a number or a length.
-const MAX_DIGITS: usize = 20;
+const MAX_DIGITS: usize = 64;
 
 /// The bytes are not bencode, or nested too deep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not bencode, or nested too deep")]
+pub struct Malformed;
 
 /// One token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// `i…e`, saturated to 64 bits.
     Int(i64),
     /// A byte string.
@@ -30,18 +34,18 @@ pub(super) enum Token<'a> {
 
 /// A cursor over bencode.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte.
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// The next token.
-    pub(super) fn next(&mut self) -> Result<Token<'a>, Malformed> {
+    pub(crate) fn next(&mut self) -> Result<Token<'a>, Malformed> {
         let (&first, rest) = self.rest.split_first().ok_or(Malformed)?;
         match first {
             b'd' => self.rest = rest,
@@ -66,8 +70,21 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Enters the dict that the cursor is before.
+    pub(crate) fn dict(&mut self) -> Result<(), Malformed> {
+        match self.next()? {
+            Token::Dict => Ok(()),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// What has not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// The next key of the dict that the cursor is in, or `None` at its end.
-    pub(super) fn key(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+    pub(crate) fn key(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
         match self.next()? {
             Token::Bytes(key) => Ok(Some(key)),
             Token::End => Ok(None),
@@ -76,7 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Moves past the value that begins with `first`.
-    pub(super) fn skip(&mut self, first: Token<'a>) -> Result<(), Malformed> {
+    pub(crate) fn skip(&mut self, first: Token<'a>) -> Result<(), Malformed> {
         let mut depth = 0usize;
         let mut token = first;
         loop {
@@ -143,8 +160,9 @@ mod tests {
             Reader::new(b"i-9999999999999999999e").next(),
             Ok(Token::Int(-i64::MAX))
         );
+        let long = [&b"i"[..], &[b'9'; MAX_DIGITS + 1], b"e"].concat();
         for bad in [
-            &b"i999999999999999999999999e"[..],
+            &long[..],
             b"ie",
             b"i-e",
             b"i1-e",
