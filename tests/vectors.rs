@@ -298,7 +298,7 @@ fn bit_vectors() -> Vec<(&'static str, Option<ChunkSet>, ChunkSet)> {
         ("empty.hex", None, window(&|_| false)),
         ("full.hex", None, window(&|_| true)),
         ("raw.hex", None, window(&half)),
-        ("runs.hex", None, window(&|i| i < 500 || i > 2000)),
+        ("runs.hex", None, window(&|i| !(500..=2000).contains(&i))),
         ("rice-present.hex", None, scattered.clone()),
         ("rice-absent.hex", None, scattered.complement()),
         (
