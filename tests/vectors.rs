@@ -14,7 +14,7 @@ use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::wire::{
     Body, Contact, Entry, Envelope, Found, Lookup, Match, PeerAddrs, Ranking, RefuseReason, Sender,
-    Token, Wanted, decode, encode,
+    Summary, Token, Wanted, decode, decode_bits, decode_delta, encode, encode_bits, encode_delta,
 };
 
 fn read_hex(name: &str) -> Vec<u8> {
@@ -32,6 +32,20 @@ fn read_hex(name: &str) -> Vec<u8> {
         .step_by(2)
         .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap())
         .collect()
+}
+
+/// The names of the fixtures in a directory, sorted.
+fn fixtures(of: &str) -> Vec<String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(of);
+    let mut there: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".hex"))
+        .collect();
+    there.sort();
+    there
 }
 
 fn id(byte: u8) -> Id {
@@ -263,14 +277,69 @@ fn recorded_bytes_are_the_messages() {
 
 #[test]
 fn every_fixture_is_tested() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/wire");
-    let mut there: Vec<String> = fs::read_dir(dir)
-        .unwrap()
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".hex"))
-        .collect();
-    there.sort();
     let mut tested: Vec<&str> = vectors().into_iter().map(|(name, _)| name).collect();
     tested.sort_unstable();
-    assert_eq!(there, tested);
+    assert_eq!(fixtures("wire"), tested);
+}
+
+/// Each chunk set of 2,048 chunks from chunk 4096, the base that it is a delta to, and its fixture.
+fn bit_vectors() -> Vec<(&'static str, Option<ChunkSet>, ChunkSet)> {
+    let window = |held: &dyn Fn(u32) -> bool| {
+        let mut set = ChunkSet::empty_window(4096, 2048);
+        for chunk in (4096..6144).filter(|&c| held(c - 4096)) {
+            set.insert(chunk);
+        }
+        set
+    };
+    let scattered = window(&|i| i % 97 == 5 || i == 2047);
+    // bit 31 of Knuth's multiplicative hash: a half, at random
+    let half = |i: u32| i.wrapping_mul(2_654_435_761) >> 31 == 0;
+    vec![
+        ("empty.hex", None, window(&|_| false)),
+        ("full.hex", None, window(&|_| true)),
+        ("raw.hex", None, window(&half)),
+        ("runs.hex", None, window(&|i| !(500..=2000).contains(&i))),
+        ("rice-present.hex", None, scattered.clone()),
+        ("rice-absent.hex", None, scattered.complement()),
+        (
+            "delta.hex",
+            Some(window(&half)),
+            window(&|i| half(i) != (i % 97 == 5 || i == 2047)),
+        ),
+    ]
+}
+
+/// A summary of an object of 10,000 chunks with its first 3,000 and chunk 9,999.
+fn summary() -> Summary {
+    Summary::of(&ChunkSet::from_indices(10_000, (0..3_000).chain([9_999])))
+}
+
+#[test]
+fn chunk_sets_are_the_recorded_bytes_and_back() {
+    let mut tested = vec!["summary.hex"];
+    for (name, base, set) in bit_vectors() {
+        let recorded = read_hex(&format!("../bits/{name}"));
+        let (bytes, read) = match &base {
+            None => (
+                encode_bits(&set),
+                decode_bits(set.start(), set.len(), &recorded, 2048),
+            ),
+            Some(base) => (
+                encode_delta(base, &set),
+                decode_delta(base, &recorded, 2048),
+            ),
+        };
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(bytes, recorded, "{name} is now\n{hex}");
+        assert_eq!(read, Ok(set), "{name}");
+        tested.push(name);
+    }
+    let recorded = read_hex("../bits/summary.hex");
+    let bytes = summary().encode();
+    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(bytes, recorded, "summary.hex is now\n{hex}");
+    assert_eq!(Summary::decode(10_000, &recorded), Ok(summary()));
+
+    tested.sort_unstable();
+    assert_eq!(fixtures("bits"), tested);
 }

@@ -37,7 +37,10 @@ mod windows;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use bits::{BitsError, MAX_CHUNKS, decode_bits, encode_bits};
+pub use bits::{
+    BitsError, MAX_CHUNKS, SUMMARY_ABOVE, SUMMARY_BUCKETS, Summary, decode_bits, decode_delta,
+    encode_bits, encode_delta, symmetric_difference,
+};
 pub use codec::{DecodeError, EncodeError, decode, encode, encoded_entry_len};
 pub use message::*;
 pub use pack::pack_entries;

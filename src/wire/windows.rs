@@ -107,10 +107,14 @@ mod tests {
             ChunkSet::empty(MAX_CHUNKS),
             ChunkSet::from_indices(100_000, 0..50_000),
             noise(4096),
+            ChunkSet::from_indices(100_000, (0..100).map(|i| i * 997)),
+            ChunkSet::from_indices(100_000, (0..100).map(|i| i * 997)).complement(),
         ];
         for set in whole {
             assert_eq!(entry_windows(&set, 7), set);
         }
+        let few = ChunkSet::from_indices(100_000, (0..100).map(|i| i * 997));
+        assert_eq!(lookup_window(&few, 7), few);
         assert_eq!(lookup_window(&noise(2048), 3), noise(2048));
         assert_eq!(
             lookup_window(&ChunkSet::full(50_000), 3),
