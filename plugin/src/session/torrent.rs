@@ -320,8 +320,9 @@ impl Torrent {
             }
             Input::Finalized(Ok(())) => {
                 self.complete = true;
-                self.discovery.completed();
                 let progress = self.progress();
+                self.discovery.count(self.numbers.counts());
+                self.discovery.completed();
                 self.emit(TorrentEvent::Complete(progress));
             }
             Input::Traffic(traffic) => self.numbers.directory = Some(traffic),
@@ -417,8 +418,8 @@ impl Torrent {
                 .await
                 .or(self.numbers.directory);
         }
-        self.discovery.count(self.numbers.counts());
         let progress = self.progress();
+        self.discovery.count(self.numbers.counts());
         self.conns.clear();
         self.discovery.stop().await;
         // pieces on their way to the disk are written, so that a restart does not fetch them again
