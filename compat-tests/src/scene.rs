@@ -132,11 +132,16 @@ impl<'a> Scene<'a> {
 
     /// Starts `chunkcast seed` and waits until the tracker knows it.
     pub fn we_seed(&self, at: At<'_>) -> Proc {
-        let (torrent, data) = (self.torrent(), self.path("source/data"));
-        let args = ["seed", &torrent, "--data", &data];
-        let seed = ours("seed", self.dir.path(), at, &args);
+        let seed = self.we_start_seeding(at);
         self.announced(1, 0);
         seed
+    }
+
+    /// Starts `chunkcast seed`.
+    pub fn we_start_seeding(&self, at: At<'_>) -> Proc {
+        let (torrent, data) = (self.torrent(), self.path("source/data"));
+        let args = ["seed", &torrent, "--data", &data];
+        ours("seed", self.dir.path(), at, &args)
     }
 
     /// Downloads with `chunkcast get` and compares.

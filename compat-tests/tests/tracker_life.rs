@@ -1,8 +1,10 @@
 //! What trackers hear from us, from the first announce to the last.
 
-use std::net::{SocketAddrV4, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use chunkcast_compat_tests::http_tracker::{Announce, HttpTracker};
 use chunkcast_compat_tests::scene::{DEADLINE, Made, Scene};
@@ -184,10 +186,8 @@ fn asked(private: bool) -> [bool; 4] {
         flags.push("--private");
     }
     let life = Life::new(&flags);
-    let dht = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    dht.set_read_timeout(Some(Duration::from_millis(50)))
-        .expect("a timeout");
-    let dht_addr = dht.local_addr().expect("bound").to_string();
+    let dht = DhtNode::start(&life.infohash);
+    let dht_addr = dht.addr.to_string();
     let index = format!("127.0.0.1:{}", free_port());
     let _node = life.ours_node(&index);
     // another than what `ours` gives: this one is to use the DHT, if it may
@@ -211,38 +211,82 @@ fn asked(private: bool) -> [bool; 4] {
             .expect("chunkcast runs");
         out.status.success()
     };
-    // as long as a public torrent needs to be told everywhere, and a private one the more
-    let hash: Vec<u8> = (0..20)
-        .filter_map(|i| u8::from_str_radix(life.infohash.get(2 * i..2 * i + 2)?, 16).ok())
-        .collect();
-    let (mut dht_heard, mut directory, mut rounds) = (false, false, 0);
-    while rounds < 12 && !(dht_heard && directory) {
-        let mut buffer = [0; 2048];
-        while let Ok((len, from)) = dht.recv_from(&mut buffer) {
-            let packet = &buffer[..len];
-            dht_heard |= packet.windows(20).any(|w| w == hash);
-            if let Some(answer) = dht_answer(packet) {
-                let _ = dht.send_to(&answer, from);
-            }
-        }
+    // as long as a public torrent needs to be told everywhere, and for a private one a while
+    let end = Instant::now()
+        + if private {
+            Duration::from_secs(6)
+        } else {
+            DEADLINE
+        };
+    let mut directory = false;
+    while Instant::now() < end && !(dht.heard() && directory) {
         directory = directory || in_directory();
-        rounds += 1;
         std::thread::park_timeout(Duration::from_millis(300));
     }
     let mut get = life.get(&["--bootstrap", &index]);
     assert!(get.wait(DEADLINE).success(), "{}", get.log());
     let heard = |t: &HttpTracker| !t.announces().is_empty();
-    [heard(&life.tracker), heard(&second), dht_heard, directory]
+    [heard(&life.tracker), heard(&second), dht.heard(), directory]
 }
 
-/// A DHT node's answer to anything (BEP 5): its id and no nodes.
-fn dht_answer(query: &[u8]) -> Option<Vec<u8>> {
-    let key = b"1:t";
-    let rest = &query[query.windows(3).position(|w| w == key)? + 3..];
+/// A DHT node (BEP 5) that knows nobody but itself and listens for one torrent.
+struct DhtNode {
+    addr: SocketAddr,
+    heard: Arc<AtomicBool>,
+    end: Arc<AtomicBool>,
+}
+
+impl DhtNode {
+    fn start(infohash: &str) -> Self {
+        let bytes = (0..20).map(|i| u8::from_str_radix(&infohash[2 * i..2 * i + 2], 16));
+        let hash: Vec<u8> = bytes.collect::<Result<_, _>>().expect("hexadecimal");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        let patience = Some(Duration::from_millis(100));
+        socket.set_read_timeout(patience).expect("a timeout");
+        let this = Self {
+            addr: socket.local_addr().expect("bound"),
+            heard: Arc::default(),
+            end: Arc::default(),
+        };
+        let (heard, end, port) = (this.heard.clone(), this.end.clone(), this.addr.port());
+        std::thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while !end.load(Ordering::Acquire) {
+                let Ok((len, from)) = socket.recv_from(&mut buffer) else {
+                    continue;
+                };
+                if buffer[..len].windows(20).any(|w| w == hash) {
+                    heard.store(true, Ordering::Release);
+                }
+                if let Some(answer) = dht_answer(&buffer[..len], port) {
+                    let _ = socket.send_to(&answer, from);
+                }
+            }
+        });
+        this
+    }
+
+    fn heard(&self) -> bool {
+        self.heard.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for DhtNode {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Release);
+    }
+}
+
+/// A DHT node's answer to anything: itself.
+fn dht_answer(query: &[u8], port: u16) -> Option<Vec<u8>> {
+    let rest = &query[query.windows(3).position(|w| w == b"1:t")? + 3..];
     let colon = rest.iter().position(|b| *b == b':')?;
     let len: usize = std::str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
     let transaction = rest.get(..colon + 1 + len)?;
-    let mut answer = b"d1:rd2:id20:nnnnnnnnnnnnnnnnnnnn5:nodes0:5:token2:tke1:t".to_vec();
+    let mut answer = b"d1:rd2:id20:nnnnnnnnnnnnnnnnnnnn5:nodes26:nnnnnnnnnnnnnnnnnnnn".to_vec();
+    answer.extend([127, 0, 0, 1]);
+    answer.extend(port.to_be_bytes());
+    answer.extend(b"5:token2:tke1:t");
     answer.extend(transaction);
     answer.extend(b"1:y1:re");
     Some(answer)

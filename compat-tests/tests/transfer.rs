@@ -36,9 +36,7 @@ fn a_peer_that_cannot_dial_us_is_dialled_by_our_seed() {
     // Transmission dials no loopback address, as if it were behind a NAT
     get.add(&scene.torrent(), &scene.copy());
     scene.announced(0, 1);
-    let (torrent, data) = (scene.torrent(), scene.path("source/data"));
-    let args = ["seed", &torrent, "--data", &data];
-    let _seed = ours("seed", scene.dir.path(), HERE, &args);
+    let _seed = scene.we_start_seeding(HERE);
     wait_for("Transmission is done", DEADLINE, || {
         get.percent().filter(|p| *p >= 100.0)
     });
