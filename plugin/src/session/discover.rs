@@ -105,6 +105,16 @@ impl Discovery {
         }
     }
 
+    /// There are few peers: trackers and the DHT are asked as early as they allow.
+    pub(super) fn need_more_peers(&self) {
+        if let Some(announcer) = &self.announcer {
+            announcer.need_more_peers();
+        }
+        if let Some(dht) = &self.dht {
+            dht.need_more_peers();
+        }
+    }
+
     /// The download is complete.
     pub(super) fn completed(&mut self) {
         self.counts.send_modify(|c| c.left = 0);
