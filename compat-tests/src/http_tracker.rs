@@ -33,7 +33,7 @@ impl Announce {
     }
 }
 
-/// The tracker: a thread that ends with this.
+/// The tracker: a thread that ends with this. Its interval is half an hour, or a minute for those who need more peers.
 #[derive(Debug)]
 pub struct HttpTracker {
     addr: SocketAddr,
@@ -118,7 +118,11 @@ impl Shared {
             peers.extend(peer.port().to_be_bytes());
         }
         lock(&self.announces).push(announce);
-        let mut body = format!("d8:intervali1800e5:peers{}:", peers.len()).into_bytes();
+        let mut body = format!(
+            "d8:intervali1800e12:min intervali60e5:peers{}:",
+            peers.len()
+        )
+        .into_bytes();
         body.extend(peers);
         body.push(b'e');
         let len = body.len();

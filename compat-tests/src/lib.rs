@@ -155,6 +155,11 @@ impl Proc {
         let _ = self.child.wait();
     }
 
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
     /// Sends a signal, by its name without SIG.
     pub fn signal(&self, name: &str) {
         let _ = Command::new("kill")

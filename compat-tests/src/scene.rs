@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::stock::{At, Tracker, announce_urls, ours};
+use crate::stock::{At, Tracker, announce_urls, ours_at};
 use crate::{Proc, Scratch, create, free_port, noise, scratch, wait_for, write};
 
 /// Long enough for a slow tracker round and a debug build on a busy machine.
@@ -141,7 +141,7 @@ impl<'a> Scene<'a> {
     pub fn we_start_seeding(&self, at: At<'_>) -> Proc {
         let (torrent, data) = (self.torrent(), self.path("source/data"));
         let args = ["seed", &torrent, "--data", &data];
-        ours("seed", self.dir.path(), at, &args)
+        ours_at("seed", self.dir.path(), at, &args)
     }
 
     /// Downloads with `chunkcast get` and compares.
@@ -150,7 +150,7 @@ impl<'a> Scene<'a> {
     /// When it fails, or a byte differs.
     pub fn we_get(&self, at: At<'_>, source: &str) -> Proc {
         let copy = self.path("copy");
-        let mut get = ours("get", self.dir.path(), at, &["get", source, "-o", &copy]);
+        let mut get = ours_at("get", self.dir.path(), at, &["get", source, "-o", &copy]);
         let status = get.wait(DEADLINE);
         assert!(status.success(), "{}", get.log());
         assert_eq!(get.events("complete").len(), 1, "{}", get.log());

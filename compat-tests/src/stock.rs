@@ -308,8 +308,13 @@ pub fn libtorrent(dir: &Path, at: At<'_>, torrent: &str, data: &Path, mode: Mode
     Proc::spawn("libtorrent", dir, &mut command)
 }
 
+/// `chunkcast` with these arguments on loopback, without DHT, speaking JSON.
+pub fn ours(name: &str, dir: &Path, args: &[&str]) -> Proc {
+    ours_at(name, dir, At::Loopback, args)
+}
+
 /// `chunkcast` with these arguments, speaking JSON.
-pub fn ours(name: &str, dir: &Path, at: At<'_>, args: &[&str]) -> Proc {
+pub fn ours_at(name: &str, dir: &Path, at: At<'_>, args: &[&str]) -> Proc {
     let mut command = at.command(chunkcast());
     command.args(args).arg("--json");
     if matches!(at, At::Loopback) {

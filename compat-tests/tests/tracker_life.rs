@@ -57,7 +57,7 @@ impl Life {
     }
 
     fn ours(&self, name: &str, args: &[&str]) -> Proc {
-        ours(name, self.dir.path(), HERE, args)
+        ours(name, self.dir.path(), args)
     }
 
     /// Where our process listens.
@@ -116,7 +116,7 @@ fn a_download_says_started_completed_and_stopped_once_each() {
         .collect();
     assert_eq!(hash, life.infohash);
 
-    seed.signal("TERM");
+    seed.terminate();
     assert!(seed.wait(DEADLINE).success(), "{}", seed.log());
     let heard = life.heard(at);
     assert_eq!(
@@ -171,9 +171,23 @@ fn what_is_complete_already_says_no_completed() {
     let mut get = life.get(&["--seed"]);
     life.wait_for_events(&["started"]);
     assert_eq!(life.tracker.announces()[0].number("left"), 0);
-    get.signal("TERM");
+    get.terminate();
     assert!(get.wait(DEADLINE).success(), "{}", get.log());
     assert_eq!(life.tracker.events(), ["started", "stopped"]);
+}
+
+#[test]
+fn a_download_that_nobody_serves_asks_the_tracker_again_before_its_interval() {
+    let life = Life::new(&[]);
+    let mut get = life.get(&[]);
+    let us = life.listens(&get);
+    life.wait_for_events(&["started"]);
+    let seed = life.seed();
+    life.tracker.tell_of(life.listens(&seed));
+    let status = get.wait(DEADLINE);
+    assert!(status.success(), "{}", get.log());
+    let said = events(&life.heard(us));
+    assert_eq!(said, ["started", "", "completed", "stopped"]);
 }
 
 /// Downloads with a second tracker, a DHT node and an index node at hand; whether they heard of the torrent: the
@@ -329,14 +343,14 @@ fn life_at_opentracker(url: usize) {
     assert_eq!(scene.downloads(), 0);
     let copy = scene.path("copy");
     let args = ["get", &magnet, "-o", &copy, "--seed"];
-    let mut get = ours("get", dir, HERE, &args);
+    let mut get = ours("get", dir, &args);
     wait_for("complete", DEADLINE, || get.events("complete").pop());
     scene.announced(2, 0);
     assert_eq!(scene.downloads(), 1, "completed was said once");
-    get.signal("TERM");
+    get.terminate();
     assert!(get.wait(DEADLINE).success(), "{}", get.log());
     scene.announced(1, 0);
-    seed.signal("TERM");
+    seed.terminate();
     assert!(seed.wait(DEADLINE).success(), "{}", seed.log());
     scene.announced(0, 0);
     assert_eq!(scene.downloads(), 1);

@@ -93,7 +93,7 @@ fn what_is_there_after_a_kill_is_not_downloaded_again() {
     };
     scene.announced(1, 0);
     let (torrent, copy) = (scene.torrent(), scene.path("copy"));
-    let mut first = ours("first", dir, HERE, &["get", &torrent, "-o", &copy]);
+    let mut first = ours("first", dir, &["get", &torrent, "-o", &copy]);
     let verified = |p: &serde_json::Value| p["verified_bytes"].as_u64().unwrap_or(0);
     let kept = wait_for("a part is verified", DEADLINE, || {
         let last = first.events("progress").last().map(verified);
