@@ -115,13 +115,12 @@ impl Discovery {
         }
     }
 
-    /// The download is complete.
+    /// The download is complete. The DHT lookup goes on: it is also what announces us there.
     pub(super) fn completed(&mut self) {
         self.counts.send_modify(|c| c.left = 0);
         if let Some(announcer) = self.announcer.as_ref().filter(|_| self.began_incomplete) {
             announcer.completed();
         }
-        self.dht = None;
     }
 
     /// Resolves peers that a magnet link names.
