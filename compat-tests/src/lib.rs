@@ -1,13 +1,16 @@
 //! Helpers for tests against stock clients: processes that end with the test, trackers, and waiting for conditions.
 //!
 //! Every process is started by a test, writes its output to a file in the test's directory, and is killed by its own
-//! pid when the test ends. Nothing here talks to any other address than loopback.
+//! pid when the test ends. Nothing here talks to anyone but loopback and network namespaces of its own.
 
 #![allow(
     clippy::print_stdout,
     reason = "test helpers report what they skip on standard output"
 )]
 
+pub mod http_tracker;
+pub mod netns;
+pub mod scene;
 pub mod stock;
 
 use std::fs::{self, File};
@@ -154,8 +157,13 @@ impl Proc {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub fn signal(&self, name: &str) {
         let _ = Command::new("kill")
-            .arg("-TERM")
+            .arg(format!("-{name}"))
             .arg(self.child.id().to_string())
             .status();
     }

@@ -5,87 +5,148 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::netns::Host;
 use crate::{Proc, chunkcast, free_port, installed, wait_for, write};
 
-/// opentracker on loopback, for the given infohashes.
+/// Where a program runs.
+#[derive(Clone, Copy, Debug)]
+pub enum At<'a> {
+    /// On loopback, with ports that are free and everything but trackers switched off.
+    Loopback,
+    /// On a host of its own, with its default settings.
+    Host(&'a Host),
+}
+
+impl At<'_> {
+    /// A command that runs there.
+    pub fn command(self, program: impl AsRef<Path>) -> Command {
+        match self {
+            Self::Loopback => Command::new(program.as_ref()),
+            Self::Host(host) => host.command(program),
+        }
+    }
+
+    /// The address there.
+    pub fn ip(&self) -> &str {
+        match self {
+            Self::Loopback => "127.0.0.1",
+            Self::Host(host) => &host.ip,
+        }
+    }
+}
+
+/// Says which version of a client a test is about to meet.
+pub fn say_version(program: &str, arguments: &[&str]) {
+    let out = Command::new(program).args(arguments).output();
+    let text = out
+        .map(|o| [o.stdout, o.stderr].concat())
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    println!("client: {}", text.lines().next().unwrap_or(program));
+}
+
+/// opentracker, for the given infohashes.
 #[derive(Debug)]
-pub struct Tracker {
+pub struct Tracker<'a> {
     _proc: Proc,
+    at: At<'a>,
     port: u16,
 }
 
-impl Tracker {
+impl<'a> Tracker<'a> {
     /// Starts it; `None`, with a line that says so, when it is not installed.
     ///
     /// # Panics
     /// When it does not listen in time.
-    pub fn start(dir: &Path, port: u16, infohashes: &[&str]) -> Option<Self> {
+    pub fn start(dir: &Path, at: At<'a>, port: u16, infohashes: &[&str]) -> Option<Self> {
         if !installed("opentracker", "everything that needs a tracker") {
             return None;
         }
         let list = dir.join("whitelist.txt");
         write(&list, (infohashes.join("\n") + "\n").as_bytes());
-        let mut command = Command::new("opentracker");
-        command.args([
-            "-i",
-            "127.0.0.1",
-            "-p",
-            &port.to_string(),
-            "-P",
-            &port.to_string(),
-        ]);
+        let mut command = at.command("opentracker");
+        let port_text = port.to_string();
+        command.args(["-i", at.ip(), "-p", &port_text, "-P", &port_text]);
         // opentracker leaves root and changes its root directory: the list is named relative to it
         command
             .current_dir(dir)
             .args(["-w", "whitelist.txt", "-d"])
             .arg(dir);
         make_readable(dir);
-        let mut proc = Proc::spawn("opentracker", dir, &mut command);
-        wait_for("opentracker listens", Duration::from_secs(10), || {
-            assert!(
-                proc.try_wait().is_none(),
-                "opentracker ended:\n{}",
-                proc.log()
-            );
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        let proc = Proc::spawn("opentracker", dir, &mut command);
+        let mut this = Self {
+            _proc: proc,
+            at,
+            port,
+        };
+        wait_for("opentracker answers", Duration::from_secs(20), || {
+            let ended = this._proc.try_wait();
+            assert!(ended.is_none(), "opentracker ended: {}", this._proc.log());
+            this.ask("/stats")
         });
-        Some(Self { _proc: proc, port })
+        Some(this)
     }
 
-    /// Its HTTP announce URL.
-    pub fn http(&self) -> String {
-        announce_http(self.port)
+    /// The answer to an HTTP request.
+    fn ask(&self, path: &str) -> Option<String> {
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        let mut answer = Vec::new();
+        match self.at {
+            At::Loopback => {
+                let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+                stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+                stream.write_all(request.as_bytes()).ok()?;
+                let _ = stream.read_to_end(&mut answer);
+            }
+            At::Host(host) => {
+                let script = format!(
+                    "exec 3<>/dev/tcp/{}/{} && printf %s \"$0\" >&3 && exec cat <&3",
+                    host.ip, self.port
+                );
+                let out = host
+                    .command("bash")
+                    .args(["-c", &script, &request])
+                    .output();
+                answer = out.ok().filter(|o| o.status.success())?.stdout;
+            }
+        }
+        Some(String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// How many complete and incomplete peers it knows of a torrent.
     pub fn peers(&self, infohash: &str) -> Option<(u32, u32)> {
-        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        let text = self.scrape(infohash)?;
+        Some((
+            number(&text, "8:completei")?,
+            number(&text, "10:incompletei")?,
+        ))
+    }
+
+    /// How many downloads it was told are complete.
+    pub fn downloads(&self, infohash: &str) -> Option<u32> {
+        number(&self.scrape(infohash)?, "10:downloadedi")
+    }
+
+    fn scrape(&self, infohash: &str) -> Option<String> {
         let hash: String = (0..20)
             .filter_map(|i| infohash.get(2 * i..2 * i + 2))
             .map(|b| format!("%{b}"))
             .collect();
-        let ask = format!("GET /scrape?info_hash={hash} HTTP/1.0\r\nHost: localhost\r\n\r\n");
-        stream.write_all(ask.as_bytes()).ok()?;
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let number = |key: &str| -> Option<u32> {
-            let at = text.find(key)? + key.len();
-            text[at..].split('e').next()?.parse().ok()
-        };
-        Some((number("8:completei")?, number("10:incompletei")?))
+        self.ask(&format!("/scrape?info_hash={hash}"))
     }
 }
 
-/// The HTTP announce URL of a tracker on this port of loopback.
-pub fn announce_http(port: u16) -> String {
-    format!("http://127.0.0.1:{port}/announce")
+fn number(text: &str, key: &str) -> Option<u32> {
+    let at = text.find(key)? + key.len();
+    text[at..].split('e').next()?.parse().ok()
 }
 
-/// The UDP announce URL of a tracker on this port of loopback.
-pub fn announce_udp(port: u16) -> String {
-    format!("udp://127.0.0.1:{port}")
+/// The announce URLs, HTTP and UDP, of a tracker.
+pub fn announce_urls(ip: &str, port: u16) -> [String; 2] {
+    [
+        format!("http://{ip}:{port}/announce"),
+        format!("udp://{ip}:{port}"),
+    ]
 }
 
 fn make_readable(dir: &Path) {
@@ -93,47 +154,52 @@ fn make_readable(dir: &Path) {
     let _ = std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755));
 }
 
-/// transmission-daemon with everything but trackers switched off.
+/// transmission-daemon.
 #[derive(Debug)]
-pub struct Transmission {
+pub struct Transmission<'a> {
     proc: Proc,
+    at: At<'a>,
     rpc: String,
-    /// TCP port for peers.
-    pub peer_port: u16,
 }
 
-impl Transmission {
+impl<'a> Transmission<'a> {
     /// Starts it with its state in `dir/transmission`; `None` when it is not installed.
     ///
     /// # Panics
     /// When it does not answer in time.
-    pub fn start(dir: &Path) -> Option<Self> {
+    pub fn start(dir: &Path, at: At<'a>) -> Option<Self> {
         if !installed("transmission-daemon", "Transmission")
             || !installed("transmission-remote", "Transmission")
         {
             return None;
         }
-        let (port, peer_port) = (free_port(), free_port());
+        say_version("transmission-daemon", &["--version"]);
         let home = dir.join("transmission");
-        let settings = format!(
-            r#"{{"dht-enabled": false, "lpd-enabled": false, "utp-enabled": false, "port-forwarding-enabled": false,
-                "rpc-bind-address": "127.0.0.1", "rpc-port": {port}, "peer-port": {peer_port},
-                "bind-address-ipv4": "127.0.0.1", "encryption": 1, "rpc-host-whitelist-enabled": false}}"#
-        );
-        write(&home.join("settings.json"), settings.as_bytes());
-        let mut command = Command::new("transmission-daemon");
+        let port = match at {
+            At::Loopback => {
+                let (port, peer_port) = (free_port(), free_port());
+                let settings = format!(
+                    r#"{{"dht-enabled": false, "lpd-enabled": false, "utp-enabled": false,
+                        "port-forwarding-enabled": false, "rpc-bind-address": "127.0.0.1", "rpc-port": {port},
+                        "peer-port": {peer_port}, "bind-address-ipv4": "127.0.0.1", "encryption": 1}}"#
+                );
+                write(&home.join("settings.json"), settings.as_bytes());
+                port
+            }
+            At::Host(_) => 9091,
+        };
+        let mut command = at.command("transmission-daemon");
         command
-            .args(["--foreground", "--log-info", "--no-auth", "--config-dir"])
+            .args(["--foreground", "--log-info", "--config-dir"])
             .arg(&home);
-        let proc = Proc::spawn("transmission-daemon", dir, &mut command);
         let this = Self {
-            proc,
+            proc: Proc::spawn("transmission-daemon", dir, &mut command),
+            at,
             rpc: format!("127.0.0.1:{port}"),
-            peer_port,
         };
         wait_for(
             "transmission-daemon answers",
-            Duration::from_secs(20),
+            Duration::from_secs(30),
             || this.remote(&["--session-info"]),
         );
         Some(this)
@@ -141,11 +207,8 @@ impl Transmission {
 
     /// Runs transmission-remote; its output when it succeeded.
     pub fn remote(&self, args: &[&str]) -> Option<String> {
-        let out = Command::new("transmission-remote")
-            .arg(&self.rpc)
-            .args(args)
-            .output()
-            .ok()?;
+        let mut command = self.at.command("transmission-remote");
+        let out = command.arg(&self.rpc).args(args).output().ok()?;
         out.status
             .success()
             .then(|| String::from_utf8_lossy(&out.stdout).into_owned())
@@ -178,58 +241,90 @@ impl Transmission {
     }
 }
 
-/// aria2c on one torrent, with everything but trackers switched off.
-pub fn aria2(dir: &Path, torrent: &str, data: &Path, seed: bool) -> Option<Proc> {
+/// aria2c on one torrent or magnet link; it ends when it has everything, or seeds.
+pub fn aria2(dir: &Path, at: At<'_>, torrent: &str, data: &Path, mode: Mode) -> Option<Proc> {
     if !installed("aria2c", "aria2") {
         return None;
     }
-    let port = free_port();
-    let mut command = Command::new("aria2c");
+    say_version("aria2c", &["--version"]);
+    let mut command = at.command("aria2c");
     command
         .arg(format!("--dir={}", data.display()))
-        .arg(format!("--listen-port={port}"))
-        .args([
+        .args(["--no-conf", "--summary-interval=0"]);
+    if matches!(at, At::Loopback) {
+        command.arg(format!("--listen-port={}", free_port())).args([
             "--enable-dht=false",
             "--enable-dht6=false",
             "--bt-enable-lpd=false",
-            "--no-conf",
-        ])
-        .args([
             "--enable-peer-exchange=false",
-            "--bt-tracker-interval=2",
-            "--summary-interval=0",
-        ])
-        .args([
             "--interface=127.0.0.1",
-            "--file-allocation=none",
-            "--console-log-level=notice",
-        ])
-        .arg(if seed {
-            "--seed-ratio=0.0"
-        } else {
-            "--seed-time=0"
-        });
-    if seed {
-        command.arg("--check-integrity=true");
+        ]);
     }
+    match mode {
+        Mode::Get => command.arg("--seed-time=0"),
+        Mode::Seed => command.args(["--seed-ratio=0.0", "--check-integrity=true"]),
+        Mode::SlowSeed => command.args([
+            "--seed-ratio=0.0",
+            "--check-integrity=true",
+            "--max-overall-upload-limit=400K",
+        ]),
+    };
     command.arg(torrent);
-    Some(Proc::spawn(
-        if seed { "aria2-seed" } else { "aria2-get" },
-        dir,
-        &mut command,
-    ))
+    Some(Proc::spawn("aria2", dir, &mut command))
 }
 
-/// `chunkcast` with these arguments, listening on loopback, without DHT, speaking JSON.
+/// What a stock client is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Download, then end.
+    Get,
+    /// Seed until it is killed.
+    Seed,
+    /// Seed at 400 KiB/s.
+    SlowSeed,
+}
+
+/// Whether libtorrent's Python module is installed; says so when it is not.
+pub fn libtorrent_installed() -> bool {
+    let program = "import libtorrent; print('libtorrent', libtorrent.__version__)";
+    let out = Command::new("python3").args(["-c", program]).output();
+    let found = out.is_ok_and(|o| o.status.success());
+    if found {
+        say_version("python3", &["-c", program]);
+    } else {
+        println!("SKIPPED: libtorrent: its Python module is not installed");
+    }
+    found
+}
+
+/// libtorrent on one torrent or magnet link; it ends when it has everything, or seeds. Check that it is installed.
+pub fn libtorrent(dir: &Path, at: At<'_>, torrent: &str, data: &Path, mode: Mode) -> Proc {
+    let mut command = at.command("python3");
+    command
+        .args(["-W", "ignore", "-c", include_str!("libtorrent_peer.py")])
+        .arg(torrent)
+        .arg(data)
+        .arg(if mode == Mode::Get { "get" } else { "seed" });
+    Proc::spawn("libtorrent", dir, &mut command)
+}
+
+/// `chunkcast` with these arguments on loopback, without DHT, speaking JSON.
 pub fn ours(name: &str, dir: &Path, args: &[&str]) -> Proc {
-    let mut command = Command::new(chunkcast());
-    command.args(args).args([
-        "--listen",
-        "127.0.0.1:0",
-        "--index-listen",
-        "127.0.0.1:0",
-        "--no-dht",
-        "--json",
-    ]);
+    ours_at(name, dir, At::Loopback, args)
+}
+
+/// `chunkcast` with these arguments, speaking JSON.
+pub fn ours_at(name: &str, dir: &Path, at: At<'_>, args: &[&str]) -> Proc {
+    let mut command = at.command(chunkcast());
+    command.args(args).arg("--json");
+    if matches!(at, At::Loopback) {
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--index-listen",
+            "127.0.0.1:0",
+            "--no-dht",
+        ]);
+    }
     Proc::spawn(name, dir, &mut command)
 }

@@ -3,6 +3,8 @@
 //! Order: reachable before unreachable, untried before failed, then named by the user or on this LAN, then by the
 //! directory, then all others; within a class the nearest by prediction, then the oldest. Every fourth dial takes a
 //! random one of the best class instead, so that no area becomes an island.
+//!
+//! A complete client dials too: a stock peer that a tracker names may be unable to dial us.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +29,16 @@ enum State {
     Connected { since: Instant },
 }
 
+/// Whom a client may dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// Anyone.
+    Anyone,
+    /// Only those that may want something and not know of us: a complete client has nothing to fetch. Peers that
+    /// found us, or that the directory knows and tells of us, come by themselves if they want something.
+    Unaware,
+}
+
 #[derive(Debug)]
 pub(super) struct Entry {
     addrs: Vec<SocketAddr>,
@@ -35,6 +47,8 @@ pub(super) struct Entry {
     pub(super) load: u8,
     reachable: bool,
     failures: u32,
+    /// It held everything when it was last connected.
+    complete: bool,
     state: State,
 }
 
@@ -42,6 +56,11 @@ pub(super) struct Entry {
 type Rank = (bool, u32, u8, Duration);
 
 impl Entry {
+    fn suits(&self, whom: Whom) -> bool {
+        whom == Whom::Anyone
+            || !(self.complete || matches!(self.source, Source::Directory | Source::Incoming))
+    }
+
     fn rank(&self) -> Rank {
         (
             !self.reachable,
@@ -142,6 +161,7 @@ impl Candidates {
             load: candidate.load,
             reachable: candidate.reachable,
             failures: 0,
+            complete: false,
             state: State::Idle { next: now },
         };
         if self.entries.len() >= config.max_candidates && !self.make_room(&entry) {
@@ -210,9 +230,11 @@ impl Candidates {
         &mut self,
         config: &ClientConfig,
         rng: &mut ChaCha8Rng,
+        whom: Whom,
         now: Instant,
     ) -> Option<(SocketAddr, Source)> {
-        let ready = |e: &Entry| matches!(e.state, State::Idle { next } if next <= now);
+        let ready =
+            |e: &Entry| e.suits(whom) && matches!(e.state, State::Idle { next } if next <= now);
         let (&best, rank) = self
             .entries
             .iter()
@@ -295,6 +317,7 @@ impl Candidates {
             load: 0,
             reachable: true,
             failures: 0,
+            complete: false,
             state: State::Connected { since: now },
         };
         if self.entries.len() < config.max_candidates || self.make_room(&entry) {
@@ -302,8 +325,14 @@ impl Candidates {
         }
     }
 
-    /// The connection to the peer that accepts at `listen` is gone.
-    pub(super) fn disconnected(&mut self, listen: SocketAddr, config: &ClientConfig, now: Instant) {
+    /// The connection to the peer that accepts at `listen` is gone; whether that peer held everything.
+    pub(super) fn disconnected(
+        &mut self,
+        listen: SocketAddr,
+        complete: bool,
+        config: &ClientConfig,
+        now: Instant,
+    ) {
         if let Some(entry) = self
             .by_addr
             .get(&listen)
@@ -313,6 +342,7 @@ impl Candidates {
             if now - since >= LASTED {
                 entry.failures = 0;
             }
+            entry.complete = complete;
             back_off(entry, config, now);
         }
     }
@@ -346,13 +376,13 @@ impl Candidates {
         self.banned.len()
     }
 
-    /// When a dial gives up, and (`may_dial`) when a peer may be dialled again.
-    pub(super) fn next_event(&self, may_dial: bool) -> Option<Instant> {
+    /// When a dial gives up, and when one of those that may be dialled is due.
+    pub(super) fn next_event(&self, may_dial: Option<Whom>) -> Option<Instant> {
         self.entries
             .values()
             .filter_map(|e| match e.state {
                 State::Dialling { deadline, .. } => Some(deadline),
-                State::Idle { next } if may_dial => Some(next),
+                State::Idle { next } if may_dial.is_some_and(|whom| e.suits(whom)) => Some(next),
                 _ => None,
             })
             .min()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::api::{Action, Candidate, Connected, DropReason, NeighbourId, Verdict};
-use super::candidates::twin_to_drop;
+use super::candidates::{Whom, twin_to_drop};
 use super::{Client, Neighbour};
 use crate::chunks::ChunkSet;
 use crate::time::Instant;
@@ -31,18 +31,25 @@ impl Client {
         new
     }
 
-    pub(super) fn may_dial(&self) -> bool {
+    /// Whom to dial, while there is room for more neighbours.
+    pub(super) fn may_dial(&self) -> Option<Whom> {
         let half_open = self.candidates.half_open();
-        !self.stopped
-            && !self.is_complete()
+        let room = !self.stopped
             && half_open < self.config.max_half_open
-            && self.table.len() + half_open < self.config.target_neighbours
+            && self.table.len() + half_open < self.config.target_neighbours;
+        let whom = if self.is_complete() {
+            Whom::Unaware
+        } else {
+            Whom::Anyone
+        };
+        room.then_some(whom)
     }
 
-    /// Dials while there is room for more neighbours. A complete client waits to be dialled.
+    /// Dials while there is room for more neighbours.
     pub(super) fn dial(&mut self, now: Instant) {
-        while self.may_dial()
-            && let Some((addr, source)) = self.candidates.dial(&self.config, &mut self.rng, now)
+        while let Some(whom) = self.may_dial()
+            && let Some((addr, source)) =
+                self.candidates.dial(&self.config, &mut self.rng, whom, now)
         {
             self.actions.push_back(Action::Dial { addr, source });
         }
@@ -246,7 +253,8 @@ impl Client {
             n.held.iter().for_each(|chunk| self.picker.lost(chunk));
         }
         if let Some(listen) = n.listen {
-            self.candidates.disconnected(listen, &self.config, now);
+            self.candidates
+                .disconnected(listen, n.is_complete(), &self.config, now);
             if n.assigned > 0 {
                 self.lookups.note_failure(listen, now);
             }

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc::error::TrySendError;
@@ -229,7 +230,13 @@ impl Task {
                 let (outcome, connection) = loop {
                     tokio::select! {
                         biased;
-                        () = commands.stop.notified() => return self.stop(schedule).await,
+                        () = commands.stop.notified() => {
+                            let end = self.last_moment();
+                            if announce.event == Event::Completed {
+                                let _ = tokio::time::timeout_at(end, &mut exchange).await;
+                            }
+                            return self.stop(schedule, &commands, end).await;
+                        }
                         () = commands.completed.notified() => schedule.handle_completed(clock.now()),
                         outcome = &mut exchange => break outcome,
                     }
@@ -250,12 +257,20 @@ impl Task {
             };
             tokio::select! {
                 biased;
-                () = commands.stop.notified() => return self.stop(schedule).await,
+                () = commands.stop.notified() => {
+                    let end = self.last_moment();
+                    return self.stop(schedule, &commands, end).await;
+                }
                 () = commands.completed.notified() => schedule.handle_completed(clock.now()),
                 () = commands.need_peers.notified() => schedule.handle_need_peers(),
                 () = wait => {}
             }
         }
+    }
+
+    /// When everything is to be said that is said at the end.
+    fn last_moment(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.config.stop_deadline
     }
 
     /// The announce with the counts of this moment.
@@ -323,23 +338,34 @@ impl Task {
         }
     }
 
-    /// Says `stopped`, best effort: a tracker that does not hear it forgets us after its own interval.
-    async fn stop(mut self, mut schedule: Schedule) {
-        let trackers = schedule.stop();
-        let farewells: Vec<_> = trackers
-            .into_iter()
-            .take(MAX_STOPPED)
-            .map(|tracker| {
-                let event = Event::Stopped;
-                self.exchange(&schedule, Announce { tracker, event })
-                    .run(self.clock)
-            })
-            .collect();
+    /// Says `stopped`, and `completed` before it if that came just now: a download that ends with the last piece
+    /// counts as one. Best effort: a tracker that does not hear it forgets us after its own interval.
+    async fn stop(
+        mut self,
+        mut schedule: Schedule,
+        commands: &Commands,
+        end: tokio::time::Instant,
+    ) {
+        if commands.completed.notified().now_or_never().is_some() {
+            schedule.handle_completed(self.clock.now());
+        }
+        let mut farewells: BTreeMap<usize, Vec<Exchange>> = BTreeMap::new();
+        for announce in schedule.stop() {
+            let exchange = self.exchange(&schedule, announce);
+            farewells
+                .entry(announce.tracker)
+                .or_default()
+                .push(exchange);
+        }
+        let clock = self.clock;
+        let farewells = farewells.into_values().take(MAX_STOPPED).map(async |said| {
+            // one after the other, or a tracker may hear `stopped` first
+            for exchange in said {
+                let _ = exchange.run(clock).await;
+            }
+        });
         let all = futures::future::join_all(farewells);
-        if tokio::time::timeout(self.config.stop_deadline, all)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout_at(end, all).await.is_err() {
             debug!("a tracker did not answer to stopped in time");
         }
     }

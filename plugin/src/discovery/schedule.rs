@@ -273,9 +273,10 @@ impl Schedule {
         }
     }
 
-    /// Ends the schedule; gives the trackers to say `stopped` to, the one that answered last first.
-    pub fn stop(&mut self) -> Vec<usize> {
-        self.in_flight = None;
+    /// Ends the schedule; gives the last announces: `stopped` to the trackers that answered `started`, the one that
+    /// answered last first, and before that a `completed` to this one, if that was still to be said.
+    pub fn stop(&mut self) -> Vec<Announce> {
+        let under_way = self.in_flight.take().map(|a| a.event);
         let mut started: Vec<usize> = (0..self.trackers.len())
             .filter(|&t| self.trackers[t].started)
             .collect();
@@ -283,7 +284,15 @@ impl Schedule {
         for tracker in &mut self.trackers {
             tracker.started = false;
         }
-        started
+        let say = |event| move |tracker| Announce { tracker, event };
+        let due = std::mem::replace(&mut self.completed, Completed::Done) == Completed::Due;
+        let unsaid = due && under_way != Some(Event::Completed);
+        let completed = started.first().copied().filter(|_| unsaid);
+        completed
+            .map(say(Event::Completed))
+            .into_iter()
+            .chain(started.into_iter().map(say(Event::Stopped)))
+            .collect()
     }
 
     /// The order of a round.

@@ -60,7 +60,7 @@ fn started_completed_and_stopped_are_said_once_each() {
     s.handle_completed(T0 + secs(6));
     assert_eq!(due(&mut s, T0 + secs(6)), None);
     assert_eq!(due(&mut s, T0 + secs(1805)), is("a", Event::Regular));
-    assert_eq!(s.stop(), [0]);
+    assert_eq!(farewells(&mut s), [(0, Event::Stopped)]);
     assert!(s.stop().is_empty());
 }
 
@@ -234,7 +234,11 @@ fn a_public_torrent_returns_to_the_first_tier_a_private_one_stays() {
         } else {
             assert_eq!(due(&mut s, now), is("a", Event::Started));
             s.handle_answer(&answer(1800), now);
-            assert_eq!(s.stop(), [0, 1], "both know us; the last one is told first");
+            assert_eq!(
+                farewells(&mut s),
+                [(0, Event::Stopped), (1, Event::Stopped)],
+                "both know us; the last one is told first"
+            );
         }
     }
 }
@@ -322,4 +326,35 @@ fn defaults_are_valid_and_contradictions_are_named() {
     ] {
         assert!(broken.validate().unwrap_err().starts_with(field));
     }
+}
+
+#[test]
+fn completed_that_was_not_said_is_said_before_stopped() {
+    let mut s = schedule(&[&["a"], &["b"]], false);
+    s.poll_announce(T0).unwrap();
+    s.handle_answer(&answer(1800), T0);
+    s.handle_completed(T0 + secs(1));
+    assert_eq!(
+        farewells(&mut s),
+        [(0, Event::Completed), (0, Event::Stopped)]
+    );
+    assert_eq!(farewells(&mut s), []);
+
+    // on its way: not a second time
+    let mut s = schedule(&[&["a"]], false);
+    s.poll_announce(T0).unwrap();
+    s.handle_answer(&answer(1800), T0);
+    s.handle_completed(T0 + secs(1));
+    assert_eq!(due(&mut s, T0 + secs(1)), is("a", Event::Completed));
+    assert_eq!(farewells(&mut s), [(0, Event::Stopped)]);
+
+    // nobody to say it to
+    let mut s = schedule(&[&["a"]], false);
+    s.handle_completed(T0);
+    assert_eq!(farewells(&mut s), []);
+}
+
+/// What is said at the end.
+fn farewells(s: &mut Schedule) -> Vec<(usize, Event)> {
+    s.stop().into_iter().map(|a| (a.tracker, a.event)).collect()
 }

@@ -105,13 +105,22 @@ impl Discovery {
         }
     }
 
-    /// The download is complete.
+    /// There are few peers: trackers and the DHT are asked as early as they allow.
+    pub(super) fn need_more_peers(&self) {
+        if let Some(announcer) = &self.announcer {
+            announcer.need_more_peers();
+        }
+        if let Some(dht) = &self.dht {
+            dht.need_more_peers();
+        }
+    }
+
+    /// The download is complete. The DHT lookup goes on: it is also what announces us there.
     pub(super) fn completed(&mut self) {
         self.counts.send_modify(|c| c.left = 0);
         if let Some(announcer) = self.announcer.as_ref().filter(|_| self.began_incomplete) {
             announcer.completed();
         }
-        self.dht = None;
     }
 
     /// Resolves peers that a magnet link names.

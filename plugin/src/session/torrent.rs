@@ -36,6 +36,9 @@ use crate::wire::message::BlockRef;
 /// Bytes of unfinished pieces that are kept at most: twice what the swarm opens, so that it never comes to that.
 const BUFFER_BYTES: u64 = 256 << 20;
 
+/// With fewer connections than this an incomplete torrent asks for more peers. // paper 5.1: four servers in parallel
+const FEW_PEERS: usize = 4;
+
 /// How often numbers are reported.
 const REPORT_PERIOD: Duration = Duration::from_secs(1);
 
@@ -320,8 +323,9 @@ impl Torrent {
             }
             Input::Finalized(Ok(())) => {
                 self.complete = true;
-                self.discovery.completed();
                 let progress = self.progress();
+                self.discovery.count(self.numbers.counts());
+                self.discovery.completed();
                 self.emit(TorrentEvent::Complete(progress));
             }
             Input::Traffic(traffic) => self.numbers.directory = Some(traffic),
@@ -376,6 +380,9 @@ impl Torrent {
             self.emit(TorrentEvent::Progress(progress));
         }
         self.discovery.count(self.numbers.counts());
+        if self.conns.len() < FEW_PEERS && !self.swarm.is_complete() {
+            self.discovery.need_more_peers();
+        }
         if let Some(index) = self.shared.index.clone() {
             let input = self.input.clone();
             self.tasks.spawn(async move {
@@ -417,8 +424,8 @@ impl Torrent {
                 .await
                 .or(self.numbers.directory);
         }
-        self.discovery.count(self.numbers.counts());
         let progress = self.progress();
+        self.discovery.count(self.numbers.counts());
         self.conns.clear();
         self.discovery.stop().await;
         // pieces on their way to the disk are written, so that a restart does not fetch them again

@@ -10,7 +10,7 @@ use super::pieces::Torrent;
 use super::{CloseReason, ConnId, DropReason, Swarm};
 use crate::metadata::Metainfo;
 
-/// A peer's first word on its pieces.
+/// A peer's word on all its pieces.
 pub(super) enum Claim {
     All,
     None,
@@ -18,37 +18,32 @@ pub(super) enum Claim {
 }
 
 impl Swarm {
-    /// A bitfield, HAVE ALL or HAVE NONE.
+    /// A bitfield, HAVE ALL or HAVE NONE. One that is not the first word (BEP 3) adds to what was said before: aria2
+    /// sends a bitfield in place of many HAVEs. It counts as noise.
     pub(super) fn on_claim(&mut self, conn: ConnId, claim: Claim) {
         let limit = self.config.limits.max_early_bitfield;
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        if std::mem::replace(&mut peer.declared, true) {
-            return self.fault(conn, DropReason::LateBitfield);
-        }
-        match &mut peer.has {
-            Has::Early(early) => match claim {
-                Claim::All => early.all = true,
-                Claim::None => {}
-                Claim::Bits(bits) if bits.len() > limit => {
-                    self.fault(conn, DropReason::BadBitfield);
-                }
-                Claim::Bits(bits) => early.bitfield = Some(bits),
-            },
+        let late = std::mem::replace(&mut peer.declared, true);
+        let good = match &mut peer.has {
+            Has::Early(early) => early.add(claim, limit),
             Has::Known(set) => {
                 let claimed = match claim {
                     Claim::All => Ok(ChunkSet::full(set.len())),
                     Claim::None => Ok(ChunkSet::empty(set.len())),
                     Claim::Bits(bits) => ChunkSet::from_bytes(0, set.len(), &bits),
                 };
-                match claimed {
-                    Ok(claimed) => *set = claimed,
-                    Err(_) => return self.fault(conn, DropReason::BadBitfield),
-                }
-                self.report(conn);
+                claimed.map(|claimed| set.union_with(&claimed)).is_ok()
             }
+        };
+        if !good {
+            return self.fault(conn, DropReason::BadBitfield);
         }
+        if late {
+            self.fault(conn, DropReason::LateBitfield);
+        }
+        self.report(conn);
     }
 
     pub(super) fn on_have(&mut self, conn: ConnId, piece: u32) {
@@ -130,6 +125,24 @@ impl Swarm {
             self.report(conn);
         }
         self.check_complete();
+    }
+}
+
+impl Early {
+    /// Adds a claim; whether its length can be right.
+    fn add(&mut self, claim: Claim, limit: usize) -> bool {
+        match (claim, &self.bitfield) {
+            (Claim::All, _) => self.all = true,
+            (Claim::None, _) => {}
+            (Claim::Bits(bits), _) if bits.len() > limit => return false,
+            (Claim::Bits(bits), Some(before)) if before.len() != bits.len() => return false,
+            (Claim::Bits(bits), Some(before)) => {
+                let both: Vec<u8> = before.iter().zip(&bits).map(|(a, b)| a | b).collect();
+                self.bitfield = Some(both.into());
+            }
+            (Claim::Bits(bits), None) => self.bitfield = Some(bits),
+        }
+        true
     }
 }
 

@@ -11,7 +11,7 @@ pub enum DropReason {
     Duplicate,
     /// A bitfield of the wrong length, with spare bits set, or too large to keep.
     BadBitfield,
-    /// A bitfield, HAVE ALL or HAVE NONE that is not the peer's first word on its pieces.
+    /// A bitfield, HAVE ALL or HAVE NONE that is not the peer's first word on its pieces; it is used all the same.
     LateBitfield,
     /// A HAVE for a piece that does not exist.
     BadHave,
@@ -76,15 +76,14 @@ impl DropReason {
             | Self::NotNegotiated
             | Self::BadExtended
             | Self::BadMetadata => Weight::Fault,
-            Self::BlockLength | Self::BadBitfield | Self::LateBitfield | Self::BadHave => {
-                Weight::Fatal
-            }
+            Self::BlockLength | Self::BadBitfield | Self::BadHave => Weight::Fatal,
             Self::TooManyHaves
             | Self::NotHeld
             | Self::ChokedRequest
             | Self::QueueFull
             | Self::DuplicateRequest
             | Self::Unasked
+            | Self::LateBitfield
             | Self::UnknownExtended
             | Self::MetadataRefused
             | Self::Redundant => Weight::Noise,

@@ -493,18 +493,9 @@ fn a_wrong_word_on_pieces_closes() {
         (vec![bits(&[0xfe, 0])], DropReason::BadBitfield),
         (vec![bits(&[])], DropReason::BadBitfield),
         (vec![bits(&[0xff])], DropReason::BadBitfield),
-        (vec![bits(&[0x80]), bits(&[0x80])], DropReason::LateBitfield),
         (
-            vec![Message::Have(1), bits(&[0x80])],
-            DropReason::LateBitfield,
-        ),
-        (
-            vec![Message::HaveAll, bits(&[0x80])],
-            DropReason::LateBitfield,
-        ),
-        (
-            vec![Message::HaveNone, Message::HaveAll],
-            DropReason::LateBitfield,
+            vec![bits(&[0x80]), bits(&[0x80, 0])],
+            DropReason::BadBitfield,
         ),
         (vec![Message::Have(7)], DropReason::BadHave),
     ];
@@ -520,6 +511,47 @@ fn a_wrong_word_on_pieces_closes() {
             "{messages:?}"
         );
     }
+}
+
+#[test]
+fn a_later_bitfield_adds_to_what_the_peer_has() {
+    // aria2 sends one in place of twenty HAVEs that are due at once
+    let bits = |byte: u8| Message::Bitfield(Bytes::from(vec![byte]));
+    let cases: [&[Message]; 4] = [
+        &[bits(0x80), bits(0x40)],
+        &[Message::Have(0), bits(0x40)],
+        &[Message::HaveNone, bits(0x40), Message::Have(0)],
+        &[bits(0xc0), Message::HaveNone],
+    ];
+    for (says, known) in cases.iter().flat_map(|c| [(c, true), (c, false)]) {
+        let mut b = Bench::new(known.then(|| ChunkSet::empty(7)));
+        let conn = b.connect(1, true, true);
+        for msg in says.iter() {
+            b.say(conn, msg.clone());
+        }
+        if !known {
+            let (meta, full) = (b.content.meta.clone(), b.content.full());
+            b.swarm.set_metainfo(meta, ChunkSet::empty(7), full, b.now);
+            b.drain();
+        }
+        b.say(conn, Message::Unchoke);
+        let asked: BTreeSet<u32> = b.asked.iter().map(|(_, r)| r.piece).collect();
+        assert_eq!(asked, BTreeSet::from([0, 1]), "{says:?}");
+        assert_eq!(b.closed, vec![], "{says:?}");
+    }
+}
+
+#[test]
+fn a_flood_of_bitfields_ends_the_connection() {
+    let mut b = Bench::new(Some(ChunkSet::empty(7)));
+    let conn = b.connect(1, true, true);
+    for _ in 0..3000 {
+        b.say(conn, Message::Bitfield(Bytes::from_static(&[0x80])));
+    }
+    assert_eq!(
+        b.closed,
+        vec![(conn, CloseReason::Flood(DropReason::LateBitfield))]
+    );
 }
 
 #[test]

@@ -251,3 +251,43 @@ fn what_neighbours_say_before_the_object_is_known_is_kept() {
         }));
     }
 }
+
+#[test]
+fn a_complete_client_dials_those_who_may_not_know_of_it_and_no_others() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let found = |n: u8, source| Candidate {
+        source,
+        ..candidate(addr(n), 1.0)
+    };
+    let list = [
+        found(1, Source::Directory),
+        found(2, Source::Tracker),
+        found(3, Source::Dht),
+        found(4, Source::Manual),
+        found(5, Source::Pex),
+        found(6, Source::Lsd),
+    ];
+    one.client.handle_candidates(&list, one.now);
+    let dialled: BTreeSet<SocketAddr> = one.dials().into_iter().collect();
+    assert_eq!(dialled, (2..=6).map(addr).collect());
+    one.advance(3600.0);
+    let again: BTreeSet<SocketAddr> = one.dials().into_iter().collect();
+    assert!(!again.contains(&addr(1)));
+}
+
+#[test]
+fn a_complete_client_dials_no_peer_again_that_turned_out_complete() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let seed = Candidate {
+        source: Source::Tracker,
+        ..candidate(addr(1), 1.0)
+    };
+    one.client.handle_candidates(&[seed], one.now);
+    assert_eq!(one.dials(), [addr(1)]);
+    let peer = one.join(1.0, 40, Some(addr(1)));
+    one.client.handle_disconnected(peer, one.now);
+    one.advance(7200.0);
+    assert_eq!(one.dials(), []);
+}
