@@ -134,9 +134,19 @@ impl IndexNode {
         self.handle.id()
     }
 
+    /// Whether it is in a ring, or, for a client, whether an index node answers.
+    pub fn is_joined(&self) -> bool {
+        self.handle.state().joined
+    }
+
+    /// Whether others can use it, or only we use others.
+    pub(super) fn is_index(&self) -> bool {
+        self.role == Role::Index
+    }
+
     /// UDP port to tell peers of, when others can use this node.
     pub(super) fn public_port(&self) -> Option<u16> {
-        (self.role == Role::Index).then(|| self.local_addr().port())
+        self.is_index().then(|| self.local_addr().port())
     }
 
     /// Its state now; `None` when it has ended.
