@@ -39,6 +39,13 @@ pub(super) struct Job {
     pub(super) plan: Plan,
 }
 
+impl Job {
+    /// Whether it is known to be private (BEP 27).
+    fn is_private(&self) -> bool {
+        matches!(&self.source, TorrentSource::Metainfo(meta) if meta.private)
+    }
+}
+
 /// Resolves every name given with `flag`.
 ///
 /// # Errors
@@ -89,7 +96,10 @@ pub(super) async fn run_jobs(
     }
     let start = async {
         let peers = resolve_all(&args.peer, "--peer").await?;
-        let session = Session::start(config(args).await?).await;
+        let mut config = config(args).await?;
+        // BEP 27: nothing of a private torrent concerns the DHT
+        config.dht &= jobs.iter().any(|j| !j.is_private());
+        let session = Session::start(config).await;
         Ok((peers, session.map_err(|e| index_failure(&e))?))
     };
     let (peers, session) = tokio::select! {

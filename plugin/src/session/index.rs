@@ -104,16 +104,15 @@ impl IndexNode {
         if let Some(at) = at {
             return Self::start(Role::Index, at, bootstrap).await;
         }
-        match Self::start(
-            Role::Index,
-            SocketAddr::new(ip, INDEX_PORT),
-            bootstrap.clone(),
-        )
-        .await
-        {
-            Ok(node) => Ok(node),
-            Err(_) => Self::start(Role::Index, SocketAddr::new(ip, 0), bootstrap).await,
+        // the usual port of this machine is that of a node named by the user, who may start it after us
+        let named = |b: &SocketAddr| b.port() == INDEX_PORT && b.ip().to_canonical().is_loopback();
+        if !bootstrap.iter().any(named) {
+            let usual = SocketAddr::new(ip, INDEX_PORT);
+            if let Ok(node) = Self::start(Role::Index, usual, bootstrap.clone()).await {
+                return Ok(node);
+            }
         }
+        Self::start(Role::Index, SocketAddr::new(ip, 0), bootstrap).await
     }
 
     /// No index node, only a client of the bootstrap nodes.
