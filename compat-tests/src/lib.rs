@@ -155,6 +155,20 @@ impl Proc {
         let _ = self.child.wait();
     }
 
+    /// Waits until it has a handler for SIGTERM: before that, the signal ends it outright.
+    ///
+    /// # Panics
+    /// When it has none in time.
+    pub fn wait_for_handlers(&self, deadline: Duration) {
+        let status = format!("/proc/{}/status", self.child.id());
+        wait_for("a handler for SIGTERM", deadline, || {
+            let text = fs::read_to_string(&status).ok()?;
+            let caught = text.lines().find_map(|l| l.strip_prefix("SigCgt:"))?;
+            let mask = u64::from_str_radix(caught.trim(), 16).ok()?;
+            (mask & (1 << 14) != 0).then_some(())
+        });
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal("TERM");

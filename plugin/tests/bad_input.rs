@@ -221,7 +221,7 @@ fn network_faults_are_code_4() {
     refused(
         dir.path(),
         &get(&torrent, &["--bootstrap", "host-without-port"]),
-        4,
+        2,
         &["host-without-port"],
     );
     refused(

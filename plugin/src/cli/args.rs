@@ -47,8 +47,9 @@ pub(super) enum Command {
     /// Make a .torrent file of a file or a folder.
     #[command(after_help = "Examples:\n  \
         chunkcast create ./dataset\n  \
-        chunkcast create image.raw -o image.torrent --piece-length 1MiB --tracker http://tracker.example.org/announce\n  \
-        chunkcast create ./internal --private --tracker http://tracker.corp/announce")]
+        chunkcast create image.raw -o image.torrent --piece-length 1MiB\n  \
+        chunkcast create ./internal --private --tracker http://tracker.corp/announce\n\n\
+        An existing .torrent file is replaced; any other file in its place is not.")]
     Create(CreateArgs),
     /// Run an index node alone: a part of the directory that neither downloads nor seeds.
     #[command(after_help = "Examples:\n  \
@@ -75,7 +76,7 @@ pub(super) struct NetworkArgs {
     /// A peer to connect to besides those that are found (repeatable).
     #[arg(long, value_name = "HOST:PORT")]
     pub peer: Vec<String>,
-    /// TCP address for incoming peers [default: 0.0.0.0, port 6881 to 6889 or any free one]
+    /// TCP address for incoming peers [default: all, IPv6 and IPv4, port 6881 to 6889 or any free one]
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
     /// UDP address of the colocated index node [default: --listen's address, port 4240 or any free one]

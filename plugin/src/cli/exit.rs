@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::output::printable;
+
 /// The exit codes of the program, as documented in README.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -29,17 +31,28 @@ pub(super) struct Failure {
     pub code: Code,
     /// One line that names the thing and the way out.
     pub message: String,
+    /// It has been printed already, while other torrents went on.
+    pub told: bool,
 }
 
 impl Failure {
-    /// A failure with this code and line; line breaks become spaces.
+    /// A failure with this code and line; line breaks become spaces, other control characters are escaped.
     pub(super) fn new(code: Code, message: impl fmt::Display) -> Self {
         let message = message
             .to_string()
             .split_whitespace()
             .collect::<Vec<_>>()
             .join(" ");
-        Self { code, message }
+        Self {
+            code,
+            message: printable(&message).into_owned(),
+            told: false,
+        }
+    }
+
+    /// What Ctrl-C, SIGTERM or the end of standard input cut short.
+    pub(super) fn interrupted(what: &str) -> Self {
+        Self::new(Code::Interrupted, format!("interrupted {what}"))
     }
 }
 

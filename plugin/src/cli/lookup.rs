@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use chunkcast::id::ObjectId;
+use chunkcast::node::LookupError;
 use serde_json::json;
 
 use super::args::LookupArgs;
 use super::exit::{Code, Failure};
-use super::output::{Reporter, print_line};
+use super::output::{Reporter, count, print_line};
+use super::signal::interrupted;
 use super::torrents::{index_failure, resolve_all};
 use crate::metadata::Magnet;
 use crate::session::{ask_once, object_id};
@@ -18,7 +20,8 @@ use crate::session::{ask_once, object_id};
 /// Code 8 for what is no infohash, 4 when no index node answers, 3 when nobody holds the torrent.
 pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
     let reporter = Reporter::new(args.json, false);
-    let magnet = Magnet::parse(&args.infohash).map_err(|e| Failure::new(Code::BadTorrent, e))?;
+    let magnet = Magnet::parse(&args.infohash)
+        .map_err(|e| Failure::new(Code::BadTorrent, format!("`{}`: {e}", args.infohash)))?;
     let object: ObjectId = object_id(&magnet.info_hash);
     let default = ["127.0.0.1:4240".to_owned()];
     let names = if args.bootstrap.is_empty() {
@@ -26,23 +29,27 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
     } else {
         &args.bootstrap
     };
-    let bootstrap = resolve_all(names, "--bootstrap").await?;
-    let asked = ask_once(
-        object,
-        bootstrap,
-        args.p,
-        args.to_root,
-        Duration::from_secs(args.timeout),
-    )
-    .await;
+    let ask = async {
+        let bootstrap = resolve_all(names, "--bootstrap").await?;
+        let deadline = Duration::from_secs(args.timeout);
+        Ok(ask_once(object, bootstrap, args.p, args.to_root, deadline).await)
+    };
+    let asked = tokio::select! {
+        asked = ask => asked?,
+        () = interrupted() => return Err(Failure::interrupted("before an index node answered")),
+    };
     let (found, own) = match asked {
         Ok(Ok(answer)) => answer,
         Ok(Err(e)) => {
             return Err(Failure::new(
                 Code::Network,
                 format!(
-                    "no answer from the index node {}: {e}; is it running, and is its UDP port open?",
-                    names.join(", ")
+                    "{} (--bootstrap): {}; is it running, and is its UDP port open?",
+                    names.join(", "),
+                    match e {
+                        LookupError::NotJoined => "no index node answers there".to_owned(),
+                        other => other.to_string(),
+                    }
                 ),
             ));
         }
@@ -79,10 +86,10 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
             ));
         }
         print_line(&format!(
-            "{} peers, answered by index node {} after {} hops{}",
-            found.matches.len(),
+            "{}, answered by index node {} after {}{}",
+            count(found.matches.len(), "peer"),
             found.by,
-            found.hops,
+            count(usize::from(found.hops), "hop"),
             if found.root { ", the root" } else { "" }
         ));
     }

@@ -44,17 +44,16 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(e) => {
-            return report(
-                &Failure::new(Code::Other, format!("no runtime: {e}")),
-                false,
-            );
+            let failure = Failure::new(Code::Other, format!("no runtime: {e}"));
+            report(&Reporter::new(false, false), &failure);
+            return ExitCode::from(failure.code as u8);
         }
     };
     let (result, json) = runtime.block_on(async {
         match cli.command {
             Command::Get(a) => (get::run(&a).await, a.network.json),
             Command::Seed(a) => (seed::run(&a).await, a.network.json),
-            Command::Create(a) => (create::run(&a), a.json),
+            Command::Create(a) => (create::run(&a).await, a.json),
             Command::Node(a) => (node::run(&a).await, a.json),
             Command::Lookup(a) => (lookup::run(&a).await, a.json),
             Command::Demo(a) => (demo::run(&a).await, false),
@@ -64,16 +63,22 @@ pub fn main() -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure, json),
+        Err(failure) => {
+            if !failure.told {
+                report(&Reporter::new(json, false), &failure);
+            }
+            ExitCode::from(failure.code as u8)
+        }
     }
 }
 
 /// One error line on standard error, one `error` event with `--json`.
-fn report(failure: &Failure, json: bool) -> ExitCode {
+fn report(reporter: &Reporter, failure: &Failure) {
     let code = failure.code as u8;
-    Reporter::new(json, false).event("error", json!({ "message": failure.message, "code": code }));
-    let _ = writeln!(std::io::stderr().lock(), "chunkcast: {failure}");
-    ExitCode::from(code)
+    reporter.event("error", json!({ "message": failure.message, "code": code }));
+    reporter.aside(|| {
+        let _ = writeln!(std::io::stderr().lock(), "chunkcast: {failure}");
+    });
 }
 
 fn log_to_stderr(verbose: u8) {

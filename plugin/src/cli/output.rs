@@ -1,5 +1,6 @@
 //! What the user sees: JSON lines, a progress bar on a terminal, or plain lines without one.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -10,6 +11,12 @@ use crate::session::Progress;
 
 /// How often a plain progress line is printed.
 const PLAIN_PERIOD: Duration = Duration::from_secs(5);
+
+/// Characters of a name before its bar: with the rest it fits 80 columns.
+const PREFIX_CHARS: usize = 20;
+
+/// Characters of a bar.
+const BAR_CHARS: usize = 12;
 
 /// The three ways to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +42,34 @@ pub(super) fn unix_time() -> f64 {
         .as_secs_f64()
 }
 
-/// Writes one line to standard output; a closed pipe is no error of ours.
+/// The text with everything escaped that a terminal would obey rather than show: names come from strangers.
+///
+/// Control characters, line ends among them, and those that change the direction of writing.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if obeyed(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Writes one line to standard output, [`printable`]; a closed pipe is no error of ours.
 pub(super) fn print_line(line: &str) {
+    write_line(&printable(line));
+}
+
+fn write_line(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
@@ -71,7 +104,7 @@ impl Reporter {
         if let (Value::Object(into), Value::Object(from)) = (&mut object, fields) {
             into.extend(from);
         }
-        print_line(&object.to_string());
+        write_line(&object.to_string());
     }
 
     /// A line for people; not printed with `--json` or `--quiet`.
@@ -90,22 +123,27 @@ impl Reporter {
         }
     }
 
+    /// Does something to the terminal while no bar is drawn.
+    pub(super) fn aside(&self, write: impl FnOnce()) {
+        self.bars.suspend(write);
+    }
+
     /// Progress of one torrent called `name`.
     pub(super) fn torrent(&self, name: &str) -> TorrentReporter {
-        let bar = self.bars.add(ProgressBar::new(0));
-        let style = ProgressStyle::with_template(
-            "{prefix:.bold} {percent:>3}% [{bar:24}] {bytes}/{total_bytes} {msg}",
-        )
-        .expect("the template is constant and valid")
-        .progress_chars("=> ");
+        let bar = self.bars.add(ProgressBar::no_length());
+        // the message is cut to the terminal's width; what matters most comes first
+        let style = ProgressStyle::with_template("{prefix:.bold} {wide_msg}")
+            .expect("the template is constant and valid");
         bar.set_style(style);
-        bar.set_prefix(name.chars().take(32).collect::<String>());
-        TorrentReporter {
+        let mut this = TorrentReporter {
             reporter: self.clone(),
             bar,
-            name: name.to_owned(),
+            name: String::new(),
+            begun: Instant::now(),
             printed: None,
-        }
+        };
+        this.rename(name);
+        this
     }
 }
 
@@ -115,42 +153,57 @@ pub(super) struct TorrentReporter {
     reporter: Reporter,
     bar: ProgressBar,
     name: String,
+    begun: Instant,
     printed: Option<Instant>,
 }
 
 impl TorrentReporter {
     /// The torrent's name became known.
     pub(super) fn rename(&mut self, name: &str) {
-        name.clone_into(&mut self.name);
+        self.name = printable(name).into_owned();
         self.bar
-            .set_prefix(name.chars().take(32).collect::<String>());
+            .set_prefix(self.name.chars().take(PREFIX_CHARS).collect::<String>());
+    }
+
+    /// The name as it may be printed.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// How it goes now: percent, rate, near and far peers, time to go.
     pub(super) fn progress(&mut self, info_hash: &str, p: &Progress) {
+        if self.reporter.style == Style::Json {
+            let mut fields = serde_json::to_value(p).unwrap_or_default();
+            fields["info_hash"] = json!(info_hash);
+            return self.reporter.event("progress", fields);
+        }
+        match p.checked_pieces {
+            Some(n) => self.work("checking", u64::from(n), u64::from(p.pieces_total)),
+            None => self.show(p.verified_bytes, p.total_bytes, &summary(p)),
+        }
+    }
+
+    /// Work on the disk, in any unit: hashing a new torrent, checking what is there. Too short to be worth a line when
+    /// it ends within the period of plain lines.
+    pub(super) fn work(&mut self, what: &str, done: u64, total: u64) {
         match self.reporter.style {
-            Style::Json => {
-                let mut fields = serde_json::to_value(p).unwrap_or_default();
-                fields["info_hash"] = json!(info_hash);
-                self.reporter.event("progress", fields);
-            }
-            Style::Bars => {
-                self.bar.set_length(p.total_bytes.max(1));
-                self.bar.set_position(p.verified_bytes);
-                self.bar.set_message(summary(p));
-            }
-            Style::Plain => {
-                if self.printed.is_none_or(|at| at.elapsed() >= PLAIN_PERIOD) {
-                    self.printed = Some(Instant::now());
-                    self.reporter.line(&format!(
-                        "{}: {}% of {}, {}",
-                        self.name,
-                        percent(p),
-                        human(p.total_bytes),
-                        summary(p)
-                    ));
-                }
-            }
+            Style::Json => {}
+            Style::Plain if self.begun.elapsed() < PLAIN_PERIOD => {}
+            Style::Plain | Style::Bars => self.show(done, total, what),
+        }
+    }
+
+    fn show(&mut self, done: u64, total: u64, text: &str) {
+        let percent = percent(done, total);
+        if self.reporter.style == Style::Bars {
+            return self
+                .bar
+                .set_message(format!("[{}] {percent:>3}% {text}", bar(done, total)));
+        }
+        if self.printed.is_none_or(|at| at.elapsed() >= PLAIN_PERIOD) {
+            self.printed = Some(Instant::now());
+            self.reporter
+                .line(&format!("{}: {percent}% {text}", self.name));
         }
     }
 
@@ -169,24 +222,41 @@ impl TorrentReporter {
     }
 }
 
-fn percent(p: &Progress) -> u64 {
-    (p.verified_bytes * 100)
-        .checked_div(p.total_bytes)
+fn percent(done: u64, total: u64) -> u64 {
+    // 100 only when nothing is missing
+    (u128::from(done) * 100)
+        .checked_div(u128::from(total))
+        .and_then(|p| u64::try_from(p).ok())
         .unwrap_or(0)
 }
 
+/// `====>   `.
+fn bar(done: u64, total: u64) -> String {
+    let full = usize::try_from(percent(done, total)).unwrap_or(0) * BAR_CHARS / 100;
+    let mut text = "=".repeat(full.min(BAR_CHARS));
+    if full < BAR_CHARS {
+        text.push('>');
+    }
+    format!("{text:<BAR_CHARS$}")
+}
+
 fn summary(p: &Progress) -> String {
-    let mut text = format!(
-        "{}/s down, {}/s up, peers {} near {} far",
-        human(p.rate_down),
-        human(p.rate_up),
-        p.near,
-        p.far
-    );
+    let mut text = format!("of {}, {}/s down", human(p.total_bytes), human(p.rate_down));
     if let Some(eta) = p.eta_seconds {
         text.push_str(&format!(", {} to go", human_seconds(eta)));
     }
+    text.push_str(&format!(
+        ", {} near {} far, {}/s up",
+        p.near,
+        p.far,
+        human(p.rate_up)
+    ));
     text
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn count(n: usize, thing: &str) -> String {
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
 /// `12.3 MiB` and the like.
@@ -216,12 +286,24 @@ mod tests {
 
     #[test]
     fn percent_of_nothing_is_nothing() {
-        assert_eq!(percent(&Progress::default()), 0);
-        let p = Progress {
-            total_bytes: 3,
-            verified_bytes: 2,
-            ..Progress::default()
-        };
-        assert_eq!(percent(&p), 66);
+        assert_eq!(percent(0, 0), 0);
+        assert_eq!(percent(2, 3), 66);
+        assert_eq!(percent(u64::MAX - 1, u64::MAX), 99);
+    }
+
+    #[test]
+    fn a_bar_is_as_wide_whatever_is_done() {
+        for done in 0..=20 {
+            assert_eq!(bar(done, 20).chars().count(), BAR_CHARS, "{done}");
+        }
+        assert_eq!(bar(20, 20), "=".repeat(BAR_CHARS));
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(printable("naïve 名.bin"), "naïve 名.bin");
+        assert_eq!(printable("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(printable("exe.\u{202e}gpj"), "exe.\\u{202e}gpj");
+        assert_eq!(printable("\u{9b}31m"), "\\u{9b}31m");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::args::SeedArgs;
 use super::exit::{Code, Failure};
+use super::signal::{asked, end_asked};
 use super::source::open;
 use super::torrents::{Job, Plan, run_jobs};
 use crate::session::{DataPath, TorrentSource};
@@ -11,7 +12,12 @@ use crate::session::{DataPath, TorrentSource};
 /// # Errors
 /// [`Failure`]: bad torrent 8, data missing or not the torrent's 6, network 4.
 pub(super) async fn run(args: &SeedArgs) -> Result<(), Failure> {
-    let TorrentSource::Metainfo(meta) = open(&args.torrent).await? else {
+    let end = end_asked(args.network.until_stdin_closes);
+    let source = tokio::select! {
+        source = open(&args.torrent) => source?,
+        () = asked(end.clone()) => return Err(Failure::interrupted("before anything was seeded")),
+    };
+    let TorrentSource::Metainfo(meta) = source else {
         return Err(Failure::new(
             Code::Usage,
             format!(
@@ -25,5 +31,5 @@ pub(super) async fn run(args: &SeedArgs) -> Result<(), Failure> {
         data: DataPath::Content(args.data.clone()),
         plan: Plan::SeedOnly,
     };
-    run_jobs(vec![job], &args.network, None).await
+    run_jobs(vec![job], &args.network, None, end).await
 }

@@ -1,6 +1,29 @@
 //! Ctrl-C, SIGTERM and, where asked for, the end of standard input.
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Turns true when the program is asked to end: by a signal or, if `stdin`, by the end of standard input.
+pub(super) fn end_asked(stdin: bool) -> watch::Receiver<bool> {
+    let (tell, end) = watch::channel(false);
+    let signal = interrupted();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = signal => {}
+            () = stdin_closed(stdin) => {}
+        }
+        let _ = tell.send(true);
+    });
+    end
+}
+
+/// Returns when the end was asked for.
+pub(super) async fn asked(mut end: watch::Receiver<bool>) {
+    if end.wait_for(|end| *end).await.is_err() {
+        // nobody is left to ask
+        std::future::pending().await
+    }
+}
 
 /// Returns at the first SIGINT or SIGTERM; at the next one the process ends at once with code 7.
 ///

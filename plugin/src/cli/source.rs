@@ -34,7 +34,7 @@ fn is_infohash(text: &str) -> bool {
 fn magnet(text: &str) -> Result<TorrentSource, Failure> {
     Magnet::parse(text)
         .map(TorrentSource::Magnet)
-        .map_err(|e| Failure::new(Code::BadTorrent, e))
+        .map_err(|e| Failure::new(Code::BadTorrent, format!("`{text}`: {e}")))
 }
 
 fn torrent(name: &str, bytes: &[u8]) -> Result<TorrentSource, Failure> {
@@ -43,7 +43,11 @@ fn torrent(name: &str, bytes: &[u8]) -> Result<TorrentSource, Failure> {
         .map_err(|e| Failure::new(Code::BadTorrent, format!("`{name}`: {e}")))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+/// Reads a .torrent file, if it can be one.
+///
+/// # Errors
+/// Code 8 when it is missing, a directory or too large, 6 when the disk refuses.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let shown = path.display();
     let fail = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::NotFound => Failure::new(

@@ -1,7 +1,6 @@
 //! What `get` and `seed` share: a session, its torrents, and how each of them ends.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,9 +9,9 @@ use tokio::task::JoinSet;
 
 use super::args::NetworkArgs;
 use super::exit::{Code, Failure};
-use super::output::{Reporter, TorrentReporter, human, print_line};
-use super::signal::{interrupted, stdin_closed};
-use crate::discovery::resolve;
+use super::output::{Reporter, TorrentReporter, count, human, print_line};
+use super::signal::asked;
+use crate::discovery::{ResolveError, resolve};
 use crate::metadata::Metainfo;
 use crate::session::{
     AddTorrent, DataPath, IndexUse, Progress, Session, SessionConfig, SessionError, TorrentError,
@@ -40,16 +39,27 @@ pub(super) struct Job {
     pub(super) plan: Plan,
 }
 
+impl Job {
+    /// Whether it is known to be private (BEP 27).
+    fn is_private(&self) -> bool {
+        matches!(&self.source, TorrentSource::Metainfo(meta) if meta.private)
+    }
+}
+
 /// Resolves every name given with `flag`.
 ///
 /// # Errors
-/// Code 4 with a line that names the one that does not resolve.
+/// With a line that names the one: code 2 for what is not HOST:PORT, 4 for what does not resolve.
 pub(super) async fn resolve_all(names: &[String], flag: &str) -> Result<Vec<SocketAddr>, Failure> {
     let mut out = Vec::new();
     for name in names {
-        let found = resolve(name)
-            .await
-            .map_err(|e| Failure::new(Code::Network, format!("{flag} {e}")))?;
+        let found = resolve(name).await.map_err(|e| {
+            let code = match e {
+                ResolveError::Syntax(_) => Code::Usage,
+                ResolveError::Unknown { .. } | ResolveError::Timeout(_) => Code::Network,
+            };
+            Failure::new(code, format!("{flag} {e}"))
+        })?;
         out.extend(found);
     }
     Ok(out)
@@ -60,7 +70,9 @@ pub(super) fn index_failure(error: &SessionError) -> Failure {
     Failure::new(Code::Network, error)
 }
 
-/// Carries the jobs out in one session.
+/// Carries the jobs out in one session, until `end`.
+///
+/// A job that fails does not stop the others: its failure is told at once.
 ///
 /// # Errors
 /// The first failure of any job; code 7 when interrupted before a download was complete.
@@ -68,6 +80,7 @@ pub(super) async fn run_jobs(
     jobs: Vec<Job>,
     args: &NetworkArgs,
     patience: Option<Duration>,
+    end: watch::Receiver<bool>,
 ) -> Result<(), Failure> {
     let reporter = Reporter::new(args.json, args.quiet);
     let (jobs, listed): (Vec<Job>, Vec<Job>) = jobs
@@ -75,29 +88,28 @@ pub(super) async fn run_jobs(
         .partition(|j| j.plan != Plan::List || matches!(j.source, TorrentSource::Magnet(_)));
     for job in &listed {
         if let TorrentSource::Metainfo(meta) = &job.source {
-            list(&reporter, meta);
+            list(&reporter, meta, None);
         }
     }
     if jobs.is_empty() {
         return Ok(());
     }
-    let (tell_end, end) = watch::channel(false);
-    let watch_stdin = args.until_stdin_closes;
-    let signal = interrupted();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = signal => {}
-            () = stdin_closed(watch_stdin) => {}
-        }
-        let _ = tell_end.send(true);
-    });
-
-    let peers = resolve_all(&args.peer, "--peer").await?;
-    let session = Arc::new(
-        Session::start(config(args).await?)
-            .await
-            .map_err(|e| index_failure(&e))?,
-    );
+    let start = async {
+        let peers = resolve_all(&args.peer, "--peer").await?;
+        let mut config = config(args).await?;
+        // BEP 27: nothing of a private torrent concerns the DHT
+        config.dht &= jobs.iter().any(|j| !j.is_private());
+        let session = Session::start(config).await;
+        Ok((peers, session.map_err(|e| index_failure(&e))?))
+    };
+    let (peers, session) = tokio::select! {
+        started = start => started?,
+        () = asked(end.clone()) => return Err(Failure::interrupted("before anything was done")),
+    };
+    if jobs.iter().any(|j| j.plan != Plan::List) {
+        reporter.line(&addresses(&session));
+    }
+    let several = jobs.len() > 1;
     let mut running = JoinSet::new();
     for job in jobs {
         let add = AddTorrent {
@@ -122,19 +134,39 @@ pub(super) async fn run_jobs(
             torrent: reporter.torrent(&name),
             info_hash: handle.info_hash(),
             listen: session.listen_addr(),
+            index: session.index_addr(),
             end: end.clone(),
         };
         running.spawn(watcher.run(handle));
     }
     let mut result = Ok(());
     while let Some(ended) = running.join_next().await {
-        let ended = ended.unwrap_or_else(|e| Err(Failure::new(Code::Other, e)));
+        let mut ended = ended.unwrap_or_else(|e| Err(Failure::new(Code::Other, e)));
+        if let Err(failure) = &mut ended
+            && several
+            && failure.code != Code::Interrupted
+        {
+            super::report(&reporter, failure);
+            failure.told = true;
+        }
         if result.is_ok() {
             result = ended;
         }
     }
     session.shutdown().await;
     result
+}
+
+/// Where others reach this process.
+fn addresses(session: &Session) -> String {
+    let peers = format!("listening for peers on {}", session.listen_addr());
+    match session.index_addr() {
+        Some(index) => format!(
+            "{peers}, index node on {index} (others join it with --bootstrap HOST:{})",
+            index.port()
+        ),
+        None => peers,
+    }
 }
 
 async fn config(args: &NetworkArgs) -> Result<SessionConfig, Failure> {
@@ -171,6 +203,7 @@ struct Watcher {
     torrent: TorrentReporter,
     info_hash: String,
     listen: SocketAddr,
+    index: Option<SocketAddr>,
     end: watch::Receiver<bool>,
 }
 
@@ -178,23 +211,28 @@ impl Watcher {
     async fn run(mut self, mut handle: TorrentHandle) -> Result<(), Failure> {
         let mut complete = false;
         let mut last_peers = 0;
+        let name = |this: &Self| this.torrent.name().to_owned();
         let result = loop {
             let event = tokio::select! {
                 event = handle.next() => event,
-                () = ended(&mut self.end) => break self.interrupted(complete),
+                () = asked(self.end.clone()) => break self.interrupted(complete),
             };
             match event {
                 Some(TorrentEvent::Metadata(meta)) => {
-                    self.metadata(&meta);
                     if self.plan == Plan::List {
-                        list(&self.reporter, &meta);
+                        list(&self.reporter, &meta, Some(self.listen));
                         break Ok(());
                     }
+                    self.metadata(&meta);
                 }
                 Some(TorrentEvent::Checked(p)) => {
+                    if self.reporter.is_json() {
+                        self.torrent.progress(&self.info_hash, &p);
+                    }
                     if p.verified_bytes > 0 && self.plan != Plan::SeedOnly {
                         self.reporter.line(&format!(
-                            "{} of {} are already here and verified",
+                            "{}: {} of {} are already here and verified",
+                            name(&self),
                             human(p.verified_bytes),
                             human(p.total_bytes)
                         ));
@@ -210,6 +248,9 @@ impl Watcher {
                 }
                 Some(TorrentEvent::Complete(p)) => {
                     complete = true;
+                    if self.reporter.is_json() {
+                        self.torrent.progress(&self.info_hash, &p);
+                    }
                     self.complete(&p);
                     if self.plan == Plan::Get {
                         break Ok(());
@@ -240,17 +281,16 @@ impl Watcher {
             json!({ "info_hash": self.info_hash, "name": layout.name, "size": layout.total_length,
                     "piece_length": layout.piece_length, "pieces": layout.piece_count(),
                     "files": layout.files.iter().filter(|f| !f.padding).count(), "private": meta.private,
-                    "listen": self.listen.to_string() }),
+                    "listen": self.listen.to_string(), "index": self.index.map(|i| i.to_string()) }),
         );
-        if self.plan != Plan::List {
-            self.reporter.line(&format!(
-                "{}: {} in {} pieces of {}",
-                layout.name,
-                human(layout.total_length),
-                layout.piece_count(),
-                human(u64::from(layout.piece_length))
-            ));
-        }
+        self.reporter.line(&format!(
+            "{}: {} in {}, {} of {}",
+            self.torrent.name(),
+            human(layout.total_length),
+            count(layout.files.iter().filter(|f| !f.padding).count(), "file"),
+            pieces(meta),
+            human(u64::from(layout.piece_length))
+        ));
     }
 
     fn complete(&self, p: &Progress) {
@@ -259,42 +299,42 @@ impl Watcher {
             json!({ "info_hash": self.info_hash, "total_bytes": p.total_bytes, "downloaded": p.downloaded,
                     "wasted": p.wasted }),
         );
-        let text = match self.plan {
-            Plan::SeedOnly => format!(
-                "seeding {} of verified data on {}; Ctrl-C ends it",
-                human(p.total_bytes),
-                self.listen
-            ),
+        let (name, size, listen) = (self.torrent.name(), human(p.total_bytes), self.listen);
+        self.reporter.last_line(&match self.plan {
+            Plan::SeedOnly => {
+                format!("{name}: seeding {size} of verified data on {listen}; Ctrl-C ends it")
+            }
             Plan::GetAndSeed => format!(
-                "complete: {} verified and on disk; seeding on {}; Ctrl-C ends it",
-                human(p.total_bytes),
-                self.listen
+                "{name}: complete, {size} verified and on disk; seeding on {listen}; Ctrl-C ends it"
             ),
             Plan::Get | Plan::List => {
-                format!("complete: {} verified and on disk", human(p.total_bytes))
+                format!("{name}: complete, {size} verified and on disk")
             }
-        };
-        self.reporter.last_line(&text);
+        });
     }
 
     fn interrupted(&self, complete: bool) -> Result<(), Failure> {
         if complete || self.plan == Plan::SeedOnly {
             return Ok(());
         }
-        Err(Failure::new(
-            Code::Interrupted,
-            "interrupted before the download was complete; the same command goes on where it stopped",
-        ))
+        Err(Failure::interrupted(if self.plan == Plan::List {
+            "before any peer sent the metadata"
+        } else {
+            "before the download was complete; the same command goes on where it stopped"
+        }))
     }
 }
 
-/// Returns when the end was asked for.
-async fn ended(end: &mut watch::Receiver<bool>) {
-    let _ = end.wait_for(|end| *end).await;
+/// `12 pieces`.
+fn pieces(meta: &Metainfo) -> String {
+    count(
+        usize::try_from(meta.layout.piece_count()).unwrap_or(usize::MAX),
+        "piece",
+    )
 }
 
 /// Prints the files of a torrent.
-fn list(reporter: &Reporter, meta: &Metainfo) {
+fn list(reporter: &Reporter, meta: &Metainfo, listen: Option<SocketAddr>) {
     let layout = &meta.layout;
     let hash: String = meta.info_hash.iter().map(|b| format!("{b:02x}")).collect();
     let files: Vec<_> = layout.files.iter().filter(|f| !f.padding).collect();
@@ -307,7 +347,8 @@ fn list(reporter: &Reporter, meta: &Metainfo) {
             "metadata",
             json!({ "info_hash": hash, "name": layout.name, "size": layout.total_length,
                     "piece_length": layout.piece_length, "pieces": layout.piece_count(),
-                    "private": meta.private, "trackers": meta.trackers, "files": rows }),
+                    "private": meta.private, "trackers": meta.trackers, "files": files.len(),
+                    "file_list": rows, "listen": listen.map(|l| l.to_string()) }),
         );
         return;
     }
@@ -315,10 +356,10 @@ fn list(reporter: &Reporter, meta: &Metainfo) {
         print_line(&format!("{:>12}  {}", human(f.length), f.path.display()));
     }
     print_line(&format!(
-        "{:>12}  in {} files, {} pieces of {}, infohash {hash}{}",
+        "{:>12}  in {}, {} of {}, infohash {hash}{}",
         human(layout.total_length),
-        files.len(),
-        layout.piece_count(),
+        count(files.len(), "file"),
+        pieces(meta),
         human(u64::from(layout.piece_length)),
         if meta.private { ", private" } else { "" }
     ));

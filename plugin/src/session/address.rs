@@ -16,16 +16,29 @@ pub(super) async fn listen(named: Option<SocketAddr>) -> Result<TcpListener, Lis
         return listen::listen(addr).await;
     }
     for port in PORTS {
-        if let Ok(listener) = listen::listen((Ipv4Addr::UNSPECIFIED, port).into()).await {
+        if let Ok(listener) = listen::listen((Ipv6Addr::UNSPECIFIED, port).into()).await {
             return Ok(listener);
         }
     }
-    listen::listen((Ipv4Addr::UNSPECIFIED, 0).into()).await
+    listen::listen((Ipv6Addr::UNSPECIFIED, 0).into()).await
+}
+
+/// Whether there are addresses, and all of them on loopback.
+pub(super) fn all_loopback(addrs: &[SocketAddr]) -> bool {
+    !addrs.is_empty() && addrs.iter().all(|a| a.ip().to_canonical().is_loopback())
 }
 
 /// The addresses to publish: the bound one, or for an unspecified one those from which the bootstrap nodes (or else
 /// the Internet) would see us.
-pub(super) fn advertised(listen: SocketAddr, bootstrap: &[SocketAddr]) -> PeerAddrs {
+///
+/// A bootstrap node on loopback sees us on loopback. It refuses a client's publication that names another address. A
+/// colocated node publishes for itself, and the ring behind that bootstrap node may be larger than this machine: there
+/// the address that others reach us at is better, which works on this machine too.
+pub(super) fn advertised(
+    listen: SocketAddr,
+    bootstrap: &[SocketAddr],
+    colocated: bool,
+) -> PeerAddrs {
     if !listen.ip().is_unspecified() {
         return listen.into();
     }
@@ -35,10 +48,10 @@ pub(super) fn advertised(listen: SocketAddr, bootstrap: &[SocketAddr]) -> PeerAd
         IpAddr::from(Ipv4Addr::new(192, 0, 2, 1)),
         Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
     ];
-    let targets = bootstrap
-        .iter()
-        .copied()
-        .chain(defaults.map(|ip| SocketAddr::new(ip, 9)));
+    let (last, first): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        (bootstrap.iter()).partition(|a| colocated && a.ip().to_canonical().is_loopback());
+    let defaults = defaults.map(|ip| SocketAddr::new(ip, 9));
+    let targets = first.into_iter().chain(defaults).chain(last);
     for target in targets {
         match local_towards(target) {
             Some(IpAddr::V4(ip)) if addrs.v4.is_none() => {
@@ -79,7 +92,7 @@ mod tests {
     #[test]
     fn a_bound_address_is_advertised_as_it_is() {
         let addr: SocketAddr = "127.0.0.1:7".parse().unwrap();
-        assert_eq!(advertised(addr, &[]), addr.into());
+        assert_eq!(advertised(addr, &[], true), addr.into());
     }
 
     #[test]
@@ -87,7 +100,26 @@ mod tests {
         let addrs = advertised(
             "0.0.0.0:7".parse().unwrap(),
             &["127.0.0.1:1".parse().unwrap()],
+            false,
         );
         assert_eq!(addrs.v4, Some("127.0.0.1:7".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_colocated_node_publishes_the_address_that_other_machines_reach() {
+        let any: SocketAddr = "0.0.0.0:7".parse().unwrap();
+        let local = "127.0.0.1:1".parse().unwrap();
+        let alone = advertised(any, &[], true);
+        assert_eq!(advertised(any, &[local], true), alone);
+    }
+
+    #[test]
+    fn only_addresses_of_this_machine_make_a_local_directory() {
+        let parse = |list: &[&str]| -> Vec<SocketAddr> {
+            list.iter().map(|a| a.parse().unwrap()).collect()
+        };
+        assert!(all_loopback(&parse(&["127.0.0.1:1", "[::1]:1"])));
+        assert!(!all_loopback(&parse(&["127.0.0.1:1", "192.0.2.1:1"])));
+        assert!(!all_loopback(&[]));
     }
 }

@@ -143,6 +143,9 @@ impl Discovery {
     pub(super) fn acceptable(&self, addr: SocketAddr, from: PeersFrom) -> bool {
         let source = match from {
             PeersFrom::User => AddrSource::Manual,
+            PeersFrom::Directory if self.shared.local_directory && addr.ip().is_loopback() => {
+                AddrSource::Manual
+            }
             PeersFrom::Tracker | PeersFrom::Dht | PeersFrom::Directory => AddrSource::Public,
         };
         acceptable(addr, source, &self.shared.own)

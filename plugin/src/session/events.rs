@@ -31,6 +31,8 @@ pub struct Progress {
     pub total_bytes: u64,
     /// Of those, verified and written.
     pub verified_bytes: u64,
+    /// Pieces looked at so far, while existing data is being checked.
+    pub checked_pieces: Option<u32>,
     /// Pieces verified and written.
     pub pieces_held: u32,
     /// Pieces in the torrent.
@@ -113,20 +115,24 @@ pub(super) fn source_name(source: Source) -> &'static str {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TorrentError {
     /// The metadata did not come.
-    #[error("no peer sent the metadata of {info_hash} within {} s; check the link, or name an index node with --bootstrap or a peer with --peer", .waited.as_secs())]
+    #[error("no peer sent the metadata of {info_hash} within {} s; {advice}", .waited.as_secs())]
     NoMetadata {
         /// The torrent.
         info_hash: String,
         /// How long it was waited for.
         waited: Duration,
+        /// What can be done.
+        advice: String,
     },
     /// Not one peer was there.
-    #[error("no peer for `{name}` within {} s; name an index node with --bootstrap or a peer with --peer, or wait longer with --timeout", .waited.as_secs())]
+    #[error("no peer for `{name}` within {} s; {advice}", .waited.as_secs())]
     NoPeers {
         /// The torrent's name.
         name: String,
         /// How long it was waited for.
         waited: Duration,
+        /// What can be done.
+        advice: String,
     },
     /// The info dict that peers sent is not usable.
     #[error("the metadata of {info_hash} cannot be used: {reason}")]

@@ -104,16 +104,15 @@ impl IndexNode {
         if let Some(at) = at {
             return Self::start(Role::Index, at, bootstrap).await;
         }
-        match Self::start(
-            Role::Index,
-            SocketAddr::new(ip, INDEX_PORT),
-            bootstrap.clone(),
-        )
-        .await
-        {
-            Ok(node) => Ok(node),
-            Err(_) => Self::start(Role::Index, SocketAddr::new(ip, 0), bootstrap).await,
+        // the usual port of this machine is that of a node named by the user, who may start it after us
+        let named = |b: &SocketAddr| b.port() == INDEX_PORT && b.ip().to_canonical().is_loopback();
+        if !bootstrap.iter().any(named) {
+            let usual = SocketAddr::new(ip, INDEX_PORT);
+            if let Ok(node) = Self::start(Role::Index, usual, bootstrap.clone()).await {
+                return Ok(node);
+            }
         }
+        Self::start(Role::Index, SocketAddr::new(ip, 0), bootstrap).await
     }
 
     /// No index node, only a client of the bootstrap nodes.
@@ -134,9 +133,19 @@ impl IndexNode {
         self.handle.id()
     }
 
+    /// Whether it is in a ring, or, for a client, whether an index node answers.
+    pub fn is_joined(&self) -> bool {
+        self.handle.state().joined
+    }
+
+    /// Whether others can use it, or only we use others.
+    pub(super) fn is_index(&self) -> bool {
+        self.role == Role::Index
+    }
+
     /// UDP port to tell peers of, when others can use this node.
     pub(super) fn public_port(&self) -> Option<u16> {
-        (self.role == Role::Index).then(|| self.local_addr().port())
+        self.is_index().then(|| self.local_addr().port())
     }
 
     /// Its state now; `None` when it has ended.

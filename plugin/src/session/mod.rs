@@ -47,7 +47,7 @@ pub enum IndexUse {
 /// What a session needs to know.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// TCP address for incoming connections; `None`: any address, port 6881..=6889 or a free one.
+    /// TCP address for incoming connections; `None`: any IPv6 and IPv4 address, port 6881..=6889 or a free one.
     pub listen: Option<SocketAddr>,
     /// The directory.
     pub index: IndexUse,
@@ -173,6 +173,8 @@ pub(crate) struct Shared {
     config: SessionConfig,
     listen: SocketAddr,
     own: OwnAddrs,
+    /// The directory is one of this machine alone, so that it may name peers on loopback.
+    local_directory: bool,
     addrs: PeerAddrs,
     peer_id: [u8; 20],
     limits: Limits,
@@ -224,9 +226,13 @@ impl Session {
                 Some(IndexNode::client(listen.ip(), config.bootstrap.clone()).await?)
             }
         };
+        let colocated = matches!(config.index, IndexUse::Colocated(_));
+        let addrs = address::advertised(listen, &config.bootstrap, colocated);
         let shared = Arc::new(Shared {
             own: OwnAddrs::new(listen),
-            addrs: address::advertised(listen, &config.bootstrap),
+            local_directory: address::all_loopback(&config.bootstrap)
+                || address::all_loopback(&addrs.iter().collect::<Vec<_>>()),
+            addrs,
             listen,
             peer_id: our_peer_id(&mut rand::rng()),
             limits: Limits::new(&config.limits),
@@ -250,9 +256,10 @@ impl Session {
         self.shared.listen
     }
 
-    /// UDP address of the colocated index node.
+    /// UDP address of the colocated index node, by which others can join the directory.
     pub fn index_addr(&self) -> Option<SocketAddr> {
-        self.shared.index.as_ref().map(IndexNode::local_addr)
+        let index = self.shared.index.as_ref().filter(|i| i.is_index());
+        index.map(IndexNode::local_addr)
     }
 
     /// Starts a torrent.

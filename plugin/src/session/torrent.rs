@@ -9,6 +9,7 @@ mod numbers;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -93,6 +94,8 @@ pub(crate) struct Torrent {
     writes: JoinSet<()>,
     discovery: Discovery,
     numbers: Numbers,
+    /// Pieces of existing data that have been checked, while that goes on.
+    checked_pieces: Option<Arc<AtomicU32>>,
     epoch: tokio::time::Instant,
     idle_since: tokio::time::Instant,
     private: bool,
@@ -128,6 +131,7 @@ impl Torrent {
             swarm,
             discovery: Discovery::new(shared.clone(), info_hash, input.clone()),
             numbers: Numbers::default(),
+            checked_pieces: None,
             buffers: None,
             meta: None,
             storage: None,
@@ -237,6 +241,8 @@ impl Torrent {
                 super::Directory::withdraw(index, super::object_id(&self.info_hash));
             }
         }
+        self.numbers
+            .start(&meta.layout, &self.wanted, &ChunkSet::empty(pieces));
         self.emit(TorrentEvent::Metadata(meta.clone()));
         self.meta = Some(meta.clone());
         if self.add.metadata_only {
@@ -250,10 +256,13 @@ impl Torrent {
             Mode::Download
         };
         let input = self.input.clone();
+        let counter = Arc::new(AtomicU32::new(0));
+        self.checked_pieces = Some(counter.clone());
         self.tasks.spawn(async move {
             let checked = async {
                 let storage = Storage::open_at(layout, data.target(), mode, config)?;
-                let held = storage.check_existing(|_, _| {}).await?;
+                let note = move |done, _| counter.store(done, Relaxed);
+                let held = storage.check_existing(note).await?;
                 Ok((storage, held))
             };
             let _ = input.send(Input::Checked(checked.await)).await;
@@ -265,6 +274,7 @@ impl Torrent {
         let Some(meta) = self.meta.clone() else {
             return;
         };
+        self.checked_pieces = None;
         if self.add.seed_only && !held.is_full() {
             let path = self.add.data.path().display().to_string();
             return self.fail(TorrentError::Incomplete {
@@ -405,13 +415,33 @@ impl Torrent {
             Some(meta) => TorrentError::NoPeers {
                 name: meta.layout.name.clone(),
                 waited: patience,
+                advice: self.advice(),
             },
             None => TorrentError::NoMetadata {
                 info_hash: hex(&self.info_hash),
                 waited: patience,
+                advice: self.advice(),
             },
         };
         self.fail(error);
+    }
+
+    /// What somebody can do who waited for peers in vain.
+    fn advice(&self) -> String {
+        if self.private {
+            return "it is private, so only its trackers name peers: check those, or name a peer with --peer".into();
+        }
+        let bootstrap = &self.shared.config.bootstrap;
+        let silent = (self.shared.index.as_ref()).is_some_and(|index| !index.is_joined());
+        if silent && !bootstrap.is_empty() {
+            let named: Vec<String> = bootstrap.iter().map(ToString::to_string).collect();
+            return format!(
+                "no index node answered at {} (--bootstrap): is one running there, and is its UDP port open?",
+                named.join(", ")
+            );
+        }
+        "name an index node with --bootstrap or a peer with --peer, or wait longer with --timeout"
+            .into()
     }
 
     /// An orderly end: out of the directory, stopped at the tracker, connections closed.

@@ -16,7 +16,10 @@ use crate::metadata::FileEntry;
 
 /// Finishes every file that is on disk. Blocking, with `piece_jobs` threads: a journalling file system commits
 /// concurrent syncs together.
-pub(super) fn finalize(shared: &Shared) -> Result<(), StorageError> {
+pub(super) fn finalize(
+    shared: &Shared,
+    wanted: &(dyn Fn(usize) -> bool + Sync),
+) -> Result<(), StorageError> {
     let tree = shared.files.tree();
     let written = shared.files.written();
     let next = AtomicUsize::new(0);
@@ -28,7 +31,7 @@ pub(super) fn finalize(shared: &Shared) -> Result<(), StorageError> {
             let Some(entry) = shared.layout.files.get(index) else {
                 return;
             };
-            if entry.padding {
+            if entry.padding || (entry.length == 0 && !wanted(index)) {
                 continue;
             }
             match finish_file(tree, entry, written.contains(&index)) {

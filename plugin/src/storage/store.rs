@@ -235,11 +235,28 @@ impl Storage {
     /// # Errors
     /// A file was removed or shortened, or the system refuses to create or sync one.
     pub async fn finalize(&self) -> Result<(), StorageError> {
+        self.finalize_where(|_| true).await
+    }
+
+    /// [`Storage::finalize`] for a download of some files, named by index: an empty file that is not among them is not
+    /// created.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn finalize_selected(&self, files: Vec<usize>) -> Result<(), StorageError> {
+        self.finalize_where(move |index| files.binary_search(&index).is_ok())
+            .await
+    }
+
+    async fn finalize_where(
+        &self,
+        wanted: impl Fn(usize) -> bool + Send + Sync + 'static,
+    ) -> Result<(), StorageError> {
         if self.shared.mode == Mode::SeedOnly {
             return Ok(());
         }
         let shared = self.shared.clone();
-        joined(spawn_blocking(move || finalize::finalize(&shared)).await)?
+        joined(spawn_blocking(move || finalize::finalize(&shared, &wanted)).await)?
     }
 }
 

@@ -8,10 +8,10 @@ use chunkcast::driver;
 use chunkcast::node::Publication;
 use chunkcast::wire::{self as dir, Found, Ranking};
 
-use super::super::{Directory, object_id};
+use super::super::{Directory, TorrentSource, object_id};
 use super::{Conn, Input, Torrent, TorrentError};
 use crate::limits::Permit;
-use crate::metadata::Metainfo;
+use crate::metadata::{Magnet, Metainfo};
 use crate::storage::{self, Stored};
 use crate::swarm::{ConnId, Output, PeerInfo, PieceResult};
 use crate::wire::codec::FrameLimits;
@@ -204,16 +204,38 @@ impl Torrent {
             return;
         };
         let input = self.input.clone();
+        let selected = self.selected_files();
         self.writes.spawn(async move {
-            let _ = input.send(Input::Finalized(storage.finalize().await)).await;
+            let done = match selected {
+                Some(files) => storage.finalize_selected(files).await,
+                None => storage.finalize().await,
+            };
+            let _ = input.send(Input::Finalized(done)).await;
         });
+    }
+
+    /// Which files a magnet's `so` asks for; `None`: all.
+    fn selected_files(&self) -> Option<Vec<usize>> {
+        match (&self.add.source, &self.meta) {
+            (
+                TorrentSource::Magnet(Magnet {
+                    select: Some(s), ..
+                }),
+                Some(meta),
+            ) => Some(s.files(meta.layout.files.len()).collect()),
+            _ => None,
+        }
     }
 
     /// Peers sent an info dict that has the right hash: check it, then look at the disk.
     fn on_metadata(&mut self, info: bytes::Bytes) {
+        if self.meta.is_some() {
+            // from a peer that came while existing data is still being checked
+            return;
+        }
         match Metainfo::from_info(info, Some(self.info_hash)) {
             Ok(mut meta) => {
-                if let crate::session::TorrentSource::Magnet(m) = &self.add.source {
+                if let TorrentSource::Magnet(m) = &self.add.source {
                     meta.trackers = m.trackers.iter().map(|t| vec![t.clone()]).collect();
                 }
                 self.on_metainfo(std::sync::Arc::new(meta));

@@ -1,6 +1,7 @@
 //! What a torrent reports: bytes, rates, peers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use chunkcast::chunks::ChunkSet;
 
@@ -87,6 +88,7 @@ impl Torrent {
     /// The numbers now.
     pub(super) fn progress(&mut self) -> Progress {
         let stats = self.swarm.stats();
+        let checked_pieces = self.checked_pieces.as_ref().map(|c| c.load(Relaxed));
         let n = &mut self.numbers;
         n.downloaded = stats.received;
         n.uploaded = stats.uploaded;
@@ -102,6 +104,7 @@ impl Torrent {
         Progress {
             total_bytes: n.total,
             verified_bytes: n.verified,
+            checked_pieces,
             pieces_held: n.held.count(),
             pieces_total: n.held.len(),
             downloaded: stats.received,
