@@ -211,7 +211,7 @@ fn a_ring_under_a_flood_of_forged_datagrams_answers_rightly() {
         event["listen"].as_str().map(str::to_owned)
     });
     wait_for("the seed is found", DEADLINE, || {
-        (found(&infohash, c) == [listen.clone()]).then_some(())
+        (found(&infohash, c) == [listen.as_str()]).then_some(())
     });
 
     let bytes: Vec<u8> = (0..20)
@@ -243,7 +243,7 @@ fn a_ring_under_a_flood_of_forged_datagrams_answers_rightly() {
         for through in [a, b, c] {
             let peers = found(&infohash, through);
             assert!(!peers.contains(&victim), "the victim was published");
-            rounds += usize::from(peers == [listen.clone()]);
+            rounds += usize::from(peers == [listen.as_str()]);
         }
         if done {
             break;
@@ -252,7 +252,7 @@ fn a_ring_under_a_flood_of_forged_datagrams_answers_rightly() {
     flood.join().expect("it only sends");
     assert!(rounds >= 3, "{rounds} right answers during the flood");
     for through in [a, b, c] {
-        assert_eq!(found(&infohash, through), [listen.clone()]);
+        assert_eq!(found(&infohash, through), [listen.as_str()]);
     }
     for node in [&first, &second, &third, &seed] {
         let peak = peak_mib(node);

@@ -138,7 +138,7 @@ impl Default for Limits {
             max_block: 128 << 10,               // BEP 3: larger requests are closed
             peer_upload: 256 << 10,             // guess: half of the budget
             upload_budget: 512 << 10,           // measured: 512 KB in the sockets at 20 Mbit/s
-            upload_stuck: Duration::from_secs(10), // guess: 128 KiB at 13 KB/s
+            upload_stuck: Duration::from_secs(5), // guess: below request_timeout, or the others give up first
             upload_turn: 1 << 20, // guess: a slow reader gets a turn within its timeout
             max_early_bitfield: 1 << 20, // 8 million pieces
             max_early_haves: 100_000, // guess
