@@ -17,6 +17,8 @@ pub struct ClientConfig {
     pub max_candidates: usize,
     /// Most banned addresses remembered; the oldest is forgotten first.
     pub max_banned: usize,
+    /// A neighbour with which no byte has moved for that long gives way to anyone once the table is full.
+    pub idle: Duration,
     /// First pause before a peer is dialled again; it doubles with every failure.
     pub redial: Duration,
     /// Longest pause before a peer is dialled again.
@@ -93,6 +95,7 @@ impl Default for ClientConfig {
             dial_deadline: Duration::from_secs(30), // guess
             max_candidates: 512,                    // guess
             max_banned: 256,                        // guess
+            idle: Duration::from_secs(60),          // guess
             redial: Duration::from_secs(15),        // guess
             max_redial: Duration::from_secs(600),   // guess
             max_early_haves: 1024,                  // guess

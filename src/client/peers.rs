@@ -130,7 +130,11 @@ impl Client {
             let full = self.is_full();
             let useless = self
                 .known
-                .then(|| self.table.worst_useless(&self.missing, full, info.rtt, now))
+                .then(|| {
+                    let table = &self.table;
+                    let worst = table.worst_useless(&self.missing, full, info.rtt, now);
+                    worst.or_else(|| table.idlest(&self.missing, self.config.idle, now))
+                })
                 .flatten();
             let Some(useless) = useless else {
                 return Verdict::Refuse;

@@ -228,6 +228,30 @@ impl Table {
             .max_by_key(|(id, n)| (n.is_complete() && we_are_full, n.distance(), **id))
             .map(|(id, _)| *id)
     }
+
+    /// A neighbour that has had its time and with which not one byte has moved: it has nothing for us, and has not
+    /// taken what it could have. When the table is full it gives way to anyone, near or far, or a crowd that says
+    /// nothing could keep everyone else out.
+    pub(super) fn idlest(
+        &self,
+        missing: &ChunkSet,
+        patience: Duration,
+        now: Instant,
+    ) -> Option<NeighbourId> {
+        let had_time = |since: Instant| now - since >= patience;
+        let idle = |n: &&Neighbour| {
+            let refused = n.interested && !n.served.is_some_and(had_time);
+            had_time(n.connected)
+                && n.down.total == 0
+                && n.up.total == 0
+                && n.assigned == 0
+                && !refused
+                && !any_common(&n.held, missing, None)
+        };
+        let idle = self.map.iter().filter(|(_, n)| idle(n));
+        idle.min_by_key(|(id, n)| (n.connected, **id))
+            .map(|(id, _)| *id)
+    }
 }
 
 /// Whether some chunk is in `a` and `b` and not in `not`. All windows must begin at chunk 0.

@@ -11,7 +11,7 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// Outgoing attempts at a time: dialling and handshake.
     pub half_open: usize,
-    /// Callers that have not completed their handshake. More are turned away at once.
+    /// Callers that have not completed their handshake. One more ends the oldest.
     pub callers: usize,
     /// Pieces that are hashed at a time.
     pub hash_jobs: usize,
@@ -55,7 +55,6 @@ impl LimitsConfig {
 pub struct Limits {
     connections: Arc<Semaphore>,
     half_open: Arc<Semaphore>,
-    callers: Arc<Semaphore>,
     hash_jobs: Arc<Semaphore>,
 }
 
@@ -76,7 +75,6 @@ impl Limits {
         Self {
             connections: budget(config.connections),
             half_open: budget(config.half_open),
-            callers: budget(config.callers),
             hash_jobs: budget(config.hash_jobs),
         }
     }
@@ -94,11 +92,6 @@ impl Limits {
     /// A place to dial now; `None` when too many attempts are under way.
     pub fn try_half_open(&self) -> Option<Permit> {
         try_take(&self.half_open)
-    }
-
-    /// A place for a caller until its handshake is complete; `None`: close its connection.
-    pub fn try_caller(&self) -> Option<Permit> {
-        try_take(&self.callers)
     }
 
     /// Waits for a place to hash a piece, in the order of asking.
@@ -149,14 +142,6 @@ mod tests {
         drop(first);
         assert_eq!(limits.free_connections(), 1);
         assert!(limits.try_connection().is_some());
-    }
-
-    #[test]
-    fn callers_have_a_budget_of_their_own() {
-        let limits = two_of_each();
-        let _callers = (limits.try_caller(), limits.try_caller());
-        assert!(limits.try_caller().is_none());
-        assert!(limits.try_connection().is_some() && limits.try_half_open().is_some());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! What a torrent tells whoever added it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use chunkcast::client::Source;
 use serde::Serialize;
 
 use crate::metadata::Metainfo;
+use crate::swarm::DropReason;
 
 /// One thing that happened to a torrent.
 #[derive(Clone, Debug)]
@@ -45,6 +47,11 @@ pub struct Progress {
     pub wasted: u64,
     /// Pieces whose hash did not match.
     pub bad_pieces: u64,
+    /// Peers banned for bad bytes.
+    pub banned: u64,
+    /// Messages of peers that were thrown away, by reason.
+    #[serde(skip)]
+    pub drops: BTreeMap<DropReason, u64>,
     /// Bytes a second down, smoothed over about three seconds.
     pub rate_down: u64,
     /// Bytes a second up, smoothed likewise.

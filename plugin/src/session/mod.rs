@@ -8,7 +8,7 @@ mod events;
 mod index;
 mod torrent;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use chunkcast::wire::PeerAddrs;
 
@@ -342,6 +342,7 @@ impl TorrentHandle {
 
 /// Takes connections in and hands each to its torrent.
 async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
+    let mut callers = Callers::new(shared.config.limits.callers);
     loop {
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -352,11 +353,8 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
                 continue;
             }
         };
-        let Some(caller) = shared.limits.try_caller() else {
-            continue;
-        };
         let shared = shared.clone();
-        tokio::spawn(async move {
+        callers.admit(async move {
             let ours = |hash: &[u8; 20]| {
                 shared
                     .torrents()
@@ -367,15 +365,46 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
                 Ok(peer) => peer,
                 Err(e) => return tracing::trace!("incoming connection: {e}"),
             };
-            drop(caller);
             let Some(permit) = shared.limits.try_connection() else {
                 return;
             };
             let torrent = shared.torrents().get(&peer.handshake.info_hash).cloned();
             if let Some(torrent) = torrent {
-                let _ = torrent.send(Input::Accepted(peer, permit)).await;
+                // in a task of its own: this caller is no longer one
+                tokio::spawn(async move { torrent.send(Input::Accepted(peer, permit)).await });
             }
         });
+    }
+}
+
+/// Callers that have not completed their handshake. One too many ends the oldest: whoever means it is done in a
+/// round-trip or two, and a crowd that says nothing cannot keep others out.
+struct Callers {
+    most: usize,
+    tasks: JoinSet<()>,
+    order: VecDeque<AbortHandle>,
+}
+
+impl Callers {
+    fn new(most: usize) -> Self {
+        Self {
+            most: most.max(1),
+            tasks: JoinSet::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    fn admit(&mut self, caller: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        if self.order.len() >= self.most {
+            self.order.retain(|c| !c.is_finished());
+        }
+        if self.order.len() >= self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            oldest.abort();
+        }
+        self.order.push_back(self.tasks.spawn(caller));
     }
 }
 

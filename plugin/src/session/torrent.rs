@@ -28,14 +28,17 @@ use super::{AddTorrent, Shared, TorrentSource, hex};
 use crate::limits::Permit;
 use crate::metadata::{Magnet, Metainfo};
 use crate::storage::{Mode, PieceBuffers, PieceResult, Storage, StorageError};
-use crate::swarm::{ConnId, Swarm, SwarmConfig};
+use crate::swarm::{ConnId, Swarm, SwarmConfig, max_buffered};
 use crate::wire::codec::FrameLimits;
 use crate::wire::conn::{ConnEvent, Outbox};
 use crate::wire::connect::{DialError, PeerStream};
 use crate::wire::message::BlockRef;
 
-/// Bytes of unfinished pieces that are kept at most: twice what the swarm opens, so that it never comes to that.
-const BUFFER_BYTES: u64 = 256 << 20;
+/// How long the end waits for the disk, at the same time for trackers, and for a listener that is behind.
+const WAIT_AT_END: Duration = Duration::from_secs(5); // guess: what a person waits for
+
+/// How long the end waits for the index node's last numbers.
+const ANSWER_AT_END: Duration = Duration::from_secs(1); // guess
 
 /// With fewer connections than this an incomplete torrent asks for more peers. // paper 5.1: four servers in parallel
 const FEW_PEERS: usize = 4;
@@ -101,6 +104,9 @@ pub(crate) struct Torrent {
     private: bool,
     complete: bool,
     failed: bool,
+    /// A failure that nobody has had room to hear of yet.
+    last_word: Option<TorrentEvent>,
+    read_failed: bool,
 }
 
 impl Torrent {
@@ -144,6 +150,8 @@ impl Torrent {
             idle_since: now,
             complete: false,
             failed: false,
+            last_word: None,
+            read_failed: false,
             wires_in: Some(wires_in),
             shared,
             add,
@@ -187,7 +195,12 @@ impl Torrent {
                 }
                 _ = report.tick() => self.report(),
                 Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
-                Some(_) = self.writes.join_next(), if !self.writes.is_empty() => {}
+                Some(written) = self.writes.join_next(), if !self.writes.is_empty() => {
+                    // without its result the piece would be waited for for ever
+                    if let Some(panic) = written.err().and_then(|e| e.try_into_panic().ok()) {
+                        std::panic::resume_unwind(panic);
+                    }
+                }
                 _ = stopped.wait_for(|s| *s) => break,
             }
             self.drain();
@@ -260,7 +273,10 @@ impl Torrent {
         self.checked_pieces = Some(counter.clone());
         self.tasks.spawn(async move {
             let checked = async {
-                let storage = Storage::open_at(layout, data.target(), mode, config)?;
+                // a torrent can have a hundred thousand files to look at
+                let open = move || Storage::open_at(layout, data.target(), mode, config);
+                let opened = tokio::task::spawn_blocking(open).await;
+                let storage = opened.unwrap_or(Err(StorageError::Stopped))?;
                 let note = move |done, _| counter.store(done, Relaxed);
                 let held = storage.check_existing(note).await?;
                 Ok((storage, held))
@@ -285,7 +301,8 @@ impl Torrent {
             });
         }
         let layout = storage.layout().clone();
-        self.buffers = Some(PieceBuffers::new(layout, BUFFER_BYTES));
+        let most = max_buffered(&crate::swarm::Limits::default(), layout.piece_length);
+        self.buffers = Some(PieceBuffers::new(layout, most));
         self.storage = Some(storage);
         let now = self.now();
         self.idle_since = tokio::time::Instant::now();
@@ -322,7 +339,10 @@ impl Torrent {
             Input::Answer(Err(_)) => self.swarm.handle_no_answer(now),
             Input::Piece(piece, outcome) => self.on_piece(piece, outcome),
             Input::Block(conn, block, data) => {
-                if let Err(e) = &data {
+                // once: peers can ask for it as often as they like
+                if let Err(e) = &data
+                    && !std::mem::replace(&mut self.read_failed, true)
+                {
                     tracing::warn!("a block cannot be read for an upload: {e}");
                 }
                 self.swarm.handle_block_read(conn, block, data.ok(), now);
@@ -368,7 +388,11 @@ impl Torrent {
     /// Stops for good with an error.
     fn fail(&mut self, error: TorrentError) {
         self.failed = true;
-        self.emit(TorrentEvent::Failed(error));
+        if let Err(mpsc::error::TrySendError::Full(event)) =
+            self.events.try_send(TorrentEvent::Failed(error))
+        {
+            self.last_word.get_or_insert(event);
+        }
     }
 
     /// Tells whoever listens; a listener that does not keep up loses progress lines, never an end.
@@ -450,18 +474,27 @@ impl Torrent {
         self.swarm.shutdown(now);
         if let Some(index) = &self.shared.index {
             super::Directory::withdraw(index, super::object_id(&self.info_hash));
-            self.numbers.directory = super::Directory::traffic(index)
-                .await
-                .or(self.numbers.directory);
+            let traffic = super::Directory::traffic(index);
+            let traffic = tokio::time::timeout(ANSWER_AT_END, traffic).await;
+            self.numbers.directory = traffic.ok().flatten().or(self.numbers.directory);
         }
         let progress = self.progress();
         self.discovery.count(self.numbers.counts());
         self.conns.clear();
-        self.discovery.stop().await;
-        // pieces on their way to the disk are written, so that a restart does not fetch them again
         self.tasks.abort_all();
-        let writing = async { while self.writes.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(Duration::from_secs(5), writing).await;
+        // pieces on their way to the disk are written, so that a restart does not fetch them again
+        let (discovery, writes) = (&mut self.discovery, &mut self.writes);
+        let writing = async { while writes.join_next().await.is_some() {} };
+        let telling = async {
+            if let Some(event) = self.last_word.take() {
+                let _ = self.events.send(event).await;
+            }
+        };
+        tokio::join!(
+            discovery.stop(),
+            async { tokio::time::timeout(WAIT_AT_END, writing).await.ok() },
+            async { tokio::time::timeout(WAIT_AT_END, telling).await.ok() },
+        );
         progress
     }
 }

@@ -56,8 +56,8 @@ pub struct Limits {
     pub max_outstanding: u32,
     /// Time's worth of a peer's rate that is kept requested beyond two round-trips.
     pub queue_time: Duration,
-    /// Bytes of unfinished pieces beyond which no further piece is begun. Two pieces, and one a server, are always
-    /// allowed.
+    /// Bytes of unfinished pieces beyond which a server that has one gets no further piece; at twice that no piece is
+    /// begun at all. Two pieces are always allowed.
     pub max_open_bytes: u64,
     /// How long only the peer that a piece was begun with may go on with it.
     pub begun_with: Duration,
@@ -81,6 +81,9 @@ pub struct Limits {
     pub peer_upload: u64,
     /// The same over all near peers, and again over all far ones.
     pub upload_budget: u64,
+    /// A peer that reads nothing for that long no longer counts against `upload_budget`, or two that never read would
+    /// use it up.
+    pub upload_stuck: Duration,
     /// Bytes of one piece sent to a peer before another peer has its turn.
     pub upload_turn: u64,
     /// Largest bitfield kept while the piece count is unknown.
@@ -135,6 +138,7 @@ impl Default for Limits {
             max_block: 128 << 10,               // BEP 3: larger requests are closed
             peer_upload: 256 << 10,             // guess: half of the budget
             upload_budget: 512 << 10,           // measured: 512 KB in the sockets at 20 Mbit/s
+            upload_stuck: Duration::from_secs(5), // guess: below request_timeout, or the others give up first
             upload_turn: 1 << 20, // guess: a slow reader gets a turn within its timeout
             max_early_bitfield: 1 << 20, // 8 million pieces
             max_early_haves: 100_000, // guess

@@ -41,11 +41,15 @@ pub enum DropReason {
     MetadataRefused,
     /// A message that says what is known already (choke while choked, a second HAVE).
     Redundant,
+    /// A message with an id that BitTorrent does not define, or we do not know.
+    UnknownMessage,
+    /// A message longer than any may be, or of a length that its id cannot have.
+    BadFrame,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [DropReason; 19] = [
+    pub const ALL: [DropReason; 21] = [
         Self::Unrequested,
         Self::BlockLength,
         Self::Duplicate,
@@ -65,6 +69,8 @@ impl DropReason {
         Self::BadMetadata,
         Self::MetadataRefused,
         Self::Redundant,
+        Self::UnknownMessage,
+        Self::BadFrame,
     ];
 
     /// What a drop for this reason costs the peer that caused it.
@@ -76,7 +82,7 @@ impl DropReason {
             | Self::NotNegotiated
             | Self::BadExtended
             | Self::BadMetadata => Weight::Fault,
-            Self::BlockLength | Self::BadBitfield | Self::BadHave => Weight::Fatal,
+            Self::BlockLength | Self::BadBitfield | Self::BadHave | Self::BadFrame => Weight::Fatal,
             Self::TooManyHaves
             | Self::NotHeld
             | Self::ChokedRequest
@@ -86,7 +92,8 @@ impl DropReason {
             | Self::LateBitfield
             | Self::UnknownExtended
             | Self::MetadataRefused
-            | Self::Redundant => Weight::Noise,
+            | Self::Redundant
+            | Self::UnknownMessage => Weight::Noise,
         }
     }
 }

@@ -52,6 +52,7 @@ use rand_chacha::ChaCha8Rng;
 pub use config::{Limits, SwarmConfig};
 pub use drop_reason::DropReason;
 pub use output::{CloseReason, ConnId, Output, PeerInfo, PieceResult, SwarmConfigError};
+pub use pipeline::max_buffered;
 pub use stats::{MAX_GONE, PeerStats, SwarmStats};
 
 use crate::metadata::{MetadataAssembly, Metainfo};
@@ -195,6 +196,15 @@ impl Swarm {
     pub fn handle_message(&mut self, conn: ConnId, msg: Message, now: Instant) {
         self.now = now;
         self.on_message(conn, msg);
+        self.settle();
+    }
+
+    /// The connection's codec threw `count` messages away, for a reason that only it can see.
+    pub fn handle_dropped(&mut self, conn: ConnId, reason: DropReason, count: u32, now: Instant) {
+        self.now = now;
+        for _ in 0..count {
+            self.fault(conn, reason);
+        }
         self.settle();
     }
 

@@ -236,11 +236,21 @@ pub(super) struct Upload {
     pub(super) unflushed: u64,
     /// Payload bytes with the kernel.
     pub(super) bytes: u64,
+    /// When the kernel last took some, or the first of those that wait began to.
+    pub(super) moved: Option<Instant>,
 }
 
 impl Upload {
     /// Bytes read or sent and not yet with the kernel.
     pub(super) fn pending(&self) -> u64 {
         self.reading_bytes + self.unflushed
+    }
+
+    /// Whether the peer has not read for so long that its bytes wait for it and not for the uplink.
+    pub(super) fn is_stuck(&self, after: Duration, now: Instant) -> bool {
+        self.pending() > 0
+            && self
+                .moved
+                .is_some_and(|at| now.saturating_since(at) >= after)
     }
 }

@@ -5,7 +5,7 @@
 //! client; blocks of a piece that others work on; and in the [endgame](super::endgame) blocks that others owe.
 
 use super::pieces::{BlockKey, Torrent};
-use super::{ConnId, Swarm};
+use super::{ConnId, Limits, Swarm};
 use crate::metadata::BLOCK;
 use crate::wire::message::{BlockRef, Message};
 
@@ -14,6 +14,12 @@ const MAX_ASSIGNMENTS: usize = 64;
 
 /// Open pieces that are always allowed, whatever their size.
 const MIN_OPEN: usize = 2;
+
+/// Bytes of unfinished pieces of this length that there are at most: what the caller has to be able to keep.
+pub fn max_buffered(limits: &Limits, piece_length: u32) -> u64 {
+    let always = MIN_OPEN as u64 * u64::from(piece_length);
+    limits.max_open_bytes.saturating_mul(2).max(always)
+}
 
 impl Swarm {
     /// Asks `conn` for blocks until its pipeline is full or nothing is left for it.
@@ -109,9 +115,11 @@ impl Swarm {
         for _ in 0..MAX_ASSIGNMENTS {
             let torrent = self.torrent.as_ref()?;
             let piece_length = u64::from(torrent.layout().piece_length);
+            let bytes = torrent.open_bytes() + piece_length;
+            let limit = self.config.limits.max_open_bytes;
+            let busy = !self.peers.get(&conn)?.down.pieces.is_empty();
             let full = torrent.open.len() >= MIN_OPEN
-                && torrent.open_bytes() + piece_length > self.config.limits.max_open_bytes
-                && !self.peers.get(&conn)?.down.pieces.is_empty();
+                && (bytes > limit && busy || bytes > limit.saturating_mul(2));
             if full {
                 return None;
             }

@@ -124,7 +124,7 @@ impl Swarm {
             || self
                 .peers
                 .values()
-                .any(|p| !p.ext.asked.is_empty() || !p.ext.wants.is_empty());
+                .any(|p| !p.ext.asked.is_empty() || !p.ext.wants.is_empty() || p.up.pending() > 0);
         let limits = &self.config.limits;
         self.tick = self.last_tick
             + if busy {

@@ -127,7 +127,12 @@ impl Swarm {
             return;
         }
         let mut pending = [0u64; 2];
-        for peer in self.peers.values() {
+        let now = self.now;
+        let flowing = self
+            .peers
+            .values()
+            .filter(|p| !p.up.is_stuck(limits.upload_stuck, now));
+        for peer in flowing {
             pending[usize::from(peer.near)] += peer.up.pending();
         }
         let fits = |p: &Peer, pending: &[u64; 2]| {
@@ -147,6 +152,9 @@ impl Swarm {
             let Some(block) = peer.up.queue.pop_front() else {
                 break;
             };
+            if peer.up.pending() == 0 {
+                peer.up.moved = Some(now);
+            }
             peer.up.reading.insert(block, true);
             peer.up.reading_bytes += u64::from(block.len);
             pending[usize::from(peer.near)] += u64::from(block.len);
@@ -216,9 +224,11 @@ impl Swarm {
         let Upload {
             unflushed,
             bytes: total,
+            moved,
             ..
         } = &mut peer.up;
         let bytes = bytes.min(*unflushed);
+        *moved = Some(self.now);
         *unflushed -= bytes;
         *total += bytes;
         self.counters.uploaded += bytes;

@@ -37,6 +37,37 @@ fn a_full_table_refuses_and_a_useless_far_neighbour_gives_way() {
 }
 
 #[test]
+fn a_full_table_of_silent_neighbours_does_not_keep_others_out() {
+    let config = ClientConfig {
+        max_neighbours: 3,
+        target_neighbours: 3,
+        ..Default::default()
+    };
+    let idle = config.idle.as_secs_f64();
+    let mut one = One::new(config);
+    one.object(ChunkSet::full(40), 40);
+    let silent = [5.0, 6.0, 7.0].map(|rtt| one.join(rtt, 0, None));
+    // one of them takes something
+    let now = one.now;
+    one.client.handle_sent(silent[0], 1, now);
+    one.advance(idle - 1.0);
+    assert_eq!(one.try_join(50.0, None).1, Verdict::Refuse, "they are new");
+    one.advance(2.0);
+    for gone in &silent[1..] {
+        assert_eq!(one.try_join(50.0, None).1, Verdict::Keep);
+        assert!(one.actions().contains(&Action::Drop {
+            peer: *gone,
+            reason: DropReason::TableFull
+        }));
+    }
+    assert_eq!(
+        one.try_join(50.0, None).1,
+        Verdict::Refuse,
+        "all of use or new"
+    );
+}
+
+#[test]
 fn a_second_connection_to_a_peer_is_refused() {
     let mut one = One::new(ClientConfig::default());
     one.object(ChunkSet::empty(40), 40);

@@ -13,9 +13,9 @@ use super::{Conn, Input, Torrent, TorrentError};
 use crate::limits::Permit;
 use crate::metadata::{Magnet, Metainfo};
 use crate::storage::{self, Stored};
-use crate::swarm::{ConnId, Output, PeerInfo, PieceResult};
+use crate::swarm::{ConnId, DropReason, Output, PeerInfo, PieceResult};
 use crate::wire::codec::FrameLimits;
-use crate::wire::conn::{self, ConnEvent};
+use crate::wire::conn::{self, CloseReason, ConnEvent};
 use crate::wire::connect::{self, PeerStream};
 use crate::wire::message::{BlockRef, Handshake};
 
@@ -25,9 +25,12 @@ impl Torrent {
         while let Some(output) = self.swarm.poll_output() {
             match output {
                 Output::Send { conn, msg } => {
-                    // a queue that overflows ends the connection, which comes back as an event
-                    if let Some(c) = self.conns.get(&conn) {
-                        c.outbox.send(msg);
+                    // a peer that does not read what it asked for: a message lost in between would leave both sides
+                    // with different ideas of what is owed, so the connection ends, which comes back as an event
+                    if let Some(c) = self.conns.get(&conn)
+                        && !c.outbox.send(msg)
+                    {
+                        c.outbox.close();
                     }
                 }
                 Output::Close { conn, reason } => {
@@ -35,7 +38,7 @@ impl Torrent {
                     self.conns.remove(&conn);
                 }
                 Output::Dial { addr, source } => self.dial(addr, source),
-                Output::Store { piece, begin, data } => self.store(piece, begin, data),
+                Output::Store { piece, begin, data } => self.store(piece, begin, &data),
                 Output::Finish { piece } => self.finish(piece),
                 Output::Discard { piece } => {
                     if let Some(buffers) = &mut self.buffers {
@@ -135,17 +138,28 @@ impl Torrent {
                 }
             }
             ConnEvent::Flushed(bytes) => self.swarm.handle_flushed(conn, bytes, now),
-            ConnEvent::Unknown { .. } => {}
+            ConnEvent::Unknown { count, .. } => {
+                self.swarm
+                    .handle_dropped(conn, DropReason::UnknownMessage, count, now);
+            }
             ConnEvent::Closed(reason) => {
                 tracing::trace!("{conn:?} closed: {reason:?}");
                 self.conns.remove(&conn);
+                if let CloseReason::Broken(_) = reason {
+                    self.swarm
+                        .handle_dropped(conn, DropReason::BadFrame, 1, now);
+                }
                 self.swarm.handle_disconnected(conn, now);
             }
         }
     }
 
     /// Keeps an accepted block. What cannot be kept makes its piece fail when it is finished.
-    fn store(&mut self, piece: u32, begin: u32, data: bytes::Bytes) {
+    ///
+    /// As it came, the block is a slice of a read buffer, all of which it would keep in memory: a peer that fills the
+    /// rest with junk could make eight bytes of every one that is counted (measured: 330 MiB for 26 MiB of blocks, 57 with the copy).
+    fn store(&mut self, piece: u32, begin: u32, data: &[u8]) {
+        let data = bytes::Bytes::copy_from_slice(data);
         let kept = self.buffers.as_mut().map(|b| b.store(piece, begin, data));
         if !matches!(kept, Some(Stored::Kept | Stored::Complete)) {
             tracing::warn!("a block of piece {piece} was not kept: {kept:?}");
@@ -278,6 +292,11 @@ impl Torrent {
 
     /// The directory's answer, as candidates with predicted distances.
     pub(super) fn on_found(&mut self, found: &Found) {
+        if self.private {
+            // the question was asked before the metadata said so
+            let now = self.now();
+            return self.swarm.handle_no_answer(now);
+        }
         let coord = self.shared.index.as_ref().map(Directory::coord);
         let candidates: Vec<Candidate> = found
             .matches

@@ -111,6 +111,8 @@ impl Torrent {
             uploaded: stats.uploaded,
             wasted: stats.wasted,
             bad_pieces: stats.bad_pieces,
+            banned: stats.banned,
+            drops: stats.drops,
             rate_down,
             rate_up,
             near: u32::try_from(near).unwrap_or(u32::MAX),
