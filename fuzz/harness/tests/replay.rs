@@ -1,6 +1,12 @@
 //! Every file of `fuzz/corpus/` through its target: a panic means a bug. The corpus holds valid examples, and the inputs
 //! with which fuzzing has found something.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "everything here is a test; a failure names its input"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

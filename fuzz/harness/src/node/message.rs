@@ -62,7 +62,7 @@ pub(super) fn sender(input: &mut Input<'_>) -> Sender {
     Sender {
         id: id(input),
         coord: coord(input),
-        client: input.byte() % 4 == 0,
+        client: input.byte().is_multiple_of(4),
     }
 }
 
