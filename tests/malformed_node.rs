@@ -434,3 +434,81 @@ fn only_the_right_kind_of_answer_from_the_asked_address_counts() {
         "answered once"
     );
 }
+
+#[test]
+fn a_lookup_is_not_ended_by_the_answer_to_a_join_nor_the_other_way_round() {
+    let now = chunkcast::time::Instant::ZERO;
+    let mut node =
+        chunkcast::node::Node::new(joining(addr(1)), [1; 32], now).expect("a valid configuration");
+    let sender = Sender {
+        id: Id([5; 20]),
+        coord: Coord::default(),
+        client: false,
+    };
+    let say = |tx, body| {
+        let token = None;
+        wire::encode(&Envelope {
+            tx,
+            sender,
+            token,
+            body,
+        })
+        .expect("fits")
+    };
+    let next = |node: &mut chunkcast::node::Node| {
+        let sent = node.poll_transmit().expect("a request");
+        wire::decode(&sent.payload).expect("own message")
+    };
+    let join_reply = || Body::JoinReply {
+        contacts: Vec::new(),
+        hops: 1,
+    };
+    let found = Body::Found(Found {
+        matches: Vec::new(),
+        hops: 1,
+        root: true,
+        by: sender.id,
+    });
+    let unsolicited = |node: &chunkcast::node::Node| {
+        let drops = node.snapshot().counters.drops;
+        drops.get(&DropReason::Unsolicited).copied().unwrap_or(0)
+    };
+
+    let ping = next(&mut node);
+    let pong = Body::Pong {
+        token: Token([1; 8]),
+        observed: addr(9),
+    };
+    node.handle_datagram(addr(1), &say(ping.tx, pong), now);
+    let sent: Vec<_> = std::iter::from_fn(|| node.poll_transmit())
+        .map(|t| wire::decode(&t.payload).expect("own message"))
+        .collect();
+    let join = sent.iter().find(|e| matches!(e.body, Body::Join { .. }));
+    let join = join.expect("it joins through the bootstrap node").tx;
+    node.handle_datagram(addr(1), &say(join, found.clone()), now);
+    assert_eq!(unsolicited(&node), 1);
+    node.handle_datagram(addr(1), &say(join, join_reply()), now);
+    let asks = next(&mut node).body;
+    assert!(matches!(asks, Body::Leaves { .. }), "it goes on: {asks:?}");
+
+    let request = chunkcast::node::LookupRequest {
+        id: chunkcast::node::LookupId(1),
+        object: ObjectId(Id([5; 20])),
+        wanted: Wanted::Any,
+        p: 1,
+        mix: 0,
+        ranking: Ranking::Overlap,
+        asker: PeerAddrs::default(),
+        ignore: Vec::new(),
+        to_root: false,
+    };
+    while node.poll_event().is_some() || node.poll_transmit().is_some() {}
+    node.handle_command(chunkcast::node::Command::Lookup(request), now);
+    let lookup = next(&mut node).tx;
+    node.handle_datagram(addr(1), &say(lookup, join_reply()), now);
+    assert_eq!(unsolicited(&node), 2);
+    node.handle_datagram(addr(1), &say(lookup, found), now);
+    let done = std::iter::from_fn(|| node.poll_event())
+        .any(|e| matches!(e, chunkcast::node::Event::LookupDone { result: Ok(_), .. }));
+    assert!(done, "the lookup has its answer");
+}

@@ -61,6 +61,16 @@ fn an_infohash_comes_as_hex_base32_or_bare() {
     ] {
         assert!(!Magnet::recognises(other), "{other}");
     }
+    // what is not recognised as a link is not read as one either
+    for other in ["\u{12}magnet", "mag\tnet"] {
+        let link = format!("{other}:?xt=urn:btih:{HEX}");
+        assert!(!Magnet::recognises(&link), "{link:?}");
+        assert_eq!(
+            Magnet::parse(&link),
+            Err(MagnetError::NotMagnet),
+            "{link:?}"
+        );
+    }
 }
 
 #[test]

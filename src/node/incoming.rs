@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::route::Routes;
 use super::rpc::Asked;
 use super::timers::Timer;
 use super::{DropReason, Event, Node};
@@ -109,7 +110,7 @@ impl Node {
         let Some(request) = self
             .pending
             .of(tx, from)
-            .filter(|r| answers(&body, &r.asked))
+            .filter(|r| answers(&body, &r.asked, &self.routes))
         else {
             return self.counters.drop(DropReason::Unsolicited);
         };
@@ -231,12 +232,13 @@ impl Node {
 }
 
 /// Whether this kind of answer belongs to that kind of request.
-fn answers(body: &Body, asked: &Asked) -> bool {
+fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
     match body {
         Body::Pong { .. } => matches!(asked, Asked::Ping | Asked::Probe | Asked::Bootstrap),
         Body::LeavesReply { .. } => matches!(asked, Asked::Leaves),
         Body::RowReply { .. } => matches!(asked, Asked::Row),
-        Body::Found(_) | Body::JoinReply { .. } => matches!(asked, Asked::Routed(_)),
+        Body::Found(_) => matches!(asked, Asked::Routed(route) if !routes.is_join(*route)),
+        Body::JoinReply { .. } => matches!(asked, Asked::Routed(route) if routes.is_join(*route)),
         Body::Ack => {
             matches!(
                 asked,

@@ -72,6 +72,12 @@ impl Routes {
             .map(|(_, id)| *id)
     }
 
+    /// Whether a join is under way here, not a lookup.
+    pub(super) fn is_join(&self, id: RouteId) -> bool {
+        let route = self.routes.get(&id);
+        route.is_some_and(|r| matches!(r.request, Request::Join { .. }))
+    }
+
     /// The route of a request that has arrived before.
     pub(super) fn known(&self, from: SocketAddr, tx: u32) -> bool {
         self.by_previous.contains_key(&(from, tx))

@@ -87,10 +87,11 @@ pub struct AnnounceResponse {
 impl AnnounceResponse {
     /// Adds a peer unless its port is 0 or the answer is full.
     pub(super) fn add_peer(&mut self, ip: IpAddr, port: u16) {
+        let ip = ip.to_canonical();
         if port == 0 || ip.is_unspecified() || self.peers.len() >= MAX_PEERS {
             self.dropped += 1;
         } else {
-            self.peers.push(SocketAddr::new(ip.to_canonical(), port));
+            self.peers.push(SocketAddr::new(ip, port));
         }
     }
 
@@ -166,6 +167,15 @@ pub(super) fn one_line(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_address_is_no_peer_in_any_notation() {
+        let mut answer = AnnounceResponse::default();
+        for ip in ["0.0.0.0", "::", "::ffff:0.0.0.0"] {
+            answer.add_peer(ip.parse().unwrap(), 6881);
+        }
+        assert_eq!((answer.peers, answer.dropped), (vec![], 3));
+    }
 
     #[test]
     fn strangers_text_becomes_one_bounded_line() {

@@ -117,10 +117,11 @@ impl Magnet {
         if let Some(info_hash) = from_hex(source) {
             return Ok(Self::new(info_hash));
         }
-        let url = Url::parse(source).map_err(|_| MagnetError::NotMagnet)?;
-        if url.scheme() != "magnet" {
+        // the url crate overlooks control characters, in the scheme too
+        if !Self::recognises(source) {
             return Err(MagnetError::NotMagnet);
         }
+        let url = Url::parse(source).map_err(|_| MagnetError::NotMagnet)?;
 
         let mut magnet = Self::new([0; 20]);
         let mut info_hash: Option<[u8; 20]> = None;

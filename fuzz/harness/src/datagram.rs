@@ -1,0 +1,86 @@
+//! The directory's datagrams and the chunk sets in them.
+
+use chunkcast::chunks::ChunkSet;
+use chunkcast::wire::{self, MAX_DATAGRAM, decode_bits, encode_bits};
+
+use crate::input::Input;
+
+/// A datagram from the network: what is read can be said again, and then reads the same.
+pub fn datagram(data: &[u8]) {
+    let Ok(envelope) = wire::decode(data) else {
+        return;
+    };
+    let again = wire::encode(&envelope).expect("what was read can be written");
+    assert!(again.len() <= MAX_DATAGRAM.min(data.len()));
+    assert_eq!(wire::decode(&again).as_ref(), Ok(&envelope));
+}
+
+/// Start, length and an encoded chunk set: it covers its window, says what a bit by bit reading says, and comes back.
+pub fn bits(data: &[u8]) {
+    const MAX: u32 = 4096;
+    let mut input = Input::new(data);
+    let start = input.u32();
+    let len = u32::from(input.u16());
+    let encoded = input.take(usize::MAX);
+    if let Ok(set) = decode_bits(start, len, encoded, MAX) {
+        assert!(len <= MAX);
+        assert_eq!((set.start(), set.len()), (start, len));
+        assert_eq!(Some(bools(&set)), expand(len, encoded));
+        round_trip(&set);
+    }
+    let len = len.min(u32::try_from(encoded.len()).unwrap_or(u32::MAX) * 8);
+    let field = &encoded[..(len as usize).div_ceil(8)];
+    if let Ok(set) = ChunkSet::from_bytes(start, len, field) {
+        round_trip(&set);
+    }
+}
+
+fn round_trip(set: &ChunkSet) {
+    let encoded = encode_bits(set);
+    assert!(encoded.len() <= set.as_bytes().len() + 1);
+    let again = decode_bits(set.start(), set.len(), &encoded, u32::MAX);
+    assert_eq!(again.as_ref(), Ok(set));
+}
+
+fn bools(set: &ChunkSet) -> Vec<bool> {
+    (set.start()..set.end())
+        .map(|chunk| set.contains(chunk))
+        .collect()
+}
+
+/// What an encoded set says, read without haste. `None` for what must be refused.
+fn expand(len: u32, encoded: &[u8]) -> Option<Vec<bool>> {
+    let len = len as usize;
+    let (tag, mut payload) = encoded.split_first()?;
+    Some(match tag {
+        0 | 1 => vec![*tag == 1; len],
+        2 => (0..len)
+            .map(|i| payload[i / 8] & (0x80 >> (i % 8)) != 0)
+            .collect(),
+        3 => {
+            let mut out = Vec::new();
+            let mut present = false;
+            while !payload.is_empty() {
+                let run = varint(&mut payload)?;
+                out.extend(std::iter::repeat_n(present, usize::try_from(run).ok()?));
+                present = !present;
+            }
+            out.resize(len, present);
+            out
+        }
+        _ => return None,
+    })
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}

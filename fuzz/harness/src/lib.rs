@@ -1,0 +1,46 @@
+//! What the fuzz targets do with their bytes: one function for each parser or state machine that strangers feed. It
+//! returns when the bytes were handled properly and panics when they were not; refusing them is proper.
+//!
+//! The functions live apart from `fuzz/fuzz_targets/`, without libFuzzer, so that `tests/replay.rs` can run the corpus
+//! through them with an ordinary `cargo test`.
+
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "a panic is what every function here is for"
+)]
+
+mod datagram;
+mod input;
+mod metainfo;
+mod node;
+mod peer;
+mod swarm;
+mod tracker;
+
+pub use datagram::{bits, datagram};
+pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
+pub use node::node;
+pub use peer::{extended_handshake, handshake, peer_frames, ut_metadata};
+pub use swarm::swarm_messages;
+pub use tracker::{tracker_http, tracker_udp};
+
+/// A target: its name, which is also its corpus's folder, and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: [Target; 14] = [
+    ("bits", bits),
+    ("datagram", datagram),
+    ("extended_handshake", extended_handshake),
+    ("handshake", handshake),
+    ("info_dict", info_dict),
+    ("magnet", magnet),
+    ("metadata_assembly", metadata_assembly),
+    ("node", node),
+    ("peer_frames", peer_frames),
+    ("swarm_messages", swarm_messages),
+    ("torrent", torrent),
+    ("tracker_http", tracker_http),
+    ("tracker_udp", tracker_udp),
+    ("ut_metadata", ut_metadata),
+];
