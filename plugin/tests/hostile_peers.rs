@@ -104,7 +104,12 @@ impl Script {
     fn closed(self) -> bool {
         !matches!(
             self,
-            UnknownIds | StallMidBlock | PhantomMetadata(_) | WrongMetadata
+            UnknownIds
+                | LateBitfield
+                | TwoBitfields
+                | StallMidBlock
+                | PhantomMetadata(_)
+                | WrongMetadata
         )
     }
 
