@@ -5,6 +5,7 @@
 
 mod carry;
 mod numbers;
+mod reads;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::numbers::Numbers;
+use self::reads::Run;
 use super::discover::{Discovery, PeersFrom};
 use super::events::{DirectoryTraffic, Progress, TorrentError, TorrentEvent};
 use super::{AddTorrent, Shared, TorrentSource, hex};
@@ -31,7 +33,6 @@ use crate::swarm::{ConnId, Swarm, SwarmConfig};
 use crate::wire::codec::FrameLimits;
 use crate::wire::conn::{ConnEvent, Outbox};
 use crate::wire::connect::{DialError, PeerStream};
-use crate::wire::message::BlockRef;
 
 /// Bytes of unfinished pieces that are kept at most: twice what the swarm opens, so that it never comes to that.
 const BUFFER_BYTES: u64 = 256 << 20;
@@ -51,8 +52,8 @@ pub(crate) enum Input {
     Answer(Result<Found, LookupError>),
     /// A piece was hashed and, if it was right, written.
     Piece(u32, PieceResult),
-    /// A block for an upload was read.
-    Block(ConnId, BlockRef, Result<Bytes, StorageError>),
+    /// Blocks for an upload were read.
+    Blocks(Run, Result<Bytes, StorageError>),
     /// Files are there and existing data has been checked.
     Checked(Result<(Storage, ChunkSet), StorageError>),
     /// All is on disk.
@@ -308,12 +309,7 @@ impl Torrent {
             Input::Answer(Ok(found)) => self.on_found(&found),
             Input::Answer(Err(_)) => self.swarm.handle_no_answer(now),
             Input::Piece(piece, outcome) => self.on_piece(piece, outcome),
-            Input::Block(conn, block, data) => {
-                if let Err(e) = &data {
-                    tracing::warn!("a block cannot be read for an upload: {e}");
-                }
-                self.swarm.handle_block_read(conn, block, data.ok(), now);
-            }
+            Input::Blocks(run, data) => self.on_blocks(&run, data),
             Input::Checked(Ok((storage, held))) => self.on_checked(storage, held),
             Input::Checked(Err(e)) | Input::Finalized(Err(e)) => {
                 self.fail(TorrentError::Disk(e.to_string()))
