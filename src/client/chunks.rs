@@ -188,7 +188,8 @@ impl Client {
         self.picker.withdraw(chunk);
         self.missing.remove(chunk);
         self.done += 1;
-        self.publisher.changed(self.missing.is_none());
+        let first = self.held.count() == 1;
+        self.publisher.changed(first || self.missing.is_none());
         if self.is_full() {
             self.rebuild_picker();
             self.reset_showing();
