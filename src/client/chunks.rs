@@ -35,6 +35,9 @@ impl Client {
         }
         self.rebuild_picker();
         self.reset_showing();
+        if !was_known && self.is_full() {
+            self.showing.gather(now + self.config.gather);
+        }
         self.servers.cover = None;
         self.servers.dirty = true;
         self.lookups.restart();
