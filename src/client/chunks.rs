@@ -35,6 +35,9 @@ impl Client {
         }
         self.rebuild_picker();
         self.reset_showing();
+        if !was_known && self.is_full() {
+            self.showing.gather(now + self.config.gather);
+        }
         self.servers.cover = None;
         self.servers.dirty = true;
         self.lookups.restart();
@@ -188,7 +191,8 @@ impl Client {
         self.picker.withdraw(chunk);
         self.missing.remove(chunk);
         self.done += 1;
-        self.publisher.changed(self.missing.is_none());
+        let first = self.held.count() == 1;
+        self.publisher.changed(first || self.missing.is_none());
         if self.is_full() {
             self.rebuild_picker();
             self.reset_showing();

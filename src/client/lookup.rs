@@ -25,6 +25,8 @@ pub(super) struct Need {
     pub(super) under_half: bool,
     /// Nobody serves us.
     pub(super) starving: bool,
+    /// Fewer neighbours than one answer names.
+    pub(super) lonely: bool,
 }
 
 #[derive(Debug, Default)]
@@ -49,13 +51,15 @@ impl Lookups {
         let Some(ended) = self.ended else {
             return Some(Instant::ZERO);
         };
-        let fast = (self.brought_new && need.under_half) || self.hurry || need.starving;
+        let soon = (need.starving || need.lonely) && self.fruitless > 0;
+        let fast = (self.brought_new && need.under_half) || self.hurry || need.starving || soon;
         let pause = if fast {
-            doubled(
-                config.lookup_fast,
-                self.fruitless.saturating_sub(1),
-                config.lookup_cap,
-            )
+            let base = if soon {
+                config.lookup_starving
+            } else {
+                config.lookup_fast
+            };
+            doubled(base, self.fruitless.saturating_sub(1), config.lookup_cap)
         } else {
             doubled(config.lookup_interval, self.fruitless, config.lookup_cap)
         };

@@ -1,7 +1,7 @@
 //! When to tell the directory what we hold (paper section 4: after every chunk; here coalesced).
 //!
 //! At the start even with nothing, so that others find a downloader before it has anything; then changes together:
-//! every half second in the first half minute, every five seconds later, the last chunk at once. Nothing when nothing
+//! every half second in the first half minute, every five seconds later, the first and the last chunk at once. Nothing when nothing
 //! has changed: keeping the entry alive is the directory's own business.
 
 use crate::time::Instant;
@@ -25,10 +25,10 @@ impl Publisher {
         self.urgent = true;
     }
 
-    /// What we hold has changed; `last_chunk`: nothing is missing now.
-    pub(super) fn changed(&mut self, last_chunk: bool) {
+    /// What we hold has changed; `urgent`: others can use us from now on, or nothing is missing now.
+    pub(super) fn changed(&mut self, urgent: bool) {
         self.clean = false;
-        self.urgent |= last_chunk;
+        self.urgent |= urgent;
     }
 
     /// When to publish; `None` if nothing has changed.

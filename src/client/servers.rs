@@ -276,8 +276,10 @@ impl Client {
     }
 
     pub(super) fn need(&self) -> Need {
+        let half = self.config.target_neighbours / 2;
         Need {
             under_half: 2 * self.table.len() < self.config.target_neighbours,
+            lonely: self.table.len() < half.min(usize::from(self.config.p)),
             starving: if self.known {
                 self.servers.set.is_empty()
             } else {

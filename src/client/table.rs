@@ -64,10 +64,12 @@ pub(super) enum Shown {
     Nothing,
     /// Everything.
     All,
-    /// Single chunks (superseeding): those shown that it does not hold yet, and when it last got something.
+    /// Single chunks (superseeding): those shown that it does not hold yet, when it last got something, and how many
+    /// it was shown in all.
     Drip {
         outstanding: BTreeSet<u32>,
         progress: Instant,
+        shown: usize,
     },
 }
 

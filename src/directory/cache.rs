@@ -30,7 +30,7 @@ pub(crate) struct Limits {
 /// What an entry did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
-    /// The first entry of its object.
+    /// The first entry of its object, or the first chunks of its peer: others can use it from now on.
     First,
     /// New, or it changed something.
     Changed,
@@ -183,6 +183,7 @@ impl Cache {
         let newer = entry.sequence > pointer.entry.sequence;
         let held = whole(Some(&pointer.entry), &entry);
         let said = |e: &Entry| (e.addrs, e.load, e.reachable, e.chunks);
+        let first_chunks = pointer.entry.held.is_none() && !held.is_none() && !pointer.withdrawn;
         let told = held != pointer.entry.held || said(&entry) != said(&pointer.entry);
         let old = pointer.expires;
         pointer.expires = if newer { expires } else { expires.max(old) };
@@ -197,7 +198,9 @@ impl Cache {
         if newer || told {
             self.changed.insert(key);
         }
-        if told {
+        if first_chunks {
+            Stored::First
+        } else if told {
             Stored::Changed
         } else {
             Stored::Refreshed

@@ -84,6 +84,16 @@ fn an_older_sequence_never_replaces_a_newer_one() {
 }
 
 #[test]
+fn the_first_chunks_of_a_peer_are_told_as_soon_as_a_first_entry() {
+    let (mut cache, mut rng) = (Cache::new(limits()), rng());
+    let mut store = |e| cache.store(e, false, &mut rng, second(0));
+    assert_eq!(store(entry(1, 5, [])), Stored::First);
+    assert_eq!(store(entry(2, 5, [])), Stored::Changed);
+    assert_eq!(store(entry(2, 6, [3])), Stored::First);
+    assert_eq!(store(entry(2, 7, [3, 4])), Stored::Changed);
+}
+
+#[test]
 fn an_entry_ends_with_its_lifetime_and_no_copy_of_it_lives_longer() {
     let (mut cache, mut rng) = (Cache::new(limits()), rng());
     cache.store(entry(1, 5, [1]), false, &mut rng, second(0));

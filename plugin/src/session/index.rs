@@ -18,6 +18,9 @@ use super::events::DirectoryTraffic;
 /// UDP port of an index node when nothing else is asked for.
 const INDEX_PORT: u16 = 4240;
 
+/// How long a lookup waits for the node to join its ring.
+const JOIN_PATIENCE: Duration = Duration::from_secs(5); // guess: half of what the client waits for an answer
+
 /// An index node, or a client of one, with its socket.
 #[derive(Clone, Debug)]
 pub struct IndexNode {
@@ -170,7 +173,11 @@ impl Directory for IndexNode {
 
     fn lookup(&self, query: Query) -> BoxFuture<'static, Result<Found, LookupError>> {
         let handle = self.handle.clone();
-        Box::pin(async move { handle.lookup(query).await })
+        Box::pin(async move {
+            // before it has joined it knows nobody but itself
+            handle.joined(JOIN_PATIENCE).await;
+            handle.lookup(query).await
+        })
     }
 
     fn learn(&self, node: SocketAddr) {

@@ -5,6 +5,7 @@
 
 mod carry;
 mod numbers;
+mod reads;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::numbers::Numbers;
+use self::reads::Run;
 use super::discover::{Discovery, PeersFrom};
 use super::events::{DirectoryTraffic, Progress, TorrentError, TorrentEvent};
 use super::{AddTorrent, Shared, TorrentSource, hex};
@@ -32,7 +34,6 @@ use crate::swarm::{ConnId, Swarm, SwarmConfig, max_buffered};
 use crate::wire::codec::FrameLimits;
 use crate::wire::conn::{ConnEvent, Outbox};
 use crate::wire::connect::{DialError, PeerStream};
-use crate::wire::message::BlockRef;
 
 /// How long the end waits for the disk, at the same time for trackers, and for a listener that is behind.
 const WAIT_AT_END: Duration = Duration::from_secs(5); // guess: what a person waits for
@@ -58,8 +59,8 @@ pub(crate) enum Input {
     Answer(Result<Found, LookupError>),
     /// A piece was hashed and, if it was right, written.
     Piece(u32, PieceResult),
-    /// A block for an upload was read.
-    Block(ConnId, BlockRef, Result<Bytes, StorageError>),
+    /// Blocks for an upload were read.
+    Blocks(Run, Result<Bytes, StorageError>),
     /// Files are there and existing data has been checked.
     Checked(Result<(Storage, ChunkSet), StorageError>),
     /// All is on disk.
@@ -338,15 +339,7 @@ impl Torrent {
             Input::Answer(Ok(found)) => self.on_found(&found),
             Input::Answer(Err(_)) => self.swarm.handle_no_answer(now),
             Input::Piece(piece, outcome) => self.on_piece(piece, outcome),
-            Input::Block(conn, block, data) => {
-                // once: peers can ask for it as often as they like
-                if let Err(e) = &data
-                    && !std::mem::replace(&mut self.read_failed, true)
-                {
-                    tracing::warn!("a block cannot be read for an upload: {e}");
-                }
-                self.swarm.handle_block_read(conn, block, data.ok(), now);
-            }
+            Input::Blocks(run, data) => self.on_blocks(&run, data),
             Input::Checked(Ok((storage, held))) => self.on_checked(storage, held),
             Input::Checked(Err(e)) | Input::Finalized(Err(e)) => {
                 self.fail(TorrentError::Disk(e.to_string()))

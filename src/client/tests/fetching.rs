@@ -17,8 +17,9 @@ fn nothing_is_published_twice_and_the_last_chunk_at_once() {
         [0],
         "a downloader with nothing is found, too"
     );
-    // early: changes together, at most every half second
     one.client.handle_chunk_done(0, one.now);
+    assert_eq!(one.publishes(), [1], "the first chunk at once");
+    // early: changes together, at most every half second
     one.client.handle_chunk_done(1, one.now);
     assert_eq!(one.publishes(), [0u32; 0]);
     one.advance(0.4);
@@ -129,6 +130,40 @@ fn one_lookup_at_a_time_with_a_deadline() {
         1,
         "no answer in ten seconds, so asked again a second later"
     );
+}
+
+#[test]
+fn a_client_without_servers_asks_again_soon_and_then_ever_more_rarely() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::empty(40), 40);
+    assert_eq!(one.lookups().len(), 1);
+    for pause in [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+        one.client.handle_answer(&[], one.now);
+        one.advance(pause - 0.01);
+        assert_eq!(one.lookups().len(), 0, "before {pause} s");
+        one.advance(0.01);
+        assert_eq!(one.lookups().len(), 1, "after {pause} s");
+    }
+}
+
+#[test]
+fn a_client_that_knows_hardly_anybody_does_not_wait_long() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::empty(40), 40);
+    one.actions();
+    one.serving(10.0, &[0]);
+    for pause in [0.25, 0.5, 1.0] {
+        one.client.handle_answer(&[], one.now);
+        one.actions();
+        one.advance(pause);
+        assert_eq!(one.lookups().len(), 1, "after {pause} s");
+    }
+    for i in 1..4 {
+        one.serving(10.0, &[i]);
+    }
+    one.client.handle_answer(&[], one.now);
+    one.advance(7.0);
+    assert_eq!(one.lookups().len(), 0, "four neighbours will do");
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn interest_that_comes_and_goes_does_not_cost_the_slot() {
 fn a_single_downloader_is_shown_everything_at_once() {
     let mut one = One::new(ClientConfig::default());
     one.object(ChunkSet::full(40), 40);
+    one.advance(2.0);
     let a = one.join(10.0, 0, None);
     assert!(one.actions().contains(&Action::Reveal {
         peer: a,
@@ -93,9 +94,60 @@ fn a_single_downloader_is_shown_everything_at_once() {
 }
 
 #[test]
+fn a_seed_that_has_just_begun_waits_for_more_downloaders() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let all = |actions: &[Action]| {
+        actions.iter().any(|a| {
+            let what = Reveal::All;
+            matches!(a, Action::Reveal { what: w, .. } if *w == what)
+        })
+    };
+    let a = one.join(10.0, 0, None);
+    one.client.handle_interested(a, true, one.now);
+    let first = one.reveals();
+    assert_eq!(first.len(), 8);
+    for (_, chunk) in &first {
+        one.client.handle_have(a, *chunk, one.now);
+    }
+    one.advance(1.5);
+    assert_eq!(one.reveals().len(), 0, "eight each while they gather");
+    let b = one.join(10.0, 0, None);
+    assert_eq!(one.reveals().len(), 8);
+    assert!(!all(&one.actions()));
+    one.advance(0.5);
+    let then = one.reveals();
+    assert_eq!(then.iter().filter(|(peer, _)| *peer == a).count(), 8);
+    assert!(
+        then.iter().all(|(peer, _)| *peer == a),
+        "b was shown eight already"
+    );
+    let shown: BTreeSet<u32> = first.iter().chain(&then).map(|(_, c)| *c).collect();
+    assert_eq!(shown.len(), 16);
+    one.client.handle_disconnected(b, one.now);
+    assert!(all(&one.actions()), "left alone afterwards: everything");
+}
+
+#[test]
+fn a_lone_downloader_waits_for_a_new_seed_no_longer_than_two_seconds() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    let a = one.join(10.0, 0, None);
+    let all = Action::Reveal {
+        peer: a,
+        what: Reveal::All,
+    };
+    one.advance(1.9);
+    assert!(!one.actions().contains(&all));
+    one.advance(0.2);
+    assert!(one.actions().contains(&all));
+}
+
+#[test]
 fn a_lone_seed_shows_each_chunk_to_one_downloader_first() {
     let mut one = One::new(ClientConfig::default());
     one.object(ChunkSet::full(40), 40);
+    one.advance(2.0);
     let first = one.join(10.0, 0, None);
     let (b, c) = (one.join(10.0, 0, None), one.join(10.0, 0, None));
     let mut shown = one.reveals();
@@ -140,9 +192,36 @@ fn a_lone_seed_shows_each_chunk_to_one_downloader_first() {
 }
 
 #[test]
+fn a_chunk_leaves_the_seed_twice_only_while_it_has_little_to_do() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    one.advance(2.0);
+    one.join(10.0, 0, None); // alone at first, so it is shown everything
+    let peers: Vec<NeighbourId> = (0..5).map(|_| one.join(10.0, 0, None)).collect();
+    for peer in &peers {
+        one.client.handle_interested(*peer, true, one.now);
+    }
+    // each gets what it is shown, one chunk after the other, until all have left the seed once
+    let mut shown: std::collections::VecDeque<_> = one.reveals().into();
+    for _ in 0..40 {
+        let (peer, chunk) = shown.pop_front().unwrap();
+        one.client.handle_have(peer, chunk, one.now);
+        shown.extend(one.reveals());
+    }
+    assert!(shown.len() <= 2, "{shown:?}");
+    one.advance(0.9);
+    assert_eq!(one.reveals(), []);
+    one.advance(0.2);
+    shown.extend(one.reveals());
+    let again: BTreeSet<NeighbourId> = shown.iter().map(|(peer, _)| *peer).collect();
+    assert_eq!(again.len(), 5, "after a second without progress: everyone");
+}
+
+#[test]
 fn a_downloader_without_progress_is_shown_everything() {
     let mut one = One::new(ClientConfig::default());
     one.object(ChunkSet::full(40), 40);
+    one.advance(2.0);
     let _ = one.join(10.0, 0, None);
     let (b, c) = (one.join(10.0, 0, None), one.join(10.0, 0, None));
     for peer in [b, c] {

@@ -9,19 +9,21 @@ use chunkcast::node::Publication;
 use chunkcast::wire::{self as dir, Found, Ranking};
 
 use super::super::{Directory, TorrentSource, object_id};
+use super::reads::{Run, runs};
 use super::{Conn, Input, Torrent, TorrentError};
 use crate::limits::Permit;
 use crate::metadata::{Magnet, Metainfo};
-use crate::storage::{self, Stored};
+use crate::storage::{self, StorageError, Stored};
 use crate::swarm::{ConnId, DropReason, Output, PeerInfo, PieceResult};
 use crate::wire::codec::FrameLimits;
 use crate::wire::conn::{self, CloseReason, ConnEvent};
 use crate::wire::connect::{self, PeerStream};
-use crate::wire::message::{BlockRef, Handshake};
+use crate::wire::message::Handshake;
 
 impl Torrent {
     /// Carries out everything that the swarm asks for.
     pub(super) fn drain(&mut self) {
+        let mut reads = Vec::new();
         while let Some(output) = self.swarm.poll_output() {
             match output {
                 Output::Send { conn, msg } => {
@@ -45,7 +47,7 @@ impl Torrent {
                         buffers.discard(piece);
                     }
                 }
-                Output::Read { conn, block } => self.read(conn, block),
+                Output::Read { conn, block } => reads.push((conn, block)),
                 Output::LookUp(query) => self.look_up(query),
                 Output::Publish {
                     held,
@@ -61,6 +63,9 @@ impl Torrent {
                 Output::PieceDone { piece } => self.numbers.piece_done(piece),
                 Output::Complete => self.finalize(),
             }
+        }
+        for run in runs(&reads) {
+            self.read(run);
         }
     }
 
@@ -201,17 +206,31 @@ impl Torrent {
         }
     }
 
-    fn read(&mut self, conn: ConnId, block: BlockRef) {
+    fn read(&mut self, run: Run) {
         let Some(storage) = self.storage.clone() else {
             return;
         };
         let input = self.input.clone();
         self.tasks.spawn(async move {
-            let data = storage
-                .read_block(block.piece, block.begin, block.len)
-                .await;
-            let _ = input.send(Input::Block(conn, block, data)).await;
+            let data = storage.read_block(run.piece, run.begin, run.len).await;
+            let _ = input.send(Input::Blocks(run, data)).await;
         });
+    }
+
+    /// A run of blocks for an upload was read, or not.
+    pub(super) fn on_blocks(&mut self, run: &Run, data: Result<bytes::Bytes, StorageError>) {
+        // once: peers can ask for them as often as they like
+        if let Err(e) = &data
+            && !std::mem::replace(&mut self.read_failed, true)
+        {
+            tracing::warn!("blocks cannot be read for an upload: {e}");
+        }
+        let now = self.now();
+        let mut data = data.ok();
+        for block in run.blocks() {
+            let bytes = data.as_mut().map(|d| d.split_to(block.len as usize));
+            self.swarm.handle_block_read(run.conn, block, bytes, now);
+        }
     }
 
     fn finalize(&mut self) {
