@@ -51,7 +51,7 @@ impl Point {
 }
 
 /// What one neighbour says, prepared for the fit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Observation {
     at: Point,
     /// Seconds.

@@ -103,5 +103,11 @@ mod tests {
             memory.push(Id([n; 20]), &at(0.1, error), 0.1);
         }
         assert_eq!(memory.median_error(), 0.35);
+        let seen = memory.observations(memory.median_error());
+        assert_eq!(
+            seen[1], seen[4],
+            "the boast weighs as much as the median claim"
+        );
+        assert_ne!(seen[1], seen[3], "a modest claim weighs less");
     }
 }

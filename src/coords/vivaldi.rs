@@ -12,8 +12,8 @@
 //! - One sample moves the point by a bounded step, so that whoever passes the above pushes only as fast as it is asked.
 //! - A weak pull to the origin keeps the whole constellation from drifting out of the wire's range (Ledlie et al.).
 //!
-//! When all nodes start at the origin, heights alone soon explain the mean round trip (relative error about 0.4), and the
-//! positions must grow out of noise: a plateau that the refit shortens from about 64 samples to 20.
+//! When all nodes start at the origin, heights alone soon explain the mean round trip (relative error about 0.4), and
+//! the positions must grow out of noise: a plateau that the refit shortens from about 64 samples to 20.
 //!
 //! The error says how well the coordinate predicts the next sample of the neighbours that agree with it; pairs that
 //! never met are predicted as well (measured).
