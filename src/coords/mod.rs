@@ -2,16 +2,21 @@
 //!
 //! - [`Coord`]: a point, the round-trip time it predicts, and its 14 bytes on the wire.
 //! - [`Vivaldi`]: a node's own point, moved by every measured round trip.
+//! - [`RttMatrix`]: round trips between all pairs of hosts, read or made up, to judge the above by.
 //!
 //! A coordinate only pre-sorts candidates: before a peer is judged near, it is measured.
 
 mod filter;
+mod fit;
+mod matrix;
+mod memory;
 mod vivaldi;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use matrix::{RttMatrix, RttMatrixError};
 pub use vivaldi::{Vivaldi, VivaldiConfig, VivaldiConfigError};
 
 use std::time::Duration;

@@ -47,7 +47,7 @@ impl Network {
         let n = self.nodes.len();
         for _ in 0..rounds {
             for i in 0..n {
-                let j = (i + self.rng.random_range(1..=32)) % n;
+                let j = (i + self.rng.random_range(1..=32.min(n - 1))) % n;
                 let remote = self.nodes[j].coord().quantised();
                 assert!(self.nodes[i].sample(id(j), &remote, self.rtt[i][j]));
             }
@@ -115,6 +115,26 @@ fn heights_take_up_slow_access_links() {
         mean(true),
         mean(false)
     );
+}
+
+#[test]
+fn the_ends_of_a_line_are_places_and_not_heights() {
+    let mut network = Network::plane(11, 1, |_| 0.0);
+    for i in 0..11usize {
+        for j in 0..11 {
+            network.rtt[i][j] =
+                Duration::from_millis(20 * i.abs_diff(j) as u64).max(Duration::from_millis(2));
+        }
+    }
+    network.run(40);
+    for i in 0..9 {
+        let told = |j: usize| network.nodes[i].coord().rtt(&network.nodes[j].coord());
+        assert!(told(i + 1) < told(i + 2), "seen from {i}");
+    }
+    for i in 2..11 {
+        let told = |j: usize| network.nodes[i].coord().rtt(&network.nodes[j].coord());
+        assert!(told(i - 1) < told(i - 2), "seen from {i}");
+    }
 }
 
 #[test]

@@ -1,26 +1,55 @@
 //! A node's own coordinate, moved by every measured round trip: Vivaldi with height (Dabek et al., SIGCOMM 2004,
 //! sections 2.5 and 5.4; the paper takes its coordinates from there, section 3).
 //!
-//! Differences from Vivaldi: each neighbour's samples are filtered first; one sample moves the point by a bounded
-//! step, so that a liar can only push as fast as it is asked; a weak pull to the origin keeps the whole constellation
-//! from drifting out of the wire's range (Ledlie et al., NSDI 2007).
+//! Differences from Vivaldi:
+//!
+//! - Each neighbour's round trips are filtered first (Ledlie et al., NSDI 2007).
+//! - The step is not along one spring but a part of the way to the point that fits the latest samples of up to 32
+//!   neighbours, by a robust loss. A cold start needs 64 samples for what single springs reach after 400 (measured),
+//!   a newcomer 8, and neighbours that disagree with most of the others do not count: liars, and paths which no point
+//!   can explain.
+//! - A claim to be surer than the median of the neighbours counts as that median, so that a boast buys no weight.
+//! - One sample moves the point by a bounded step, so that whoever passes the above pushes only as fast as it is asked.
+//! - A weak pull to the origin keeps the whole constellation from drifting out of the wire's range (Ledlie et al.).
+//!
+//! When all nodes start at the origin, heights alone soon explain the mean round trip (relative error about 0.4), and
+//! the positions must grow out of noise: a plateau that the refit shortens from about 64 samples to 20.
+//!
+//! The error says how well the coordinate predicts the next sample of the neighbours that agree with it; pairs that
+//! never met are predicted as well (measured).
 
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::Coord;
 use super::filter::NeighbourFilter;
+use super::fit::{Fit, Point, norm};
+use super::memory::SampleMemory;
 use crate::id::Id;
+
+/// Samples this many scales off do not count in the error once there are more neighbours than unknowns.
+/// // measured: 2 underrates the error by a fifth
+const OUTLIER_SCALES: f64 = 3.0;
+/// From so many neighbours on, an outlier can be told. // four unknowns, and more than one to contradict
+const JURY: usize = 6;
 
 /// Constants of [`Vivaldi`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct VivaldiConfig {
     /// Weight of one sample in the error estimate, 0 < ce <= 1.
     pub ce: f64,
-    /// Fraction of the way to the sample's ideal point, 0 < cc <= 1.
+    /// Fraction of the way to the fitted point that one sample moves a node as unsure as its neighbours, 0 < cc <= 1.
     pub cc: f64,
+    /// Neighbours whose latest sample the fit sees, at least 1; its cost is proportional to them.
+    pub memory: usize,
+    /// Gauss-Newton passes a sample, at least 1.
+    pub passes: usize,
+    /// Their first damping: 0 would trust neighbours' places fully, > 0.
+    pub damping: f64,
+    /// A residual of this many median ones counts half, and farther ones less and less, > 0.
+    pub outlier: f64,
     /// The height never falls below this.
     pub min_height: Duration,
     /// One sample moves the point, height included, by at most this.
@@ -45,15 +74,19 @@ impl Default for VivaldiConfig {
     fn default() -> Self {
         Self {
             ce: 0.25,                               // Vivaldi 2.5
-            cc: 0.25,                               // Vivaldi 2.5
+            cc: 0.5,                                // measured: 0.25 converges a fifth slower
+            memory: 32,                             // measured: what 32 neighbours allow
+            passes: 2,    // measured: 1 needs half as many samples again, 3 alike
+            damping: 0.3, // measured: 0.1 to 1 do; undamped, a cold start diverges
+            outlier: 2.0, // measured: 1 alike, 4 a tenth worse
             min_height: Duration::from_micros(100), // guess: a LAN round trip, halved
-            max_step: Duration::from_millis(50),    // guess: a quarter of an intercontinental trip
-            max_rtt: Duration::from_secs(10),       // guess: beyond every real path
-            max_radius: Duration::from_secs(10),    // guess: as max_rtt
-            min_error: 0.01,                        // guess: below what a network lets one know
-            gravity: 150.0,                         // Ledlie et al.: weak beside one sample's step
-            filter_samples: 4,                      // Ledlie et al. 4.2
-            filter_percentile: 0.25,                // Ledlie et al. 4.2
+            max_step: Duration::from_millis(50), // guess: a quarter of an intercontinental trip
+            max_rtt: Duration::from_secs(10), // guess: beyond every real path
+            max_radius: Duration::from_secs(10), // guess: as max_rtt
+            min_error: 0.01, // guess: below what a network lets one know
+            gravity: 150.0, // Ledlie et al.: weak beside one sample's step
+            filter_samples: 4, // Ledlie et al. 4.2
+            filter_percentile: 0.25, // Ledlie et al. 4.2
             max_neighbours: 256, // guess: leaf set and routing table of 10,000 nodes
         }
     }
@@ -94,7 +127,11 @@ impl VivaldiConfig {
             ("max_step", !self.max_step.is_zero()),
             ("max_rtt", !self.max_rtt.is_zero()),
             ("max_radius", !self.max_radius.is_zero()),
+            ("damping", self.damping > 0.0),
+            ("outlier", self.outlier > 0.0),
             ("gravity", self.gravity > 0.0),
+            ("memory", self.memory > 0),
+            ("passes", self.passes > 0),
             ("filter_samples", self.filter_samples > 0),
             ("max_neighbours", self.max_neighbours > 0),
         ];
@@ -111,6 +148,7 @@ pub struct Vivaldi {
     config: VivaldiConfig,
     coord: Coord,
     filter: NeighbourFilter,
+    memory: SampleMemory,
     rng: ChaCha8Rng,
 }
 
@@ -128,10 +166,12 @@ impl Vivaldi {
             config.filter_percentile,
             config.max_neighbours.max(1),
         );
+        let memory = SampleMemory::new(config.memory.max(1));
         Self {
             config,
             coord,
             filter,
+            memory,
             rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
@@ -150,34 +190,46 @@ impl Vivaldi {
             return false;
         }
         let rtt = self.filter.push(from, rtt).as_secs_f64();
-        let away = self.away_from(remote);
-        let heights = self.coord.height + remote.height;
-        let distance = away.length + heights;
+        self.memory.push(from, remote, rtt);
+        let known = self.memory.median_error().max(self.config.min_error);
+        let seen = self.memory.observations(known);
+        let here = Point::of(&self.coord);
+        let floor = self.config.min_height.as_secs_f64();
+        let fit = Fit::new(&seen, &here, self.config.outlier, floor);
 
-        let remote_error = remote.error.max(self.config.min_error);
-        let weight = self.coord.error / (self.coord.error + remote_error);
-        let share = self.config.ce * weight;
-        let error = (distance - rtt).abs() / rtt * share + self.coord.error * (1.0 - share);
-        self.coord.error = error.clamp(0.0, 1.0);
-
-        let limit = self.config.max_step.as_secs_f64();
-        let force = (self.config.cc * weight * (rtt - distance)).clamp(-limit, limit);
-        // Coinciding points have no line between them: too near, they part along a random one.
-        let (flat, up) = match (away.length > 0.0, force > 0.0) {
-            (true, _) => (
-                force * (away.length / distance),
-                force * (heights / distance),
-            ),
-            (false, true) => (force, 0.0),
-            (false, false) => (0.0, force),
-        };
-        let pull = self.pull();
-        for (p, unit) in self.coord.position.iter_mut().zip(away.unit) {
-            *p = *p * (1.0 - pull) + flat * unit;
+        if self.memory.len() < JURY || fit.newest_off(&here) < OUTLIER_SCALES {
+            self.learn_error(remote, rtt, known);
         }
-        self.coord.height = (self.coord.height + up).max(self.config.min_height.as_secs_f64());
-        self.stay_in_range();
+        let doubt = self.coord.error / (self.coord.error + known);
+        let (passes, damping) = (self.config.passes, self.config.damping);
+        let (there, _) = fit.descend(here, passes, damping, &mut self.rng);
+        self.move_towards(&there, self.config.cc * (2.0 * doubt).powi(2));
         true
+    }
+
+    /// Vivaldi's moving average of how far off the prediction was; `known` is the least error the neighbour may claim.
+    fn learn_error(&mut self, remote: &Coord, rtt: f64, known: f64) {
+        let off = (self.coord.rtt(remote).as_secs_f64() - rtt).abs() / rtt;
+        let doubt = self.coord.error / (self.coord.error + remote.error.max(known));
+        let share = self.config.ce * doubt;
+        let error = off.min(1.0) * share + self.coord.error * (1.0 - share);
+        self.coord.error = error.clamp(0.0, 1.0);
+    }
+
+    /// Goes the fraction `share` of the way, or as far as one sample may.
+    fn move_towards(&mut self, there: &Point, share: f64) {
+        let here = Point::of(&self.coord);
+        let way = here.way_to(there);
+        if way > 0.0 {
+            let limit = self.config.max_step.as_secs_f64();
+            let share = share.min(limit / way).min(1.0);
+            let pull = 1.0 - self.pull();
+            for (p, q) in self.coord.position.iter_mut().zip(there.position) {
+                *p = (*p + share * (q - *p)) * pull;
+            }
+            self.coord.height += share * (there.height - here.height);
+        }
+        self.stay_in_range();
     }
 
     fn plausible(&self, remote: &Coord) -> bool {
@@ -199,52 +251,9 @@ impl Vivaldi {
         self.coord.height = self.coord.height.min(limit);
     }
 
-    /// The direction from `remote` to here.
-    fn away_from(&mut self, remote: &Coord) -> Arrow {
-        let mut unit = [0.0; 3];
-        for (u, (a, b)) in unit
-            .iter_mut()
-            .zip(self.coord.position.iter().zip(&remote.position))
-        {
-            *u = a - b;
-        }
-        let length = norm(&unit);
-        // Below a nanosecond a direction is noise.
-        if length > 1e-9 {
-            return Arrow {
-                length,
-                unit: unit.map(|u| u / length),
-            };
-        }
-        Arrow {
-            length: 0.0,
-            unit: self.random_unit(),
-        }
-    }
-
-    /// A direction drawn evenly from the sphere.
-    fn random_unit(&mut self) -> [f64; 3] {
-        loop {
-            let v: [f64; 3] = std::array::from_fn(|_| self.rng.random_range(-1.0..1.0));
-            let length = norm(&v);
-            if (1e-3..=1.0).contains(&length) {
-                return v.map(|x| x / length);
-            }
-        }
-    }
-
     /// Which fraction of its distance to the origin the point falls back by.
     fn pull(&self) -> f64 {
         let radius = norm(&self.coord.position);
         (radius / (self.config.gravity * self.config.gravity)).min(1.0)
     }
-}
-
-struct Arrow {
-    length: f64,
-    unit: [f64; 3],
-}
-
-fn norm(v: &[f64; 3]) -> f64 {
-    v.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
