@@ -2,10 +2,22 @@
 
 use std::time::Duration;
 
-use super::{CoordView, Node, PeerView, Snapshot};
+use super::{CoordView, Counters, Node, PeerView, Snapshot};
 use crate::id::Id;
+use crate::wire::Contact;
 
 impl Node {
+    /// Totals since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The contact to which a request for `key` would go now, `tried` ones left out; `None`: this node would answer as the
+    /// root.
+    pub fn next_hop(&self, key: &Id, tried: &[Id]) -> Option<Contact> {
+        self.overlay.next_hop(key, tried).map(|p| p.contact)
+    }
+
     /// The node as it is now: tables, entries, totals.
     pub fn snapshot(&self) -> Snapshot {
         let coord = self.vivaldi.coord();
