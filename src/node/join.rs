@@ -23,7 +23,7 @@ use crate::wire::{Body, Contact, RefuseReason};
 /// Bootstrap addresses asked at once.
 const AT_ONCE: usize = 8; // guess
 /// Lost nodes whose addresses are remembered to find back to a split ring.
-const REMEMBERED: usize = 16; // guess: a leaf set
+const REMEMBERED: usize = 32; // guess: two leaf sets
 /// Rows asked for while joining.
 const ROWS: usize = 8; // log16 of four billion nodes
 /// How long to wait for a bootstrap address: nothing is known of the path.
@@ -336,8 +336,14 @@ impl Node {
     /// A node is gone for good.
     pub(super) fn lost(&mut self, addr: SocketAddr) {
         if !self.join.addrs.contains(&addr) && !self.join.remembered.contains(&addr) {
-            self.join.remembered.push_front(addr);
-            self.join.remembered.truncate(REMEMBERED);
+            // Those of a split are not to be crowded out by those who just died: a random one makes room.
+            if self.join.remembered.len() >= REMEMBERED {
+                let out = self.rng.random_range(0..2 * REMEMBERED);
+                self.join.remembered.swap_remove_back(out);
+            }
+            if self.join.remembered.len() < REMEMBERED {
+                self.join.remembered.push_front(addr);
+            }
         }
         let alone = self.overlay.is_empty();
         if alone && self.join.phase == Phase::Idle {

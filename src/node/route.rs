@@ -169,6 +169,22 @@ impl Node {
         }
     }
 
+    /// A hop did not take the request over in time. Among the leaves every other choice is a wrong root, so a leaf that is
+    /// not suspect yet is asked once more; everywhere else the next candidate is as good.
+    pub(super) fn hop_was_silent(&mut self, id: RouteId, hop: Option<Id>) {
+        let Some(key) = self.routes.routes.get(&id).map(|r| r.request.key()) else {
+            return;
+        };
+        let again = hop.filter(|hop| {
+            let trusted = self.overlay.peer(hop).is_some_and(|p| p.suspect.is_none());
+            trusted && !self.is_client() && self.overlay.covers(&key)
+        });
+        match again {
+            Some(hop) => self.forward_to(id, hop),
+            None => self.forward(id),
+        }
+    }
+
     fn forward_to(&mut self, id: RouteId, hop: Id) {
         let Some(route) = self.routes.routes.get_mut(&id) else {
             return;

@@ -12,6 +12,18 @@ impl Node {
         &self.counters
     }
 
+    /// The index nodes that it knows and that answer, nearest first. Saved, their addresses are the best
+    /// [`bootstrap`](super::NodeConfig::bootstrap) of the next start.
+    pub fn contacts(&self) -> Vec<Contact> {
+        let mut known: Vec<_> = self
+            .overlay
+            .peers()
+            .filter(|p| p.suspect.is_none())
+            .collect();
+        known.sort_by_key(|p| (p.measured(), p.contact.id));
+        known.into_iter().map(|p| p.contact).collect()
+    }
+
     /// The contact to which a request for `key` would go now, `tried` ones left out; `None`: this node would answer as the
     /// root.
     pub fn next_hop(&self, key: &Id, tried: &[Id]) -> Option<Contact> {
@@ -23,7 +35,7 @@ impl Node {
         let coord = self.vivaldi.coord();
         let mut counters = self.counters.clone();
         counters.entries_evicted = self.cache.evicted();
-        let row = |row: usize| (row, self.overlay.row_contacts(row).len());
+        let row = |row: usize| (row, self.overlay.row_contacts(row, &coord).len());
         Snapshot {
             id: self.id.to_string(),
             joined: self.join.joined,
