@@ -130,7 +130,11 @@ impl Node {
             (Body::Pong { observed, .. }, asked) => {
                 self.on_observed(observed, sender.id);
                 match asked {
-                    Asked::Bootstrap if !sender.client => self.on_bootstrap_answer(sender.id),
+                    Asked::Bootstrap if !sender.client => self.on_bootstrap_answer(Contact {
+                        id: sender.id,
+                        addr: from,
+                        coord: sender.coord,
+                    }),
                     Asked::Farewell => self.settle_leave(),
                     _ => {}
                 }

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use super::rpc::Asked;
 use super::{DropReason, LookupId, Node};
 use crate::id::Id;
+use crate::overlay::predicted_timeout;
 use crate::time::Instant;
-use crate::wire::{Body, Lookup, RefuseReason};
+use crate::wire::{Body, Contact, Lookup, RefuseReason};
 
 /// First hops that one node tries for one request.
 const TRIES: usize = 8; // guess: half a leaf set
@@ -113,7 +114,7 @@ impl Node {
         origin: Origin,
         request: Request,
         tried: Vec<Id>,
-        first: Option<Id>,
+        first: Option<Contact>,
     ) {
         if self.routes.len() >= self.config.limits.routed {
             self.counters.drop(DropReason::Overload);
@@ -139,7 +140,7 @@ impl Node {
             due: deadline,
         });
         match first {
-            Some(hop) => self.forward_to(id, hop),
+            Some(hop) => self.forward_to_contact(id, hop),
             None => self.forward(id),
         }
     }
@@ -186,10 +187,21 @@ impl Node {
     }
 
     fn forward_to(&mut self, id: RouteId, hop: Id) {
+        match self.overlay.peer(&hop).map(|p| p.contact) {
+            Some(hop) => self.forward_to_contact(id, hop),
+            None => self.no_hop_left(id),
+        }
+    }
+
+    fn forward_to_contact(&mut self, id: RouteId, hop: Contact) {
+        let timeout = match self.overlay.peer(&hop.id) {
+            Some(peer) => peer.timeout(&self.vivaldi.coord()),
+            None => predicted_timeout(&self.vivaldi.coord(), &hop.coord),
+        };
         let Some(route) = self.routes.routes.get_mut(&id) else {
             return;
         };
-        route.tried.push(hop);
+        route.tried.push(hop.id);
         let body = match &route.request {
             Request::Lookup(lookup) => Body::Lookup(lookup.clone()),
             Request::Join { joiner, hops } => Body::Join {
@@ -197,7 +209,14 @@ impl Node {
                 hops: *hops,
             },
         };
-        match self.ask(&hop, Asked::Routed(id), body) {
+        match self.request(
+            hop.addr,
+            Some(hop.id),
+            Asked::Routed(id),
+            None,
+            body,
+            timeout,
+        ) {
             Some(tx) => {
                 if let Some(route) = self.routes.routes.get_mut(&id) {
                     route.txs.push(tx);

@@ -157,6 +157,11 @@ impl Overlay {
         self.leaves.is_close(id)
     }
 
+    /// Whether an unknown node would enter the leaf set.
+    pub(crate) fn wants_as_leaf(&self, id: &Id) -> bool {
+        !self.peers.contains_key(id) && self.leaves.would_take(id)
+    }
+
     /// Whether this node and its leaves are all that can be the root of `key`.
     pub(crate) fn covers(&self, key: &Id) -> bool {
         self.leaves.covers(key)
