@@ -15,7 +15,7 @@ use crate::wire::Body;
 /// Periods of table pings after which a silent spare is pinged: nothing is sent to it but in need.
 const SPARES_SLOWER: u32 = 4; // measured: a third of all pings went to spares
 /// Shortest pause between two pings of a suspect.
-const SUSPECT_PING: Duration = Duration::from_secs(10); // guess: five before it is dropped
+const SUSPECT_PING: Duration = Duration::from_secs(10); // guess: about four before it is dropped
 /// Nodes of which the nearest is asked for a row.
 const DRAWN: usize = 4; // guess
 
@@ -41,7 +41,7 @@ impl Node {
         let period = match timer {
             Timer::LeafPing => self.paced(o.leaf_ping),
             Timer::TablePing => self.paced(o.table_ping),
-            Timer::LeafExchange => self.paced(o.leaf_exchange),
+            Timer::LeafExchange => self.paced(o.leaf_exchange).max(o.leaf_exchange / 2),
             Timer::NearTune => o.near_tune.mul_f64(self.overlay.tuning_pace()),
             _ => self.paced(o.far_tune),
         };
@@ -97,7 +97,12 @@ impl Node {
 
     /// Pings suspects, until they answer or are dropped.
     fn ping_suspects(&mut self) {
-        let due = |p: &&Peer| p.suspect.is_some() && self.now - p.pinged >= SUSPECT_PING;
+        // Ever longer pauses: most suspects are dead.
+        let due = |p: &&Peer| {
+            p.suspect.is_some_and(|since| {
+                self.now - p.pinged >= SUSPECT_PING.max((self.now - since) / 2)
+            })
+        };
         let due = self.overlay.peers().filter(due).map(|p| p.contact.id);
         for id in due.collect::<Vec<_>>() {
             self.ping(&id);
