@@ -34,6 +34,8 @@ use table::RoutingTable;
 /// A node that one has only heard of is probed if its prediction times this is nearer than what is there: coordinates
 /// err, and what was measured is remembered.
 const OPTIMISM: f64 = 0.8; // measured: nearer to 1 misses the nearest few, less probes twice as many
+/// And if it is nearer by this: between neighbours a coordinate's error is larger than the distance.
+const BLUR: Duration = Duration::from_millis(1); // measured: the error of a coordinate among hosts of one site
 /// The same for the last spare of a slot.
 const SPARE_GAIN: f64 = 0.5; // guess: worth a probe only if much nearer
 
@@ -196,7 +198,12 @@ impl Overlay {
                 slot if slot.len() < self.table.width() => true,
                 slot => {
                     let met = self.passed.rtt(&contact.id);
-                    let far = met.unwrap_or_else(|| here.rtt(&contact.coord).mul_f64(OPTIMISM));
+                    let guess = || {
+                        here.rtt(&contact.coord)
+                            .mul_f64(OPTIMISM)
+                            .saturating_sub(BLUR)
+                    };
+                    let far = met.unwrap_or_else(guess);
                     let nearer = |id: Option<&Id>, gain: f64| {
                         id.and_then(|id| self.peers.get(id))
                             .is_none_or(|p| far < p.proximity(here).mul_f64(gain))
