@@ -219,16 +219,12 @@ fn who_says_farewell_is_out_of_the_leaf_sets_within_a_second() {
     };
     s.net.command(root, Command::Leave);
     let end = s.net.now() + secs(2);
-    let mut left = false;
-    while let Some(h) = s.net.next(end) {
-        left |= h.what
-            == What::Event {
-                place: root,
-                event: Event::Left,
-            };
-    }
+    let farewell =
+        |what: &What| matches!(what, What::Event { place, event: Event::Left } if *place == root);
+    let left = std::iter::from_fn(|| s.net.next(end)).any(|h| farewell(&h.what));
     assert!(left);
     s.net.kill(root);
+    s.run(secs(1));
     for leaf in leaves {
         let at = leaf.addr.parse().expect("an address");
         let node = s.net.place_of(at).and_then(|p| s.net.node(p));
