@@ -7,6 +7,7 @@
 //! - [`Node`](node::Node): one index node (overlay, location pointer cache, lookup), the only type a driver or a
 //!   simulator sees.
 //! - [`client`]: the paper's client peer (section 4): which peers, which chunks, when to look up and publish.
+//! - `sim` (feature `sim`): a deterministic simulator over the real node.
 //! - [`driver`]: a tokio UDP loop around a [`Node`](node::Node) and the handle that programs use.
 
 pub mod chunks;
@@ -17,5 +18,7 @@ pub mod driver;
 pub mod id;
 pub mod node;
 pub mod overlay;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod time;
 pub mod wire;

@@ -254,9 +254,12 @@ impl Node {
             self.counters.drop(DropReason::SendQueue);
             return false;
         }
+        let mut sender = self.sender();
+        // Who goes leaves the tables of the others, as a client does not enter them.
+        sender.client |= self.leaving && matches!(body, Body::Ping | Body::Pong { .. });
         let envelope = Envelope {
             tx,
-            sender: self.sender(),
+            sender,
             token,
             body,
         };

@@ -21,7 +21,7 @@ pub enum Command {
     Withdraw(ObjectId),
     /// Ask for peers. Answered by [`Event::LookupDone`].
     Lookup(LookupRequest),
-    /// Withdraw everything. Answered by [`Event::Left`] once the others have heard of it.
+    /// Withdraw everything and leave the ring. Answered by [`Event::Left`] once the others have heard of it.
     Leave,
 }
 

@@ -54,6 +54,7 @@ impl Node {
                 self.counters.drop(DropReason::Role);
                 return self.refuse(from, tx, RefuseReason::Unsupported);
             }
+            self.on_farewell(from, &sender.id);
         } else {
             self.consider(Contact {
                 id: sender.id,
@@ -70,21 +71,17 @@ impl Node {
                 self.send(from, tx, None, pong);
             }
             Body::Leaves { contacts } => {
-                self.send(
-                    from,
-                    tx,
-                    None,
-                    Body::LeavesReply {
-                        contacts: self.overlay.leaf_contacts(),
-                    },
-                );
+                let told = |c: &Contact| contacts.iter().any(|t| t.id == c.id) || c.id == sender.id;
+                let mut news = self.overlay.leaf_contacts();
+                news.retain(|c| !told(c));
+                self.send(from, tx, None, Body::LeavesReply { contacts: news });
                 // Hearsay of a stranger would let anyone make this node ping anyone.
                 if self.overlay.id_at(from) == Some(sender.id) {
                     contacts.into_iter().for_each(|c| self.consider(c));
                 }
             }
             Body::Row { row } => {
-                let contacts = self.overlay.row_contacts(usize::from(row));
+                let contacts = self.overlay.row_contacts(usize::from(row), &sender.coord);
                 self.send(from, tx, None, Body::RowReply { row, contacts });
             }
             Body::Join { joiner, hops } => self.on_join(from, tx, joiner, hops),
@@ -118,6 +115,8 @@ impl Node {
         let sent = request.sent;
         if !sender.client {
             self.on_verified(from, sender, sent, immediate, &body);
+        } else if matches!(body, Body::Pong { .. }) {
+            self.on_gone(from, &sender.id);
         }
         if matches!(
             (&body, self.asked(tx, from)),
@@ -131,8 +130,14 @@ impl Node {
         match (body, request.asked) {
             (Body::Pong { observed, .. }, asked) => {
                 self.on_observed(observed, sender.id);
-                if matches!(asked, Asked::Bootstrap) && !sender.client {
-                    self.on_bootstrap_answer(sender.id);
+                match asked {
+                    Asked::Bootstrap if !sender.client => self.on_bootstrap_answer(Contact {
+                        id: sender.id,
+                        addr: from,
+                        coord: sender.coord,
+                    }),
+                    Asked::Farewell => self.settle_leave(),
+                    _ => {}
                 }
             }
             (Body::LeavesReply { contacts } | Body::RowReply { contacts, .. }, _) => {
@@ -185,7 +190,8 @@ impl Node {
         if let (Body::Pong { token, .. }, Some(peer)) = (body, self.overlay.peer_mut(&sender.id)) {
             peer.token = Some(*token);
         }
-        if kept == Kept::NewLeaf && !keep && !matches!(body, Body::LeavesReply { .. }) {
+        let close = kept == Kept::NewLeaf && self.overlay.is_close_leaf(&sender.id);
+        if close && !keep && !matches!(body, Body::LeavesReply { .. }) {
             self.exchange_leaves(&sender.id);
         }
         if matches!(kept, Kept::NewLeaf | Kept::NewContact) && !self.cache.is_empty() {
@@ -234,7 +240,10 @@ impl Node {
 /// Whether this kind of answer belongs to that kind of request.
 fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
     match body {
-        Body::Pong { .. } => matches!(asked, Asked::Ping | Asked::Probe | Asked::Bootstrap),
+        Body::Pong { .. } => matches!(
+            asked,
+            Asked::Ping | Asked::Probe | Asked::Bootstrap | Asked::Farewell
+        ),
         Body::LeavesReply { .. } => matches!(asked, Asked::Leaves),
         Body::RowReply { .. } => matches!(asked, Asked::Row),
         Body::Found(_) => matches!(asked, Asked::Routed(route) if !routes.is_join(*route)),

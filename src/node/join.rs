@@ -22,8 +22,10 @@ use crate::wire::{Body, Contact, RefuseReason};
 
 /// Bootstrap addresses asked at once.
 const AT_ONCE: usize = 8; // guess
+/// The same from within a ring, to find out about another one.
+const NOW_AND_THEN: usize = 2; // guess: all nodes of a ring look, one is enough
 /// Lost nodes whose addresses are remembered to find back to a split ring.
-const REMEMBERED: usize = 16; // guess: a leaf set
+const REMEMBERED: usize = 32; // guess: two leaf sets
 /// Rows asked for while joining.
 const ROWS: usize = 8; // log16 of four billion nodes
 /// How long to wait for a bootstrap address: nothing is known of the path.
@@ -101,7 +103,7 @@ impl Node {
         }
         if !self.join.joined
             && !self.is_client()
-            && let Some(known) = self.overlay.nearest(&[]).map(|p| p.contact.id)
+            && let Some(known) = self.overlay.nearest(&[]).map(|p| p.contact)
         {
             // Somebody answered before and the join itself was lost.
             return self.on_bootstrap_answer(known);
@@ -121,11 +123,15 @@ impl Node {
         let known = |addr: &&SocketAddr| self.overlay.id_at(**addr).is_none();
         let all = self.join.addrs.iter().chain(&self.join.remembered);
         let mut addrs: Vec<SocketAddr> = all.filter(known).copied().collect();
-        for i in 0..addrs.len().min(AT_ONCE) {
+        let at_once = match self.join.joined && !self.overlay.is_empty() {
+            true => NOW_AND_THEN,
+            false => AT_ONCE,
+        };
+        for i in 0..addrs.len().min(at_once) {
             let j = self.rng.random_range(i..addrs.len());
             addrs.swap(i, j);
         }
-        addrs.truncate(AT_ONCE);
+        addrs.truncate(at_once);
         for addr in &addrs {
             if !self
                 .pending
@@ -166,7 +172,8 @@ impl Node {
         }
     }
 
-    pub(super) fn on_bootstrap_answer(&mut self, id: Id) {
+    /// A bootstrap node is there. It need not be in the tables: those of a large ring have no use for most nodes.
+    pub(super) fn on_bootstrap_answer(&mut self, by: Contact) {
         if self.is_client() {
             if !self.join.joined {
                 self.joined();
@@ -180,13 +187,15 @@ impl Node {
                 joiner: self.id,
                 hops: 0,
             };
-            self.start_route(Origin::Join, body, vec![self.id], Some(id));
+            self.start_route(Origin::Join, body, vec![self.id], Some(by));
         }
     }
 
     /// The join request got no answer: from the beginning.
     pub(super) fn join_failed(&mut self) {
-        if self.join.phase == Phase::Routing {
+        if self.join.phase == Phase::Routing && self.join.joined && !self.overlay.is_empty() {
+            self.join.phase = Phase::Idle; // it was about another ring; there is time
+        } else if self.join.phase == Phase::Routing {
             self.join.phase = Phase::Seeking;
             let pause = self.jitter(self.config.overlay.bootstrap_retry);
             self.timers.set(Timer::Bootstrap, self.now + pause);
@@ -244,6 +253,11 @@ impl Node {
                 self.send(from, tx, None, Body::JoinReply { contacts, hops });
             }
             Origin::Join if self.join.phase == Phase::Routing => {
+                let news = |c: &Contact| self.overlay.wants_as_leaf(&c.id);
+                if self.join.joined && !self.overlay.is_empty() && !contacts.iter().any(news) {
+                    self.join.phase = Phase::Idle; // the ring that it is in
+                    return;
+                }
                 self.join.phase = Phase::Leaves;
                 self.ask_leaves(contacts);
             }
@@ -336,8 +350,14 @@ impl Node {
     /// A node is gone for good.
     pub(super) fn lost(&mut self, addr: SocketAddr) {
         if !self.join.addrs.contains(&addr) && !self.join.remembered.contains(&addr) {
-            self.join.remembered.push_front(addr);
-            self.join.remembered.truncate(REMEMBERED);
+            // Those of a split are not to be crowded out by those who just died: a random one makes room.
+            if self.join.remembered.len() >= REMEMBERED {
+                let out = self.rng.random_range(0..2 * REMEMBERED);
+                self.join.remembered.swap_remove_back(out);
+            }
+            if self.join.remembered.len() < REMEMBERED {
+                self.join.remembered.push_front(addr);
+            }
         }
         let alone = self.overlay.is_empty();
         if alone && self.join.phase == Phase::Idle {

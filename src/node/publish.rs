@@ -227,6 +227,7 @@ impl Node {
         self.timers.set(Timer::Left, self.now + LEAVE_WAIT);
         if !self.is_client() {
             self.propagate();
+            self.say_farewell();
         }
         self.settle_leave();
     }

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use super::rpc::Asked;
 use super::{DropReason, LookupId, Node};
 use crate::id::Id;
+use crate::overlay::predicted_timeout;
 use crate::time::Instant;
-use crate::wire::{Body, Lookup, RefuseReason};
+use crate::wire::{Body, Contact, Lookup, RefuseReason};
 
 /// First hops that one node tries for one request.
 const TRIES: usize = 8; // guess: half a leaf set
@@ -119,7 +120,7 @@ impl Node {
         origin: Origin,
         request: Request,
         tried: Vec<Id>,
-        first: Option<Id>,
+        first: Option<Contact>,
     ) {
         if self.routes.len() >= self.config.limits.routed {
             self.counters.drop(DropReason::Overload);
@@ -145,7 +146,7 @@ impl Node {
             due: deadline,
         });
         match first {
-            Some(hop) => self.forward_to(id, hop),
+            Some(hop) => self.forward_to_contact(id, hop),
             None => self.forward(id),
         }
     }
@@ -175,11 +176,38 @@ impl Node {
         }
     }
 
+    /// A hop did not take the request over in time. Among the leaves every other choice is a wrong root, so a leaf that is
+    /// not suspect yet is asked once more; everywhere else the next candidate is as good.
+    pub(super) fn hop_was_silent(&mut self, id: RouteId, hop: Option<Id>) {
+        let Some(key) = self.routes.routes.get(&id).map(|r| r.request.key()) else {
+            return;
+        };
+        let again = hop.filter(|hop| {
+            let trusted = self.overlay.peer(hop).is_some_and(|p| p.suspect.is_none());
+            trusted && !self.is_client() && self.overlay.covers(&key)
+        });
+        match again {
+            Some(hop) => self.forward_to(id, hop),
+            None => self.forward(id),
+        }
+    }
+
     fn forward_to(&mut self, id: RouteId, hop: Id) {
+        match self.overlay.peer(&hop).map(|p| p.contact) {
+            Some(hop) => self.forward_to_contact(id, hop),
+            None => self.no_hop_left(id),
+        }
+    }
+
+    fn forward_to_contact(&mut self, id: RouteId, hop: Contact) {
+        let timeout = match self.overlay.peer(&hop.id) {
+            Some(peer) => peer.timeout(&self.vivaldi.coord()),
+            None => predicted_timeout(&self.vivaldi.coord(), &hop.coord),
+        };
         let Some(route) = self.routes.routes.get_mut(&id) else {
             return;
         };
-        route.tried.push(hop);
+        route.tried.push(hop.id);
         let body = match &route.request {
             Request::Lookup(lookup) => Body::Lookup(lookup.clone()),
             Request::Join { joiner, hops } => Body::Join {
@@ -187,7 +215,14 @@ impl Node {
                 hops: *hops,
             },
         };
-        match self.ask(&hop, Asked::Routed(id), body) {
+        match self.request(
+            hop.addr,
+            Some(hop.id),
+            Asked::Routed(id),
+            None,
+            body,
+            timeout,
+        ) {
             Some(tx) => {
                 if let Some(route) = self.routes.routes.get_mut(&id) {
                     route.txs.push(tx);

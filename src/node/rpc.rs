@@ -21,6 +21,8 @@ pub(super) enum Asked {
     Probe,
     /// Is a bootstrap address there?
     Bootstrap,
+    /// A leaf is told that this node goes.
+    Farewell,
     Leaves,
     Row,
     Routed(RouteId),
@@ -65,7 +67,7 @@ impl Pending {
         self.probes
     }
 
-    /// Entries under way to a parent or, from a client, to an index node.
+    /// Entries under way to a parent or, from a client, to an index node, and farewells.
     pub(super) fn handing_over(&self) -> usize {
         self.handing_over
     }
@@ -99,7 +101,7 @@ impl Pending {
     fn count(&mut self, asked: &Asked, by: isize) {
         let counter = match asked {
             Asked::Probe => &mut self.probes,
-            Asked::Propagate(_) | Asked::Publish { .. } => &mut self.handing_over,
+            Asked::Propagate(_) | Asked::Publish { .. } | Asked::Farewell => &mut self.handing_over,
             _ => return,
         };
         *counter = counter.saturating_add_signed(by);
@@ -205,16 +207,17 @@ impl Node {
             return self.step_done(tx);
         }
         if let Some(id) = request.id {
-            self.suspect(&id);
+            self.missed(&id);
         }
         match request.asked {
             Asked::Routed(route) => {
                 self.counters.hops_routed_around += 1;
-                self.forward(route);
+                self.hop_was_silent(route, request.id);
             }
             Asked::Propagate(keys) => self.not_passed_on(keys),
             Asked::Publish { object, .. } => self.publish_elsewhere(object),
             Asked::Probe => self.probe_failed(request.to),
+            Asked::Farewell => self.settle_leave(),
             Asked::Ping | Asked::Bootstrap | Asked::Leaves | Asked::Row => {}
         }
         self.step_done(tx);

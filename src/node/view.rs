@@ -2,16 +2,40 @@
 
 use std::time::Duration;
 
-use super::{CoordView, Node, PeerView, Snapshot};
+use super::{CoordView, Counters, Node, PeerView, Snapshot};
 use crate::id::Id;
+use crate::wire::Contact;
 
 impl Node {
+    /// Totals since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The index nodes that it knows and that answer, nearest first. Saved, their addresses are the best
+    /// [`bootstrap`](super::NodeConfig::bootstrap) of the next start.
+    pub fn contacts(&self) -> Vec<Contact> {
+        let mut known: Vec<_> = self
+            .overlay
+            .peers()
+            .filter(|p| p.suspect.is_none())
+            .collect();
+        known.sort_by_key(|p| (p.measured(), p.contact.id));
+        known.into_iter().map(|p| p.contact).collect()
+    }
+
+    /// The contact to which a request for `key` would go now, `tried` ones left out; `None`: this node would answer as the
+    /// root.
+    pub fn next_hop(&self, key: &Id, tried: &[Id]) -> Option<Contact> {
+        self.overlay.next_hop(key, tried).map(|p| p.contact)
+    }
+
     /// The node as it is now: tables, entries, totals.
     pub fn snapshot(&self) -> Snapshot {
         let coord = self.vivaldi.coord();
         let mut counters = self.counters.clone();
         counters.entries_evicted = self.cache.evicted();
-        let row = |row: usize| (row, self.overlay.row_contacts(row).len());
+        let row = |row: usize| (row, self.overlay.row_contacts(row, &coord).len());
         Snapshot {
             id: self.id.to_string(),
             joined: self.join.joined,

@@ -42,6 +42,15 @@ impl LeafSet {
         self.left.contains(id) || self.right.contains(id)
     }
 
+    /// Whether it is among the two nearest of a side.
+    pub(crate) fn is_close(&self, id: &Id) -> bool {
+        self.left
+            .iter()
+            .take(2)
+            .chain(self.right.iter().take(2))
+            .any(|x| x == id)
+    }
+
     /// Whether [`LeafSet::insert`] would keep it.
     pub(crate) fn would_take(&self, id: &Id) -> bool {
         let fits = |list: &[Id], distance: fn(&Id, &Id) -> Distance| {

@@ -11,6 +11,7 @@
 //! longer prefix lies on the far side of the key, the numerically nearest known node is taken instead.
 
 mod leaf;
+mod pace;
 mod peer;
 mod table;
 #[cfg(test)]
@@ -26,8 +27,17 @@ use crate::time::Instant;
 use crate::wire::Contact;
 
 use leaf::LeafSet;
+use pace::{Pace, Passed};
 pub(crate) use peer::{Peer, predicted_timeout};
 use table::RoutingTable;
+
+/// A node that one has only heard of is probed if its prediction times this is nearer than what is there: coordinates
+/// err, and what was measured is remembered.
+const OPTIMISM: f64 = 0.8; // measured: nearer to 1 misses the nearest few, less probes twice as many
+/// And if it is nearer by this: between neighbours a coordinate's error is larger than the distance.
+const BLUR: Duration = Duration::from_millis(1); // measured: the error of a coordinate among hosts of one site
+/// The same for the last spare of a slot.
+const SPARE_GAIN: f64 = 0.5; // guess: worth a probe only if much nearer
 
 /// What became of a node that has just answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +61,8 @@ pub(crate) struct Overlay {
     peers: BTreeMap<Id, Peer>,
     by_addr: BTreeMap<SocketAddr, Id>,
     version: u64,
+    pace: Pace,
+    passed: Passed,
 }
 
 impl Overlay {
@@ -63,6 +75,8 @@ impl Overlay {
             peers: BTreeMap::new(),
             by_addr: BTreeMap::new(),
             version: 0,
+            pace: Pace::new(),
+            passed: Passed::default(),
         }
     }
 
@@ -111,14 +125,18 @@ impl Overlay {
         self.contacts(self.leaves.ids())
     }
 
-    /// Row `row` as told to others: the best unsuspected contact of each slot.
-    pub(crate) fn row_contacts(&self, row: usize) -> Vec<Contact> {
+    /// Row `row` as told to a node at `there`: of each slot the unsuspected contact that is predicted nearest to it.
+    pub(crate) fn row_contacts(&self, row: usize, there: &Coord) -> Vec<Contact> {
+        let lost = there.error >= 1.0; // it does not know where it is: what is near here has to do
         let best = self.table.row(row).filter_map(|slot| {
-            slot.iter()
-                .find(|id| self.peers.get(*id).is_some_and(|p| p.suspect.is_none()))
-                .copied()
+            let alive = slot.iter().filter_map(|id| self.peers.get(id));
+            let mut alive = alive.filter(|p| p.suspect.is_none()).map(|p| p.contact);
+            match lost {
+                true => alive.next(),
+                false => alive.min_by_key(|c| there.rtt(&c.coord)),
+            }
         });
-        self.contacts(best.collect())
+        best.collect()
     }
 
     /// Rows that have a contact.
@@ -126,9 +144,39 @@ impl Overlay {
         self.table.rows()
     }
 
-    /// First contacts of all slots and the leaf set: whom maintenance keeps alive.
-    pub(crate) fn primaries(&self) -> Vec<Id> {
+    /// Every contact of the table, spares included.
+    pub(crate) fn table_ids(&self) -> Vec<Id> {
         self.table.all().collect()
+    }
+
+    /// The first contact of every slot: whom requests are sent to.
+    pub(crate) fn firsts(&self) -> Vec<Id> {
+        self.table.firsts().collect()
+    }
+
+    /// Whether the node is among the two nearest on either side.
+    pub(crate) fn is_close_leaf(&self, id: &Id) -> bool {
+        self.leaves.is_close(id)
+    }
+
+    /// Whether an unknown node would enter the leaf set.
+    pub(crate) fn wants_as_leaf(&self, id: &Id) -> bool {
+        !self.peers.contains_key(id) && self.leaves.would_take(id)
+    }
+
+    /// Whether this node and its leaves are all that can be the root of `key`.
+    pub(crate) fn covers(&self, key: &Id) -> bool {
+        self.leaves.covers(key)
+    }
+
+    /// Periods of upkeep as a share of the configured ones, `fastest` ..= 1.0, from the failures that were seen.
+    pub(crate) fn pace(&self, fastest: f64) -> f64 {
+        self.pace.share(fastest)
+    }
+
+    /// The next tuning period as a share of the configured one, from what tuning has found since the last call.
+    pub(crate) fn tuning_pace(&mut self) -> f64 {
+        self.pace.tuning()
     }
 
     fn contacts(&self, ids: Vec<Id>) -> Vec<Contact> {
@@ -140,7 +188,7 @@ impl Overlay {
     }
 
     /// Whether a node that one has only heard of is worth a probe: it would be a leaf, or fill a slot, or is predicted
-    /// nearer than the slot's contact. `here` is this node's own coordinate.
+    /// nearer than the slot's contact (or was measured to be, if it was met before). `here` is this node's own coordinate.
     pub(crate) fn wants(&self, contact: &Contact, here: &Coord) -> bool {
         if contact.id == self.me || self.peers.contains_key(&contact.id) {
             return false;
@@ -148,10 +196,20 @@ impl Overlay {
         self.leaves.would_take(&contact.id)
             || match self.table.slot(&contact.id) {
                 slot if slot.len() < self.table.width() => true,
-                slot => slot
-                    .first()
-                    .and_then(|id| self.peers.get(id))
-                    .is_none_or(|p| here.rtt(&contact.coord) < p.proximity(here)),
+                slot => {
+                    let met = self.passed.rtt(&contact.id);
+                    let guess = || {
+                        here.rtt(&contact.coord)
+                            .mul_f64(OPTIMISM)
+                            .saturating_sub(BLUR)
+                    };
+                    let far = met.unwrap_or_else(guess);
+                    let nearer = |id: Option<&Id>, gain: f64| {
+                        id.and_then(|id| self.peers.get(id))
+                            .is_none_or(|p| far < p.proximity(here).mul_f64(gain))
+                    };
+                    nearer(slot.first(), 1.0) || nearer(slot.last(), SPARE_GAIN)
+                }
             }
     }
 
@@ -188,6 +246,7 @@ impl Overlay {
             self.version += u64::from(sorted || was_suspect);
             return Kept::Known;
         }
+        let first = self.table.slot(&contact.id).first().copied();
         let mut peer = Peer::new(contact, now);
         peer.answered(contact, rtt, now);
         self.version += 1;
@@ -197,6 +256,9 @@ impl Overlay {
         let slot = self
             .table
             .insert(contact.id, |id| self.peers.get(id).map(|p| p.measured()));
+        if first.is_some() && self.table.slot(&contact.id).first() == Some(&contact.id) {
+            self.pace.improved();
+        }
         if !keep {
             for id in leaf.evicted.into_iter().flatten().chain(slot.evicted) {
                 self.forget_unused(&id);
@@ -212,6 +274,11 @@ impl Overlay {
 
     fn forget_unused(&mut self, id: &Id) {
         if !self.leaves.contains(id) && !self.table.contains(id) {
+            if let Some(peer) = self.peers.get(id)
+                && peer.measured() < Duration::MAX
+            {
+                self.passed.note(*id, peer.measured());
+            }
             self.drop_peer(id);
         }
     }
@@ -230,7 +297,16 @@ impl Overlay {
         }
     }
 
-    /// A node did not answer in time: it is routed around until it answers. Whether that is news.
+    /// A request was not answered in time. Whether the node is to be suspected: on a second one in a row.
+    pub(crate) fn missed(&mut self, id: &Id) -> bool {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return false;
+        };
+        peer.missed = peer.missed.saturating_add(1);
+        peer.missed >= 2
+    }
+
+    /// A node did not answer: it is routed around until it answers. Whether that is news.
     pub(crate) fn suspect(&mut self, id: &Id, now: Instant) -> bool {
         let Some(peer) = self.peers.get_mut(id) else {
             return false;
@@ -262,6 +338,7 @@ impl Overlay {
             .filter(gone)
             .map(|p| p.contact)
             .collect();
+        self.pace.watched(self.peers.len(), gone.len(), now);
         for contact in &gone {
             self.remove(&contact.id);
         }

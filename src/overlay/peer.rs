@@ -8,6 +8,8 @@ use crate::wire::{Contact, Token};
 
 /// Shortest time to wait for an answer.
 const MIN_TIMEOUT: Duration = Duration::from_millis(150); // guess: longer than a busy machine hesitates
+/// What an answer may take longer than the smoothed round trip at least: on a path without jitter the deviation is zero.
+const MARGIN: Duration = Duration::from_millis(50); // guess: a scheduling delay at either end
 /// Longest time to wait for an answer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3); // guess
 
@@ -26,6 +28,10 @@ pub(crate) struct Peer {
     pub(crate) last_heard: Instant,
     /// Since when it owes an answer.
     pub(crate) suspect: Option<Instant>,
+    /// Requests in a row that it did not answer.
+    pub(crate) missed: u8,
+    /// Last ping.
+    pub(crate) pinged: Instant,
 }
 
 impl Peer {
@@ -37,6 +43,8 @@ impl Peer {
             token_refused: false,
             last_heard: now,
             suspect: None,
+            missed: 0,
+            pinged: Instant::ZERO,
         }
     }
 
@@ -45,6 +53,7 @@ impl Peer {
         self.contact = contact;
         self.last_heard = now;
         self.suspect = None;
+        self.missed = 0;
         let Some(sample) = rtt else { return };
         self.rtt = Some(match self.rtt {
             None => (sample, sample / 2),
@@ -75,7 +84,7 @@ impl Peer {
     /// How long to wait for its answer.
     pub(crate) fn timeout(&self, here: &Coord) -> Duration {
         match self.rtt {
-            Some((srtt, var)) => (srtt + var * 4).clamp(MIN_TIMEOUT, MAX_TIMEOUT),
+            Some((srtt, var)) => (srtt + (var * 4).max(MARGIN)).clamp(MIN_TIMEOUT, MAX_TIMEOUT),
             None => predicted_timeout(here, &self.contact.coord),
         }
     }

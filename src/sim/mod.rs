@@ -1,0 +1,26 @@
+//! A deterministic, message-level simulator: the shipped [`Node`](crate::node::Node)s, their real datagrams, virtual time.
+//!
+//! - [`Topology`]: where hosts are, and the round-trip time of each pair; synthetic, or from a measured matrix.
+//! - [`Net`]: hosts, links with loss, jitter and reordering, NATs, partitions; one queue of everything that will happen.
+//! - [`Scenario`]: a population on a net: joins, churn, lookups that are judged against the true root.
+//! - [`overlay`]: hops, stretch, local convergence, success under churn and the cost of upkeep, as a report.
+//!
+//! Only sockets and clocks are modelled: every message is encoded by its sender and decoded by its receiver, and nothing
+//! of a node is seen but its outputs and its public read-only views. The same seed gives the same run, byte for byte.
+//!
+//! A caller that wants to simulate more than index nodes (peers, transfers) adds its own alarms to the net's queue
+//! ([`Net::alarm`]) and reads all happenings in one order from [`Net::next`].
+
+mod ideal;
+mod net;
+pub mod overlay;
+mod queue;
+mod scenario;
+#[cfg(test)]
+mod tests;
+mod topology;
+
+pub use ideal::{BANDS, Band, Convergence, convergence};
+pub use net::{Happening, Links, Net, Totals, What};
+pub use scenario::{Outcome, Scenario, Score};
+pub use topology::{MatrixError, Topology};
