@@ -113,7 +113,7 @@ struct Probe {
     began: Instant,
 }
 
-/// A population on a net. See the [module](self).
+/// A population on a net.
 #[derive(Debug)]
 pub struct Scenario {
     /// The net it lives on.
