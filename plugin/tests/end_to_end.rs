@@ -260,3 +260,61 @@ fn the_demo_shows_equal_copies_and_cleans_up() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// A small file system of its own, unmounted at the end.
+struct Tmpfs(String);
+
+impl Tmpfs {
+    fn mount(at: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(at).expect("a folder");
+        let at = at.display().to_string();
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none", &at]);
+        if command.output().is_ok_and(|o| o.status.success()) {
+            return Some(Self(at));
+        }
+        println!("SKIPPED: a full disk: mounting a tmpfs is not permitted here");
+        None
+    }
+
+    fn resize(&self, size: &str) {
+        let mut command = Command::new("mount");
+        let grown = command.args(["-o", &format!("remount,size={size}"), &self.0]);
+        assert!(grown.status().expect("mount runs").success());
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_code_6_and_the_same_command_goes_on_once_there_is_room() {
+    let scene = Scene::new(3_000_000, &["--piece-length", "64KiB"]);
+    let Some(disk) = Tmpfs::mount(&scene.dir.path().join("copy"), "1m") else {
+        return;
+    };
+    let torrent = scene.path("t.torrent");
+    let mut get = scene.get("get", &torrent, &[]);
+    assert_eq!(get.wait(DEADLINE).code(), Some(6), "{}", get.log());
+    let errors = get.events("error");
+    assert_eq!(errors.len(), 1, "{}", get.log());
+    assert!(
+        errors[0]["message"]
+            .as_str()
+            .is_some_and(|m| m.contains("full")),
+        "{}",
+        errors[0]
+    );
+    disk.resize("16m");
+    let mut again = scene.get("again", &torrent, &[]);
+    assert!(again.wait(DEADLINE).success(), "{}", again.log());
+    scene.assert_equal();
+    let fetched = again.events("complete")[0]["downloaded"].as_u64();
+    assert!(
+        fetched.is_some_and(|bytes| bytes < 3_000_000 - 500_000),
+        "{fetched:?} bytes were fetched again"
+    );
+}
