@@ -18,9 +18,11 @@ step() { printf '\n== %s\n' "$*"; }
 
 if [ "$compat" = yes ]; then
   missing=()
-  for pair in transmission-daemon:transmission-daemon transmission-show:transmission-cli aria2c:aria2 opentracker:opentracker; do
-    command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+  for pair in transmission-daemon:transmission-daemon transmission-show:transmission-cli aria2c:aria2 opentracker:opentracker \
+    ip:iproute2 kill:procps python3:python3; do
+    type -P "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
+  python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   if [ "${#missing[@]}" -gt 0 ]; then
     step "installing stock clients: ${missing[*]}"
     if [ "$(id -u)" != 0 ]; then

@@ -273,7 +273,7 @@ impl Tmpfs {
         if command.output().is_ok_and(|o| o.status.success()) {
             return Some(Self(at));
         }
-        println!("SKIPPED: a full disk: mounting a tmpfs is not permitted here");
+        eprintln!("SKIPPED: a full disk: mounting a tmpfs is not permitted here");
         None
     }
 
