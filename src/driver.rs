@@ -26,7 +26,7 @@ use crate::node::{
     Publication, Snapshot,
 };
 use crate::time::Instant;
-use crate::wire::{Found, PeerAddrs, Ranking, RefuseReason, Wanted};
+use crate::wire::{Found, RefuseReason};
 
 /// Commands that wait for the node's task.
 const COMMANDS: usize = 1024; // guess: a burst of publications from many torrents
@@ -66,30 +66,9 @@ pub enum DriverError {
 #[error("the index node has been shut down")]
 pub struct Closed;
 
-/// An anycast query (paper 3.2) through a [`Handle`]; the fields are those of [`LookupRequest`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct Query {
-    /// The object.
-    pub object: ObjectId,
-    /// The chunks wanted, of the whole object.
-    pub wanted: Wanted,
-    /// Peers to return, 1..=8.
-    pub p: u8,
-    /// How many of the `p` are drawn at random among the matches.
-    pub mix: u8,
-    /// Order of the rest.
-    pub ranking: Ranking,
-    /// The asker's own addresses; it is never returned to itself.
-    pub asker: PeerAddrs,
-    /// Peers not to return, at most 8.
-    pub ignore: Vec<SocketAddr>,
-    /// Do not answer before the root.
-    pub to_root: bool,
-}
-
 enum Input {
     Command(Command),
-    Ask(Query, oneshot::Sender<Result<Found, LookupError>>),
+    Ask(LookupRequest, oneshot::Sender<Result<Found, LookupError>>),
     Snapshot(oneshot::Sender<Snapshot>),
     Shutdown(oneshot::Sender<()>),
 }
@@ -236,9 +215,9 @@ impl Handle {
     ///
     /// # Errors
     /// [`LookupError`]: no answer in time, no index node, too many lookups, or a shutdown.
-    pub async fn lookup(&self, query: Query) -> Result<Found, LookupError> {
+    pub async fn lookup(&self, request: LookupRequest) -> Result<Found, LookupError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Input::Ask(query, answer))
+        self.send(Input::Ask(request, answer))
             .await
             .map_err(|_| LookupError::Closed)?;
         answered.await.unwrap_or(Err(LookupError::Closed))
@@ -344,13 +323,12 @@ impl Task {
         let now = self.clock.now();
         match input {
             Input::Command(command) => self.node.handle_command(command, now),
-            Input::Ask(query, answer) => {
+            Input::Ask(request, answer) => {
                 self.asked.retain(|_, waiting| !waiting.is_closed());
                 let id = LookupId(self.next_lookup);
                 self.next_lookup += 1;
                 self.asked.insert(id, answer);
-                self.node
-                    .handle_command(Command::Lookup(query.with_id(id)), now);
+                self.node.handle_command(Command::Lookup(id, request), now);
             }
             Input::Snapshot(answer) => {
                 let _ = answer.send(self.node.snapshot());
@@ -390,32 +368,6 @@ impl Task {
                         .send_modify(|s| s.refused = Some((object, reason)));
                 }
             }
-        }
-    }
-}
-
-impl Query {
-    fn with_id(self, id: LookupId) -> LookupRequest {
-        let Query {
-            object,
-            wanted,
-            p,
-            mix,
-            ranking,
-            asker,
-            ignore,
-            to_root,
-        } = self;
-        LookupRequest {
-            id,
-            object,
-            wanted,
-            p,
-            mix,
-            ranking,
-            asker,
-            ignore,
-            to_root,
         }
     }
 }

@@ -178,7 +178,7 @@ impl Node {
             Command::Bootstrap(addrs) => self.bootstrap(addrs),
             Command::Publish(publication) => self.publish(publication),
             Command::Withdraw(object) => self.withdraw(object),
-            Command::Lookup(request) => self.lookup(request),
+            Command::Lookup(id, request) => self.lookup(id, request),
             Command::Leave => self.leave(),
         }
     }

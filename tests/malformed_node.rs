@@ -492,7 +492,6 @@ fn a_lookup_is_not_ended_by_the_answer_to_a_join_nor_the_other_way_round() {
     assert!(matches!(asks, Body::Leaves { .. }), "it goes on: {asks:?}");
 
     let request = chunkcast::node::LookupRequest {
-        id: chunkcast::node::LookupId(1),
         object: ObjectId(Id([5; 20])),
         wanted: Wanted::Any,
         p: 1,
@@ -503,7 +502,10 @@ fn a_lookup_is_not_ended_by_the_answer_to_a_join_nor_the_other_way_round() {
         to_root: false,
     };
     while node.poll_event().is_some() || node.poll_transmit().is_some() {}
-    node.handle_command(chunkcast::node::Command::Lookup(request), now);
+    node.handle_command(
+        chunkcast::node::Command::Lookup(chunkcast::node::LookupId(1), request),
+        now,
+    );
     let lookup = next(&mut node).tx;
     node.handle_datagram(addr(1), &say(lookup, join_reply()), now);
     assert_eq!(unsolicited(&node), 2);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::chunks::ChunkSet;
 use crate::node::Role;
+use crate::wire::{PeerAddrs, Ranking, Wanted};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -25,8 +26,8 @@ fn publication(port: u16) -> Publication {
     }
 }
 
-fn query() -> Query {
-    Query {
+fn query() -> LookupRequest {
+    LookupRequest {
         object: object(),
         wanted: Wanted::Any,
         p: 8,

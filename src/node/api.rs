@@ -19,8 +19,8 @@ pub enum Command {
     Publish(Publication),
     /// Withdraw what was published of an object.
     Withdraw(ObjectId),
-    /// Ask for peers. Answered by [`Event::LookupDone`].
-    Lookup(LookupRequest),
+    /// Ask for peers. Answered by [`Event::LookupDone`] with the same id.
+    Lookup(LookupId, LookupRequest),
     /// Withdraw everything and leave the ring. Answered by [`Event::Left`] once the others have heard of it.
     Leave,
 }
@@ -49,8 +49,6 @@ pub struct Publication {
 /// An anycast query (paper 3.2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LookupRequest {
-    /// Repeated in [`Event::LookupDone`].
-    pub id: LookupId,
     /// The object.
     pub object: ObjectId,
     /// The chunks wanted, of the whole object. When they do not fit a datagram, lookups take turns over their windows.

@@ -9,9 +9,8 @@ use crate::wire::{Body, Found, Lookup, MAX_IGNORED, RefuseReason, Sender, Wanted
 
 impl Node {
     /// The owner asks.
-    pub(super) fn lookup(&mut self, request: LookupRequest) {
+    pub(super) fn lookup(&mut self, id: LookupId, request: LookupRequest) {
         let LookupRequest {
-            id,
             object,
             wanted,
             p,

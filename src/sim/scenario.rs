@@ -233,7 +233,6 @@ impl Scenario {
         };
         self.probes.insert(id, probe);
         let request = LookupRequest {
-            id,
             object: ObjectId(key),
             wanted: Wanted::Any,
             p: 1,
@@ -243,7 +242,7 @@ impl Scenario {
             ignore: Vec::new(),
             to_root: true,
         };
-        self.net.command(place, Command::Lookup(request));
+        self.net.command(place, Command::Lookup(id, request));
     }
 
     /// What was counted since the last call.

@@ -248,7 +248,6 @@ impl Net {
         self.next_lookup += 1;
         let id = LookupId(self.next_lookup);
         let mut request = LookupRequest {
-            id,
             object: object("o"),
             wanted: Wanted::Any,
             p: 4,
@@ -259,7 +258,7 @@ impl Net {
             to_root: false,
         };
         change(&mut request);
-        self.command(at, Command::Lookup(request));
+        self.command(at, Command::Lookup(id, request));
         let done = |net: &Net| net.outcome(at, id).is_some();
         self.run_until(secs(30), done);
         self.outcome(at, id).expect("just waited for it")

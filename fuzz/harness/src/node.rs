@@ -131,7 +131,7 @@ impl Bench {
             _ => {
                 let id = LookupId(self.lookups);
                 let command = message::command(input, id);
-                if matches!(command, Command::Lookup(_)) {
+                if matches!(command, Command::Lookup(..)) {
                     self.lookups += 1;
                     self.open.insert(id);
                 }

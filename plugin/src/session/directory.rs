@@ -4,9 +4,8 @@
 use std::net::SocketAddr;
 
 use chunkcast::coords::Coord;
-use chunkcast::driver::Query;
 use chunkcast::id::ObjectId;
-use chunkcast::node::{LookupError, Publication};
+use chunkcast::node::{LookupError, LookupRequest, Publication};
 use chunkcast::wire::Found;
 use futures::future::BoxFuture;
 
@@ -19,7 +18,7 @@ pub trait Directory: Send + Sync + 'static {
     /// Takes the publication of an object back.
     fn withdraw(&self, object: ObjectId);
     /// Asks who holds chunks; a hint, never a promise (paper section 4).
-    fn lookup(&self, query: Query) -> BoxFuture<'static, Result<Found, LookupError>>;
+    fn lookup(&self, request: LookupRequest) -> BoxFuture<'static, Result<Found, LookupError>>;
     /// Tells of another index node, learnt from a peer.
     fn learn(&self, node: SocketAddr);
     /// Our own coordinate, to predict distances with.

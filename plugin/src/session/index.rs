@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use chunkcast::coords::Coord;
-use chunkcast::driver::{self, DriverError, Handle, Query};
+use chunkcast::driver::{self, DriverError, Handle};
 use chunkcast::id::{Id, ObjectId};
-use chunkcast::node::{LookupError, NodeConfig, Publication, Role, Snapshot, Traffic};
+use chunkcast::node::{
+    LookupError, LookupRequest, NodeConfig, Publication, Role, Snapshot, Traffic,
+};
 use chunkcast::wire::{Found, PeerAddrs, Ranking, Wanted};
 use futures::future::BoxFuture;
 
@@ -62,7 +64,7 @@ pub async fn ask_once(
         _ => Ipv4Addr::UNSPECIFIED.into(),
     };
     let node = IndexNode::start(Role::Client, SocketAddr::new(any, 0), bootstrap).await?;
-    let query = Query {
+    let request = LookupRequest {
         object,
         wanted: Wanted::Any,
         p,
@@ -74,7 +76,7 @@ pub async fn ask_once(
     };
     let asked = tokio::time::timeout(deadline, async {
         node.handle.joined(deadline).await;
-        let found = node.handle.lookup(query).await?;
+        let found = node.handle.lookup(request).await?;
         Ok((found, node.handle.coord()))
     });
     let answer = asked.await.unwrap_or(Err(LookupError::NotJoined));
@@ -171,12 +173,12 @@ impl Directory for IndexNode {
         self.handle.withdraw(object);
     }
 
-    fn lookup(&self, query: Query) -> BoxFuture<'static, Result<Found, LookupError>> {
+    fn lookup(&self, request: LookupRequest) -> BoxFuture<'static, Result<Found, LookupError>> {
         let handle = self.handle.clone();
         Box::pin(async move {
             // before it has joined it knows nobody but itself
             handle.joined(JOIN_PATIENCE).await;
-            handle.lookup(query).await
+            handle.lookup(request).await
         })
     }
 

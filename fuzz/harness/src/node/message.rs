@@ -303,16 +303,18 @@ pub(super) fn command(input: &mut Input<'_>, id: LookupId) -> Command {
                 reachable: input.bool(),
             })
         }
-        _ => Command::Lookup(LookupRequest {
+        _ => Command::Lookup(
             id,
-            object: object(input),
-            wanted: wanted(input),
-            p: input.byte(),
-            mix: input.byte(),
-            ranking: ranking(input),
-            asker: addrs(input, own_addr()),
-            ignore: (0..input.below(12)).map(|_| addr(input)).collect(),
-            to_root: input.bool(),
-        }),
+            LookupRequest {
+                object: object(input),
+                wanted: wanted(input),
+                p: input.byte(),
+                mix: input.byte(),
+                ranking: ranking(input),
+                asker: addrs(input, own_addr()),
+                ignore: (0..input.below(12)).map(|_| addr(input)).collect(),
+                to_root: input.bool(),
+            },
+        ),
     }
 }

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 
 use chunkcast::chunks::ChunkSet;
 use chunkcast::client::{Candidate, Query, Source, Wanted};
-use chunkcast::driver;
-use chunkcast::node::Publication;
+use chunkcast::node::{LookupRequest, Publication};
 use chunkcast::wire::{self as dir, Found, Ranking};
 
 use super::super::{Directory, TorrentSource, object_id};
@@ -290,7 +289,7 @@ impl Torrent {
             let now = self.now();
             return self.swarm.handle_no_answer(now);
         };
-        let query = driver::Query {
+        let request = LookupRequest {
             object: object_id(&self.info_hash),
             wanted: match asked.wanted {
                 Wanted::Chunks(set) if set.len() <= dir::MAX_CHUNKS => dir::Wanted::Chunks(set),
@@ -303,7 +302,7 @@ impl Torrent {
             ignore: asked.ignore,
             to_root: asked.to_root,
         };
-        let answer = index.lookup(query);
+        let answer = index.lookup(request);
         let input = self.input.clone();
         self.tasks.spawn(async move {
             let _ = input.send(Input::Answer(answer.await)).await;
