@@ -9,6 +9,8 @@
     reason = "the driver is where the clock and the socket live"
 )]
 
+mod dial;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
@@ -82,6 +84,10 @@ pub struct State {
     pub joined: bool,
     /// Its address as others see it.
     pub observed: Option<SocketAddr>,
+    /// It is an index node; `false`: a client of one.
+    pub index: bool,
+    /// The port that was dialled last from outside, of those that are published, and whether somebody accepted.
+    pub dialable: Option<(u16, bool)>,
     /// The last publication that an index node refused, and why.
     pub refused: Option<(ObjectId, RefuseReason)>,
 }
@@ -131,7 +137,10 @@ pub async fn spawn(
     let clock = Clock(std::time::Instant::now());
     let node = Node::new(config, seed, clock.now())?;
     let (inputs, receiver) = mpsc::channel(COMMANDS);
-    let (state, watched) = watch::channel(State::default());
+    let (state, watched) = watch::channel(State {
+        index: node.is_index(),
+        ..State::default()
+    });
     let handle = Handle {
         local_addr,
         id: node.id(),
@@ -148,6 +157,7 @@ pub async fn spawn(
         next_lookup: 0,
         leaving: Vec::new(),
         left: false,
+        dialler: dial::Dialler::new(),
     };
     tokio::spawn(task.run());
     Ok(handle)
@@ -263,6 +273,7 @@ struct Task {
     next_lookup: u64,
     leaving: Vec<oneshot::Sender<()>>,
     left: bool,
+    dialler: dial::Dialler,
 }
 
 impl Task {
@@ -293,6 +304,9 @@ impl Task {
                     Some(input) => self.on_input(input),
                     None => return, // the last handle is gone
                 },
+                command = self.dialler.result() => {
+                    self.node.handle_command(command, self.clock.now());
+                }
                 () = tokio::time::sleep(wait) => self.node.handle_timeout(self.clock.now()),
             }
         }
@@ -360,6 +374,12 @@ impl Task {
                         let _ = answer.send(result);
                     }
                 }
+                Event::Dial { id, addr } => self.dialler.dial(id, addr),
+                Event::Dialable { port, reached } => {
+                    self.state
+                        .send_modify(|s| s.dialable = Some((port, reached)));
+                }
+                Event::Role { index } => self.state.send_modify(|s| s.index = index),
                 Event::Left => self.left = true,
                 Event::Joined => self.state.send_modify(|s| s.joined = true),
                 Event::Observed(addr) => self.state.send_modify(|s| s.observed = Some(addr)),

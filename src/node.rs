@@ -17,7 +17,9 @@
 //! request with a forged source makes nobody a target; per-hop acknowledgement also measures every link in use.
 
 mod api;
+mod attach;
 mod config;
+mod dial;
 mod incoming;
 mod join;
 mod lookup;
@@ -25,6 +27,9 @@ mod maintain;
 mod probe;
 mod propagate;
 mod publish;
+mod quota;
+mod reach;
+mod roles;
 mod route;
 mod rpc;
 mod stats;
@@ -49,11 +54,16 @@ use crate::wire::{self, Body, Envelope, Sender, Token};
 
 pub use api::{Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit};
 pub use config::{ConfigError, DirectoryConfig, LimitsConfig, NodeConfig, OverlayConfig, Role};
+pub use dial::DialId;
+pub use roles::RolesConfig;
 pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
 
+use attach::Attach;
+use dial::Dials;
 use join::Join;
 use probe::Probes;
 use publish::Own;
+use reach::Reach;
 use route::Routes;
 use rpc::Pending;
 use timers::Timers;
@@ -86,6 +96,9 @@ pub struct Node {
     observed: Option<SocketAddr>,
     observed_vote: Option<(SocketAddr, Id)>,
     leaving: bool,
+    reach: Reach,
+    attach: Attach,
+    dials: Dials,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     counters: Counters,
@@ -134,6 +147,9 @@ impl Node {
             observed: None,
             observed_vote: None,
             leaving: false,
+            reach: Reach::new(&config, now),
+            attach: Attach::default(),
+            dials: Dials::new(&config, now),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -143,6 +159,7 @@ impl Node {
         };
         node.start_maintenance();
         node.start_join();
+        node.start_reach();
         Ok(node)
     }
 
@@ -179,6 +196,7 @@ impl Node {
             Command::Publish(publication) => self.publish(publication),
             Command::Withdraw(object) => self.withdraw(object),
             Command::Lookup(id, request) => self.lookup(id, request),
+            Command::Dialled { id, reached } => self.dialled(id, reached),
             Command::Leave => self.leave(),
         }
     }
@@ -225,7 +243,7 @@ impl Node {
     // -- helpers of all parts --
 
     fn is_client(&self) -> bool {
-        self.config.is_client()
+        self.reach.client
     }
 
     /// 0.5 to 1.5 times `period`.

@@ -1,6 +1,7 @@
 //! The location pointer cache (paper 3.1): soft state, bounded for each object and as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -310,6 +311,23 @@ impl Cache {
     /// When the next entry ends.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.expiry.first().map(|(t, ..)| *t)
+    }
+
+    /// Notes whether others can dial the entry, if it still names `addr`; whether that is news.
+    pub(crate) fn set_reachable(
+        &mut self,
+        key: &(ObjectId, Id),
+        addr: SocketAddr,
+        reachable: bool,
+    ) -> bool {
+        let entry = self.pointer_mut(key).map(|p| &mut p.entry);
+        let Some(entry) = entry.filter(|e| e.addrs.contains(addr) && e.reachable != reachable)
+        else {
+            return false;
+        };
+        entry.reachable = reachable;
+        self.changed.insert(*key);
+        true
     }
 
     // -- what the parents have not heard yet --

@@ -12,8 +12,10 @@ pub enum Role {
     /// An index node: it is on the ring, keeps location pointers, routes and answers.
     #[default]
     Index,
-    /// A client: it asks and publishes through an index node that it was told of, and serves nobody.
+    /// A client: it asks and publishes through a near index node, and serves nobody.
     Client,
+    /// An index node if others can reach it unasked, which is tested, else a client.
+    Auto,
 }
 
 /// Settings of one node.
@@ -32,6 +34,8 @@ pub struct NodeConfig {
     pub overlay: OverlayConfig,
     /// Cache, propagation and lookups.
     pub directory: DirectoryConfig,
+    /// Reachability, and a client's index node.
+    pub roles: super::RolesConfig,
     /// Network coordinates.
     pub vivaldi: VivaldiConfig,
     /// Bounds of the tables that outsiders can fill.
@@ -151,6 +155,7 @@ impl Default for NodeConfig {
             sequence_base: 0,
             overlay: OverlayConfig::default(),
             directory: DirectoryConfig::default(),
+            roles: super::RolesConfig::default(),
             vivaldi: VivaldiConfig::default(),
             limits: LimitsConfig::default(),
         }
@@ -250,10 +255,6 @@ impl Default for LimitsConfig {
 }
 
 impl NodeConfig {
-    pub(super) fn is_client(&self) -> bool {
-        self.role == Role::Client
-    }
-
     /// Checks every value.
     ///
     /// # Errors
@@ -348,6 +349,7 @@ impl NodeConfig {
         check(l.transmits >= 64, "limits.transmits", "at least 64")?;
         check(l.events >= 64, "limits.events", "at least 64")?;
         check(l.bootstrap > 0, "limits.bootstrap", "at least 1")?;
+        self.roles.validate()?;
         self.vivaldi.validate().map_err(|_| ConfigError {
             field: "vivaldi",
             expected: "see VivaldiConfig::validate",

@@ -34,6 +34,8 @@ impl Node {
             | Body::Found(_)
             | Body::SendFull { .. }
             | Body::Dialled { .. } => self.on_answer(from, tx, sender, body),
+            // From a stranger, by its nature: neither token nor table has anything to say to it.
+            Body::Reached { nonce } => self.on_reached(from, nonce),
             _ => self.on_request(from, tx, sender, token, body),
         }
     }
@@ -47,12 +49,21 @@ impl Node {
         body: Body,
     ) {
         self.overlay.heard(&sender.id, from, sender.coord, self.now);
+        self.reach_heard(from);
         if self.is_client() && body != Body::Ping {
             self.counters.drop(DropReason::Role);
             return self.refuse(from, tx, RefuseReason::Unsupported);
         }
         if sender.client {
-            if !matches!(body, Body::Ping | Body::Publish { .. } | Body::Lookup(_)) {
+            if !matches!(
+                body,
+                Body::Ping
+                    | Body::Publish { .. }
+                    | Body::Lookup(_)
+                    | Body::Row { .. }
+                    | Body::Reach { .. }
+                    | Body::Dial { .. }
+            ) {
                 self.counters.drop(DropReason::Role);
                 return self.refuse(from, tx, RefuseReason::Unsupported);
             }
@@ -63,6 +74,15 @@ impl Node {
                 addr: from,
                 coord: sender.coord,
             });
+        }
+        let for_proven = match body {
+            Body::Dial { .. } | Body::Reach { .. } | Body::ReachFor { .. } => true,
+            Body::Row { .. } => sender.client,
+            _ => false,
+        };
+        if for_proven && !self.mint.accepts(from, token) {
+            self.counters.drop(DropReason::Token);
+            return self.refuse(from, tx, RefuseReason::Token);
         }
         match body {
             Body::Ping => {
@@ -90,10 +110,9 @@ impl Node {
             Body::Lookup(lookup) => self.on_lookup(from, tx, &sender, lookup),
             Body::Publish { entry } => self.on_publish(from, tx, token, entry),
             Body::Propagate { entries } => self.on_propagate(from, tx, token, entries),
-            Body::Dial { .. } | Body::Reach { .. } | Body::ReachFor { .. } => {
-                self.refuse(from, tx, RefuseReason::Unsupported);
-            }
-            Body::Reached { .. } => self.counters.drop(DropReason::Unsolicited),
+            Body::Dial { port } => self.on_dial(from, tx, port),
+            Body::Reach { nonce } => self.on_reach(from, tx, nonce),
+            Body::ReachFor { addr, nonce } => self.on_reach_for(from, tx, addr, nonce),
             Body::Pong { .. }
             | Body::Ack
             | Body::Refuse { .. }
@@ -102,6 +121,7 @@ impl Node {
             | Body::JoinReply { .. }
             | Body::Found(_)
             | Body::SendFull { .. }
+            | Body::Reached { .. }
             | Body::Dialled { .. } => unreachable!("answers were sorted out before"),
         }
     }
@@ -119,7 +139,9 @@ impl Node {
         else {
             return self.counters.drop(DropReason::Unsolicited);
         };
-        let immediate = !request.acked;
+        // Those come when another node, or the driver, has done its part: they measure nothing.
+        let immediate =
+            !request.acked && !matches!(request.asked, Asked::Reach { .. } | Asked::Dial { .. });
         let sent = request.sent;
         if !sender.client {
             self.on_verified(from, sender, sent, immediate, &body);
@@ -131,6 +153,12 @@ impl Node {
             (Body::Ack, Some(Asked::Routed(_)))
         ) {
             return self.on_routed_ack(tx);
+        }
+        if matches!(
+            (&body, self.asked(tx, from)),
+            (Body::Ack, Some(Asked::Dial { .. }))
+        ) {
+            return self.on_dial_begun(tx);
         }
         let Some(request) = self.pending.remove(tx) else {
             return;
@@ -145,8 +173,12 @@ impl Node {
                         coord: sender.coord,
                     }),
                     Asked::Farewell => self.settle_leave(),
+                    Asked::Probe => self.candidate_answered(from.is_ipv4(), true),
                     _ => {}
                 }
+            }
+            (Body::RowReply { contacts, .. }, _) if self.is_client() => {
+                self.on_candidates(contacts)
             }
             (Body::LeavesReply { contacts } | Body::RowReply { contacts, .. }, _) => {
                 contacts.into_iter().for_each(|c| self.consider(c));
@@ -160,6 +192,13 @@ impl Node {
                 self.publish_elsewhere(object);
             }
             (Body::Ack, Asked::Publish { .. }) => self.settle_leave(),
+            (Body::Ack, Asked::Reach { .. }) => self.on_reach_sent(),
+            (Body::Ack, Asked::ReachFor { addr, tx, .. }) => {
+                self.send(addr, tx, None, Body::Ack);
+            }
+            (Body::Dialled { reached, .. }, Asked::Dial { port, .. }) => {
+                self.on_own_port(port, reached);
+            }
             (Body::Refuse { reason, token }, asked) => {
                 self.on_refused(sender.id, reason, token, asked);
             }
@@ -216,6 +255,9 @@ impl Node {
             let soon = self.now + self.config.directory.first_hold;
             self.timers.set_earlier(Timer::Propagate, soon);
         }
+        if self.is_client() {
+            self.client_met();
+        }
     }
 
     /// Another node says at which address it sees this one. One voice can set it, two are needed to change it.
@@ -232,6 +274,7 @@ impl Node {
             self.observed_vote = None;
             self.event(Event::Observed(observed));
             self.republish_unresolved();
+            self.reach_moved();
         } else {
             self.observed_vote = Some((observed, by));
         }
@@ -247,6 +290,9 @@ impl Node {
             Asked::Publish { object, retried } => {
                 self.on_publish_refused(object, reason, retried);
             }
+            Asked::Reach { retried } => self.on_reach_refused(&by, reason, retried),
+            Asked::ReachFor { .. } => self.on_reach_for_refused(&by, reason, &asked),
+            Asked::Dial { .. } => self.on_dial_refused(Some(by), reason, &asked),
             _ => {}
         }
     }
@@ -261,6 +307,7 @@ fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
         ),
         Body::LeavesReply { .. } => matches!(asked, Asked::Leaves),
         Body::RowReply { .. } => matches!(asked, Asked::Row),
+        Body::Dialled { port, .. } => matches!(asked, Asked::Dial { port: p, .. } if p == port),
         Body::SendFull { .. } => {
             matches!(asked, Asked::Propagate(_) | Asked::Publish { .. })
         }
@@ -269,7 +316,13 @@ fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
         Body::Ack => {
             matches!(
                 asked,
-                Asked::Routed(_) | Asked::Propagate(_) | Asked::Publish { .. }
+                Asked::Routed(_)
+                    | Asked::Propagate(_)
+                    | Asked::Publish { .. }
+                    | Asked::Parting
+                    | Asked::Reach { .. }
+                    | Asked::ReachFor { .. }
+                    | Asked::Dial { .. }
             )
         }
         _ => matches!(body, Body::Refuse { .. }),

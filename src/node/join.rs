@@ -289,6 +289,7 @@ impl Node {
         if self.join.waiting.remove(&tx) {
             self.advance();
         }
+        self.attach_step_done(tx);
     }
 
     fn advance(&mut self) {
@@ -325,17 +326,43 @@ impl Node {
         }
     }
 
+    /// A client has an index node.
+    pub(super) fn client_joined(&mut self) {
+        self.joined();
+    }
+
+    /// Nobody answers any more, or the role has changed: the ring is looked for through whoever is known.
+    pub(super) fn seek_again(&mut self) {
+        self.join.joined = false;
+        self.join.phase = Phase::Seeking;
+        self.join.pause = self.config.overlay.bootstrap_retry;
+        self.seek();
+    }
+
+    /// An address for bad times.
+    pub(super) fn remember(&mut self, addr: SocketAddr) {
+        if !self.join.addrs.contains(&addr) && !self.join.remembered.contains(&addr) {
+            self.join.remembered.truncate(REMEMBERED - 1);
+            self.join.remembered.push_front(addr);
+        }
+    }
+
     fn joined(&mut self) {
         self.join.phase = Phase::Idle;
         self.join.joined = true;
         self.join.pause = self.config.overlay.bootstrap_retry;
         self.timers.clear(Timer::Bootstrap);
         self.event(Event::Joined);
-        if self.is_client() {
+        if self.is_client() || self.reach.is_auto() {
             self.publish_all();
-        } else {
+        }
+        if self.is_client() && !self.reach.is_auto() {
+            self.begin_exploring();
+        }
+        if !self.is_client() {
             self.hasten(self.config.directory.first_hold);
         }
+        self.reach_joined();
     }
 
     /// Tries remembered nodes that are not in the tables: a ring that was split merges again.

@@ -73,6 +73,12 @@ impl Node {
         }
     }
 
+    /// Whether the address was silent a moment ago.
+    pub(super) fn probe_has_failed(&self, addr: SocketAddr) -> bool {
+        let failed = self.probes.failed.get(&addr);
+        failed.is_some_and(|until| *until > self.now)
+    }
+
     pub(super) fn probe_failed(&mut self, addr: SocketAddr) {
         let (now, failed) = (self.now, &mut self.probes.failed);
         failed.retain(|_, until| *until > now);

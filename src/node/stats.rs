@@ -128,6 +128,10 @@ pub struct Snapshot {
     pub id: String,
     /// Whether it is in a ring.
     pub joined: bool,
+    /// Whether it is an index node now, not a client.
+    pub index: bool,
+    /// A client's index node.
+    pub home: Option<PeerView>,
     /// Own address as others see it.
     pub observed: Option<String>,
     /// Own coordinate.

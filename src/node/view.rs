@@ -39,6 +39,8 @@ impl Node {
         Snapshot {
             id: self.id.to_string(),
             joined: self.join.joined,
+            index: self.is_index(),
+            home: self.home().and_then(|c| self.peer_view(&c.id)),
             observed: self.observed.map(|a| a.to_string()),
             coord: CoordView {
                 position: coord.position,

@@ -176,8 +176,19 @@ impl Net {
             );
             self.next += 1;
         }
+        let mut dialled = false;
         while let Some(event) = node.poll_event() {
+            if let Event::Dial { id, .. } = event {
+                // Everybody here accepts connections.
+                let reached = true;
+                node.handle_command(Command::Dialled { id, reached }, self.now);
+                dialled = true;
+                continue;
+            }
             self.events.entry(at).or_default().push(event);
+        }
+        if dialled {
+            return self.drain(at);
         }
         let wake = node.poll_timeout();
         if let Some(old) = self.wake_of.remove(&at) {
