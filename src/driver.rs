@@ -393,4 +393,6 @@ impl Task {
 }
 
 #[cfg(test)]
+mod roles_tests;
+#[cfg(test)]
 mod tests;

@@ -239,6 +239,9 @@ impl Node {
             addr: from,
             coord: sender.coord,
         };
+        if !self.is_of_overlay(from) {
+            return;
+        }
         let keep = self.is_client();
         let kept = self.overlay.verified(contact, rtt, keep, self.now);
         if let (Body::Pong { token, .. }, Some(peer)) = (body, self.overlay.peer_mut(&sender.id)) {
@@ -270,11 +273,13 @@ impl Node {
             .observed_vote
             .is_some_and(|(addr, voter)| addr == observed && voter != by);
         if self.observed.is_none() || confirmed {
-            self.observed = Some(observed);
+            let moved = self.observed.replace(observed).is_some();
             self.observed_vote = None;
             self.event(Event::Observed(observed));
             self.republish_unresolved();
-            self.reach_moved();
+            if moved {
+                self.reach_moved();
+            }
         } else {
             self.observed_vote = Some((observed, by));
         }

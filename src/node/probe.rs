@@ -34,6 +34,9 @@ impl Node {
         if self.is_client() || !usable(contact.addr) || !self.overlay.wants(&contact, &here) {
             return;
         }
+        if !self.is_of_overlay(contact.addr) {
+            return;
+        }
         if self
             .probes
             .failed
@@ -71,6 +74,12 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// The overlay is IPv4 in this version: a node that is seen at an IPv4 address keeps no others in its tables, as those
+    /// it tells of them may be unable to use them.
+    pub(super) fn is_of_overlay(&self, addr: SocketAddr) -> bool {
+        self.is_client() || addr.is_ipv4() || self.observed.is_none_or(|o| o.is_ipv6())
     }
 
     /// Whether the address was silent a moment ago.
