@@ -286,6 +286,7 @@ impl Node {
             return false;
         };
         self.counters.sent(&envelope.body, payload.len());
+        self.reach.wrote(to.ip(), self.now);
         self.transmits.push_back(Transmit { to, payload });
         true
     }

@@ -191,7 +191,6 @@ impl Node {
         if !self.send(to, tx, token, body) {
             return None;
         }
-        self.reach.wrote(to.ip(), self.now);
         let due = self.now + timeout;
         self.pending.insert(
             tx,
