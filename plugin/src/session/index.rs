@@ -101,24 +101,24 @@ impl IndexNode {
         })
     }
 
-    /// A full index node beside the client: at `at`, or on `ip` at the usual port or a free one.
+    /// An index node beside the client, or a client of one while others cannot reach it: at `at`, or on `ip` at the usual port or a free one.
     pub(super) async fn colocated(
         at: Option<SocketAddr>,
         ip: IpAddr,
         bootstrap: Vec<SocketAddr>,
     ) -> Result<Self, DriverError> {
         if let Some(at) = at {
-            return Self::start(Role::Index, at, bootstrap).await;
+            return Self::start(Role::Auto, at, bootstrap).await;
         }
         // the usual port of this machine is that of a node named by the user, who may start it after us
         let named = |b: &SocketAddr| b.port() == INDEX_PORT && b.ip().to_canonical().is_loopback();
         if !bootstrap.iter().any(named) {
             let usual = SocketAddr::new(ip, INDEX_PORT);
-            if let Ok(node) = Self::start(Role::Index, usual, bootstrap.clone()).await {
+            if let Ok(node) = Self::start(Role::Auto, usual, bootstrap.clone()).await {
                 return Ok(node);
             }
         }
-        Self::start(Role::Index, SocketAddr::new(ip, 0), bootstrap).await
+        Self::start(Role::Auto, SocketAddr::new(ip, 0), bootstrap).await
     }
 
     /// No index node, only a client of the bootstrap nodes.
@@ -144,9 +144,9 @@ impl IndexNode {
         self.handle.state().joined
     }
 
-    /// Whether others can use it, or only we use others.
+    /// Whether others may use it, if they can reach it, or only we use others.
     pub(super) fn is_index(&self) -> bool {
-        self.role == Role::Index
+        self.role != Role::Client
     }
 
     /// UDP port to tell peers of, when others can use this node.
@@ -189,6 +189,10 @@ impl Directory for IndexNode {
 
     fn coord(&self) -> Coord {
         self.handle.coord()
+    }
+
+    fn dialable(&self) -> Option<bool> {
+        self.handle.state().dialable.map(|(_, reached)| reached)
     }
 
     fn traffic(&self) -> BoxFuture<'static, Option<DirectoryTraffic>> {
