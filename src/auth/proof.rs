@@ -64,6 +64,16 @@ pub struct Claim<'a> {
     pub bits: Option<&'a [u8]>,
 }
 
+/// What all publishers of one node are derived from. Should survive a restart, as the node's id does.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub [u8; 32]);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
 /// One publisher: who it is, and what it signs with.
 #[derive(Clone)]
 pub struct Publisher {
@@ -74,13 +84,13 @@ pub struct Publisher {
 impl Publisher {
     /// The publisher of a node with this secret; `tag` names a further one of the same node. The same secret and tag
     /// give the same publisher.
-    pub fn new(secret: &[u8; 32], tag: Option<&Id>) -> Self {
+    pub fn new(secret: &Secret, tag: Option<&Id>) -> Self {
         let key = match tag {
-            None => SigningKey::from_bytes(secret),
+            None => SigningKey::from_bytes(&secret.0),
             Some(tag) => {
                 let derived = Sha256::new()
                     .chain_update(DERIVED)
-                    .chain_update(secret)
+                    .chain_update(secret.0)
                     .chain_update(tag.0)
                     .finalize();
                 SigningKey::from_bytes(&derived.into())
@@ -161,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    const SECRET: [u8; 32] = [7; 32];
+    const SECRET: Secret = Secret([7; 32]);
 
     fn claim(bits: Option<&[u8]>) -> Claim<'_> {
         Claim {
@@ -245,7 +255,7 @@ mod tests {
         for claim in forged {
             assert!(!verify(&me.key(), &signature, &claim), "{claim:?}");
         }
-        let other = Publisher::new(&[8; 32], None);
+        let other = Publisher::new(&Secret([8; 32]), None);
         assert!(!verify(&other.key(), &signature, &good));
         for byte in 0..64 {
             let mut bent = signature;
@@ -261,7 +271,10 @@ mod tests {
         assert_eq!(id(Some(&a)), id(Some(&a)));
         assert_ne!(id(Some(&a)), id(Some(&b)));
         assert_ne!(id(Some(&a)), id(None));
-        assert_ne!(Publisher::new(&[8; 32], Some(&a)).id(), id(Some(&a)));
+        assert_ne!(
+            Publisher::new(&Secret([8; 32]), Some(&a)).id(),
+            id(Some(&a))
+        );
         let me = Publisher::new(&SECRET, None);
         assert_eq!(me.id(), publisher_id(&me.key()));
         assert_eq!(
