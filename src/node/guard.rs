@@ -38,6 +38,8 @@ pub(super) struct Guard {
     pub(super) withdrawn: Withdrawn,
     /// Of bootstrap nodes that did not enter the tables.
     pub(super) tokens: BTreeMap<SocketAddr, Token>,
+    /// When this node took another id.
+    pub(super) moved: Option<Instant>,
     /// When the next one may be told the time.
     tell_time_at: Instant,
     /// While a request of an unproven source is handled: the source, and how many bytes it may still be sent.
@@ -74,6 +76,7 @@ impl Guard {
             publishers: BTreeMap::new(),
             withdrawn: Withdrawn::default(),
             tokens: BTreeMap::new(),
+            moved: None,
             tell_time_at: now,
             unproven: None,
         }

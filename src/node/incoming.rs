@@ -242,8 +242,12 @@ impl Node {
     /// Another node says at which address it sees this one. One voice can set it, two are needed to change it.
     fn on_observed(&mut self, observed: SocketAddr, by: Id) {
         let observed = SocketAddr::new(observed.ip().to_canonical(), observed.port());
-        if !super::probe::usable(observed) || self.observed == Some(observed) {
+        if !super::probe::usable(observed) {
             return;
+        }
+        if self.observed == Some(observed) {
+            self.observed_vote = None; // two liars have to be asked one right after the other
+            return self.fit_address(observed.ip());
         }
         let confirmed = self
             .observed_vote

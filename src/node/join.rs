@@ -283,7 +283,7 @@ impl Node {
         let known = self.overlay.leaf_contacts();
         let mut asked = BTreeSet::from([self.id]);
         for c in contacts.into_iter().chain(known) {
-            if !usable(c.addr) || !asked.insert(c.id) {
+            if !usable(c.addr) || self.has_place(&c).is_err() || !asked.insert(c.id) {
                 continue;
             }
             let timeout = predicted_timeout(&here, &c.coord);

@@ -8,6 +8,8 @@
     reason = "each test binary uses a part; a failure prints its seed"
 )]
 
+pub(crate) mod attack;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -66,6 +68,9 @@ struct Flight {
 /// Everything that happened, to compare two runs.
 pub(crate) type Trace = Vec<(u64, SocketAddr, SocketAddr, Vec<u8>)>;
 
+/// Sender and datagram in, datagram out.
+pub(crate) type Tamper = Box<dyn FnMut(SocketAddr, Vec<u8>) -> Vec<u8>>;
+
 pub(crate) struct Net {
     pub(crate) now: Instant,
     pub(crate) nodes: BTreeMap<SocketAddr, Node>,
@@ -76,7 +81,7 @@ pub(crate) struct Net {
     /// By how much a node's own clock is behind, as after a sleep.
     pub(crate) behind: BTreeMap<SocketAddr, Duration>,
     /// Changes what a node sends.
-    pub(crate) tamper: Option<Box<dyn FnMut(SocketAddr, Vec<u8>) -> Vec<u8>>>,
+    pub(crate) tamper: Option<Tamper>,
     /// Sees every datagram as it is sent.
     pub(crate) sent: u64,
     flights: BTreeMap<(Instant, u64), Flight>,

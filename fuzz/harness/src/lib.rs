@@ -9,6 +9,7 @@
     reason = "a panic is what every function here is for"
 )]
 
+mod auth;
 mod datagram;
 mod input;
 mod metainfo;
@@ -17,6 +18,7 @@ mod peer;
 mod swarm;
 mod tracker;
 
+pub use auth::{sealed, signed};
 pub use datagram::{bits, datagram};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use node::node;
@@ -28,7 +30,7 @@ pub use tracker::{tracker_http, tracker_udp};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 16] = [
     ("bits", bits),
     ("datagram", datagram),
     ("extended_handshake", extended_handshake),
@@ -38,6 +40,8 @@ pub const TARGETS: [Target; 14] = [
     ("metadata_assembly", metadata_assembly),
     ("node", node),
     ("peer_frames", peer_frames),
+    ("sealed", sealed),
+    ("signed", signed),
     ("swarm_messages", swarm_messages),
     ("torrent", torrent),
     ("tracker_http", tracker_http),

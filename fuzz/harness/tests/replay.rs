@@ -69,5 +69,5 @@ macro_rules! replays {
 
 replays! {
     bits datagram extended_handshake handshake info_dict magnet metadata_assembly node peer_frames
-    swarm_messages torrent tracker_http tracker_udp ut_metadata
+    sealed signed swarm_messages torrent tracker_http tracker_udp ut_metadata
 }
