@@ -13,6 +13,8 @@ const ROUND: Duration = Duration::from_secs(20);
 /// After a round the server falls asleep, which brings its processor time up to date.
 const SETTLE: Duration = Duration::from_millis(5);
 
+const PING: &[u8] = b"d1:ki0e";
+
 /// Requests of one kind.
 pub(crate) trait Load {
     /// The `n`-th request.
@@ -54,7 +56,8 @@ impl Asker {
         self.socket.local_addr()
     }
 
-    /// One request and its answer; asked again a few times when nothing comes.
+    /// One request and its answer; asked again a few times when nothing comes. A node that hears of this address asks
+    /// back; that is no answer.
     pub(crate) fn ask(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
         let mut buffer = [0; 2048];
         for _ in 0..20 {
@@ -63,6 +66,7 @@ impl Asker {
                 .send(request)
                 .and_then(|_| self.socket.recv(&mut buffer));
             match answer {
+                Ok(n) if buffer[..n].starts_with(PING) => {}
                 Ok(n) => return Ok(buffer[..n].to_vec()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => std::thread::sleep(PATIENCE / 10), // nobody listens there yet

@@ -105,10 +105,12 @@ fn load(options: &Options) -> io::Result<()> {
     let mut publishes = Publishes::new(&mut at_node)?;
     publishes.fill(&mut at_node, messages::SMALL)?;
     publishes.fill(&mut at_node, messages::LARGE)?;
+    let mut other = Asker::new(node.addr(), options.window)?;
+    Publishes::new(&mut other)?.propagate(&mut other, messages::FAR)?;
     let mut small = Lookups::new(messages::SMALL);
     let mut large = Lookups::new(messages::LARGE);
     let mut lookup_echo = Echo::beside(&mut small, &mut at_node)?;
-    let mut large_echo = Echo::beside(&mut large, &mut at_node)?;
+    let mut far = Lookups::new(messages::FAR);
     publishes.prepare(1);
     let mut publish_echo = Echo::beside(&mut publishes, &mut at_node)?;
     let mut announces = match &tracker {
@@ -125,15 +127,18 @@ fn load(options: &Options) -> io::Result<()> {
     let n = options.requests;
     for _ in 0..options.rounds {
         report.add(
-            "echo, as lookup of 50",
+            "echo, as lookup",
             at_echo.round(&echo, &mut lookup_echo, n)?,
         );
-        report.add("lookup among 50", at_node.round(&node, &mut small, n)?);
         report.add(
-            "echo, as lookup of 512",
-            at_echo.round(&echo, &mut large_echo, n)?,
+            "lookup, 50 at one place",
+            at_node.round(&node, &mut small, n)?,
         );
-        report.add("lookup among 512", at_node.round(&node, &mut large, n)?);
+        report.add("lookup, 511 places", at_node.round(&node, &mut far, n)?);
+        report.add(
+            "lookup, 512 at one place",
+            at_node.round(&node, &mut large, n)?,
+        );
         publishes.prepare(n);
         report.add(
             "echo, as publish",

@@ -13,11 +13,13 @@ use chunkcast::wire::{
 
 use crate::ask::{Asker, Load};
 
-/// Entries of the smaller object.
+/// Entries of the small object, published by clients of this node: all at one place.
 pub(crate) const SMALL: u16 = 50;
-/// Entries of the larger one: as many as an object may have.
+/// Entries of the large one, as many as an object may have, published by clients of this node too.
 pub(crate) const LARGE: u16 = 512;
-/// Chunks of both: 1 GiB in pieces of 1 MiB.
+/// Entries of the one that other index nodes propagate, from as many places.
+pub(crate) const FAR: u16 = 511;
+/// Chunks of each: 1 GiB in pieces of 1 MiB.
 pub(crate) const CHUNKS: u32 = 1024;
 /// Different requests, sent in turn.
 const VARIETY: u32 = 64;
@@ -83,9 +85,12 @@ pub(crate) fn entry(object: ObjectId, n: u16, sequence: u64, from: SocketAddr) -
         coord: coord(u32::from(n)),
         chunks: CHUNKS,
         held: half(u32::from(n) ^ turn << 16),
+        delta_of: None,
+        summary: None,
         load: 0,
         reachable: true,
         lifetime: Duration::from_secs(1500),
+        proof: None,
     }
 }
 
@@ -100,6 +105,7 @@ impl Lookups {
         let lookup = |n| Lookup {
             object: object(entries),
             wanted: Wanted::Chunks(half(n)),
+            summary: None,
             p: 4,
             mix: 1,
             ranking: Ranking::Closeness,
@@ -107,6 +113,7 @@ impl Lookups {
             asker: PeerAddrs::from(SocketAddr::from(([127, 0, 0, 1], 9))),
             ignore: Vec::new(),
             to_root: false,
+            trace: false,
             hops: 0,
             matches: Vec::new(),
         };
@@ -160,6 +167,31 @@ impl Publishes {
             let answer = asker.ask(&request)?;
             if !self.is_answer(&answer) {
                 return Err(io::Error::other("the node did not take an entry"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every entry of an object comes from another index node.
+    pub(crate) fn propagate(&mut self, asker: &mut Asker, entries: u16) -> io::Result<()> {
+        for n in 0..entries {
+            self.sequence += 1;
+            let entries = vec![entry(object(entries), n, self.sequence, self.from)];
+            let request = wire::encode(&Envelope {
+                tx: 1,
+                sender: Sender {
+                    id: Id([0xc2; 20]),
+                    coord: coord(2),
+                    client: false,
+                },
+                token: Some(self.token),
+                body: Body::Propagate { entries },
+            });
+            let answer = asker.ask(&request.expect("within bounds"))?;
+            if !self.is_answer(&answer) {
+                return Err(io::Error::other(
+                    "the node did not take an entry of another",
+                ));
             }
         }
         Ok(())

@@ -38,7 +38,7 @@ impl Report {
         writeln!(out, "{} requests under way; {cores}", self.window)?;
         writeln!(
             out,
-            "{:<24} {:>9} {:>11} {:>13} {:>9} {:>9} {:>7}",
+            "{:<25} {:>9} {:>11} {:>13} {:>9} {:>9} {:>7}",
             "", "bytes", "ns/request", "10%..90%", "per core", "answered", "of echo"
         )?;
         let mut echo = None;
@@ -59,7 +59,7 @@ impl Report {
             let last = rounds.last().expect("a row has a round");
             writeln!(
                 out,
-                "{name:<24} {:>9} {median:>11.0} {:>13} {:>7.0} k {:>7.0} k {ratio:>7}",
+                "{name:<25} {:>9} {median:>11.0} {:>13} {:>7.0} k {:>7.0} k {ratio:>7}",
                 format!("{}/{}", last.request_bytes, last.answer_bytes),
                 format!("{:.0}..{:.0}", at(10), at(90)),
                 1e6 / median,
