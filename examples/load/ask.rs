@@ -4,7 +4,10 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use chunkcast::auth::seal::Seal;
+
 use crate::process::Child;
+use crate::serve::KEY;
 
 /// Without an answer for so long, what is under way was lost.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -41,6 +44,8 @@ pub(crate) struct Round {
 pub(crate) struct Asker {
     socket: UdpSocket,
     window: u32,
+    /// In a closed network.
+    seal: Option<Seal>,
 }
 
 impl Asker {
@@ -48,7 +53,41 @@ impl Asker {
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.connect(server)?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { socket, window })
+        Ok(Self {
+            socket,
+            window,
+            seal: None,
+        })
+    }
+
+    /// The same in the closed network.
+    pub(crate) fn sealed(server: SocketAddr, window: u32) -> io::Result<Self> {
+        let asker = Self::new(server, window)?;
+        let session = asker.socket.local_addr()?.port().to_be_bytes();
+        let session = [session, session, session, session].concat();
+        let session = session.try_into().expect("four of two bytes");
+        Ok(Self {
+            seal: Some(Seal::new(&KEY, session, Default::default())),
+            ..asker
+        })
+    }
+
+    /// Sends a request; how many bytes it takes.
+    fn send(&mut self, request: &[u8]) -> io::Result<usize> {
+        match &mut self.seal {
+            None => self.socket.send(request),
+            Some(seal) => self.socket.send(&seal.seal(request, wall())),
+        }
+    }
+
+    /// Receives an answer; how many bytes it takes, and what is in it.
+    fn receive<'a>(&mut self, buffer: &'a mut [u8]) -> io::Result<(usize, &'a [u8])> {
+        let n = self.socket.recv(buffer)?;
+        let payload = match &mut self.seal {
+            None => &buffer[..n],
+            Some(seal) => seal.open(&buffer[..n], wall()).map_err(io::Error::other)?,
+        };
+        Ok((n, payload))
     }
 
     /// Its own address, as the server sees it.
@@ -61,13 +100,10 @@ impl Asker {
     pub(crate) fn ask(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
         let mut buffer = [0; 2048];
         for _ in 0..20 {
-            let answer = self
-                .socket
-                .send(request)
-                .and_then(|_| self.socket.recv(&mut buffer));
-            match answer {
-                Ok(n) if buffer[..n].starts_with(PING) => {}
-                Ok(n) => return Ok(buffer[..n].to_vec()),
+            let sent = self.send(request);
+            match sent.and_then(|_| self.receive(&mut buffer)) {
+                Ok((_, answer)) if answer.starts_with(PING) => {}
+                Ok((_, answer)) => return Ok(answer.to_vec()),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => std::thread::sleep(PATIENCE / 10), // nobody listens there yet
             }
@@ -99,13 +135,11 @@ impl Asker {
         let mut sent = 0;
         while round.answered + round.failed < n && began.elapsed() < ROUND {
             while sent < n && sent - round.answered - round.failed < self.window {
-                let request = load.request(sent);
-                round.request_bytes = request.len();
-                self.socket.send(request)?;
+                round.request_bytes = self.send(load.request(sent))?;
                 sent += 1;
             }
-            match self.socket.recv(&mut buffer) {
-                Ok(len) if load.is_answer(&buffer[..len]) => {
+            match self.receive(&mut buffer) {
+                Ok((len, answer)) if load.is_answer(answer) => {
                     round.answered += 1;
                     round.answer_bytes = len;
                 }
@@ -121,4 +155,10 @@ impl Asker {
         round.cpu_ns = server.cpu_ns()? - cpu;
         Ok(round)
     }
+}
+
+/// Time since 1970.
+pub(crate) fn wall() -> Duration {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.unwrap_or_default()
 }

@@ -26,6 +26,8 @@ mod tracker;
 use std::io;
 use std::process::ExitCode;
 
+use chunkcast::node::Network;
+
 use ask::Asker;
 use messages::{Echo, Lookups, Publishes};
 use process::Child;
@@ -40,7 +42,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["--serve-echo"] => serve::echo(),
-        ["--serve-node"] => serve::node(),
+        ["--serve-open"] => serve::node(Network::Open),
+        ["--serve-closed"] => serve::node(Network::Closed(serve::KEY)),
         ["--measure", what] => memory::measure(what),
         ["--entries"] => memory::report(),
         _ => match Options::read(&words) {
@@ -97,22 +100,31 @@ impl Options {
 fn load(options: &Options) -> io::Result<()> {
     let pinned = process::pin(CORES[1]);
     let echo = Child::serve("--serve-echo", CORES[0])?;
-    let node = Child::serve("--serve-node", CORES[0])?;
+    let open = Child::serve("--serve-open", CORES[0])?;
+    let closed = Child::serve("--serve-closed", CORES[0])?;
     let tracker = tracker::start(CORES[0])?;
 
     let mut at_echo = Asker::new(echo.addr(), options.window)?;
-    let mut at_node = Asker::new(node.addr(), options.window)?;
-    let mut publishes = Publishes::new(&mut at_node)?;
-    publishes.fill(&mut at_node, messages::SMALL)?;
-    publishes.fill(&mut at_node, messages::LARGE)?;
-    let mut other = Asker::new(node.addr(), options.window)?;
-    Publishes::new(&mut other)?.propagate(&mut other, messages::FAR)?;
-    let mut small = Lookups::new(messages::SMALL);
-    let mut large = Lookups::new(messages::LARGE);
-    let mut lookup_echo = Echo::beside(&mut small, &mut at_node)?;
-    let mut far = Lookups::new(messages::FAR);
+    let mut at_open = Asker::new(open.addr(), options.window)?;
+    let mut publishes = Publishes::new(&mut at_open, true)?;
+    publishes.fill(&mut at_open, messages::SMALL)?;
+    publishes.fill(&mut at_open, messages::LARGE)?;
+    let mut other = Asker::new(open.addr(), options.window)?;
+    Publishes::new(&mut other, true)?.propagate(&mut other, messages::FAR)?;
+    let lookups = |entries| Lookups::new(entries, publishes.token());
+    let mut small = lookups(messages::SMALL);
+    let mut large = lookups(messages::LARGE);
+    let mut far = lookups(messages::FAR);
+
+    let mut at_closed = Asker::sealed(closed.addr(), options.window)?;
+    let mut sealed_publishes = Publishes::new(&mut at_closed, false)?;
+    sealed_publishes.fill(&mut at_closed, messages::SMALL)?;
+    sealed_publishes.fill(&mut at_closed, messages::LARGE)?;
+    let mut sealed_lookups = Lookups::new(messages::SMALL, sealed_publishes.token());
+
+    let mut lookup_echo = Echo::beside(&mut small, &mut at_open)?;
     publishes.prepare(1);
-    let mut publish_echo = Echo::beside(&mut publishes, &mut at_node)?;
+    let mut publish_echo = Echo::beside(&mut publishes, &mut at_open)?;
     let mut announces = match &tracker {
         Some(tracker) => {
             let mut asker = Asker::new(tracker.addr(), options.window)?;
@@ -132,19 +144,31 @@ fn load(options: &Options) -> io::Result<()> {
         );
         report.add(
             "lookup, 50 at one place",
-            at_node.round(&node, &mut small, n)?,
+            at_open.round(&open, &mut small, n)?,
         );
-        report.add("lookup, 511 places", at_node.round(&node, &mut far, n)?);
+        report.add("lookup, 511 places", at_open.round(&open, &mut far, n)?);
         report.add(
             "lookup, 512 at one place",
-            at_node.round(&node, &mut large, n)?,
+            at_open.round(&open, &mut large, n)?,
         );
-        publishes.prepare(n);
+        report.add(
+            "closed: lookup, 50",
+            at_closed.round(&closed, &mut sealed_lookups, n)?,
+        );
+        publishes.prepare(n / 8);
+        sealed_publishes.prepare(n);
         report.add(
             "echo, as publish",
             at_echo.round(&echo, &mut publish_echo, n)?,
         );
-        report.add("publish", at_node.round(&node, &mut publishes, n)?);
+        report.add(
+            "publish, signed",
+            at_open.round(&open, &mut publishes, n / 8)?,
+        );
+        report.add(
+            "closed: publish",
+            at_closed.round(&closed, &mut sealed_publishes, n)?,
+        );
         if let (Some((asker, announces, beside)), Some(tracker)) = (&mut announces, &tracker) {
             report.add("echo, as announce", at_echo.round(&echo, beside, n)?);
             report.add(

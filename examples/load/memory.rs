@@ -3,14 +3,18 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
+use chunkcast::auth::proof::{Publisher, Secret};
+use chunkcast::auth::seal::Seal;
 use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
-use chunkcast::node::{Node, NodeConfig};
+use chunkcast::node::{Network, Node, NodeConfig, sign_entry};
 use chunkcast::time::Instant;
 use chunkcast::wire::{self, Body, Sender};
 
 use crate::messages::{CHUNKS, datagram, entry};
+use crate::serve::KEY;
 
 const FROM: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4000);
 const NODES: u32 = 1000;
@@ -20,7 +24,7 @@ const NEIGHBOURS: u32 = 76;
 const ENTRIES: u32 = 65_536;
 
 /// What a child measures.
-const MEASURES: [(&str, &str); 6] = [
+const MEASURES: [(&str, &str); 7] = [
     ("idle", "a node of its own ring, that nobody asked yet"),
     ("settled", "a node that has heard of 76 others"),
     (
@@ -35,6 +39,10 @@ const MEASURES: [(&str, &str); 6] = [
     (
         "again",
         "an entry, 512 an object, published ten times with changes",
+    ),
+    (
+        "signed",
+        "a signed entry, 1 an object, a scattered half of 1,024 chunks",
     ),
 ];
 
@@ -53,7 +61,7 @@ pub(crate) fn report() -> io::Result<()> {
             .map_err(|_| io::Error::other(format!("{what}: no figure")))?;
         write!(out, "{bytes:>9.0} B  {text}")?;
         match what {
-            "few" | "single" | "again" => writeln!(
+            "few" | "single" | "again" | "signed" => writeln!(
                 out,
                 ": {:.0} B beside its {bits} B of bits",
                 bytes - f64::from(bits)
@@ -69,10 +77,11 @@ pub(crate) fn measure(what: &str) -> io::Result<()> {
     let bytes = match what {
         "idle" => nodes(0)?,
         "settled" => nodes(NEIGHBOURS)?,
-        "few" => entries(512, 1)?,
-        "single" => entries(1, 1)?,
-        "seeds" => entries(512, 0)?,
-        "again" => entries(512, 10)?,
+        "few" => entries(512, 1, false)?,
+        "single" => entries(1, 1, false)?,
+        "seeds" => entries(512, 0, false)?,
+        "again" => entries(512, 10, false)?,
+        "signed" => entries(1, 1, true)?,
         _ => return Err(io::ErrorKind::InvalidInput.into()),
     };
     writeln!(io::stdout(), "{bytes:.1}")
@@ -82,7 +91,7 @@ pub(crate) fn measure(what: &str) -> io::Result<()> {
 fn nodes(neighbours: u32) -> io::Result<f64> {
     let now = Instant::from_micros(1);
     let before = resident()?;
-    let mut nodes: Vec<Node> = (0..NODES).map(|n| node(n, now)).collect();
+    let mut nodes: Vec<Node> = (0..NODES).map(|n| node(n, Network::Open, now)).collect();
     for node in &mut nodes {
         for n in 0..neighbours {
             meet(node, n, now);
@@ -93,17 +102,19 @@ fn nodes(neighbours: u32) -> io::Result<f64> {
     Ok(f64::from(after.saturating_sub(before)) / f64::from(NODES))
 }
 
-fn node(seed: u32, now: Instant) -> Node {
+fn node(seed: u32, network: Network, now: Instant) -> Node {
     let mut bytes = [0; 32];
     bytes[..4].copy_from_slice(&seed.to_be_bytes());
-    let config = NodeConfig {
+    let mut config = NodeConfig {
         directory: chunkcast::node::DirectoryConfig {
             bytes: usize::MAX,
             objects: usize::MAX,
             ..Default::default()
         },
+        network,
         ..NodeConfig::default()
     };
+    config.guard.rates.per_second = 0;
     Node::new(config, bytes, now).expect("a valid configuration")
 }
 
@@ -149,38 +160,69 @@ fn meet(node: &mut Node, n: u32, now: Instant) {
 }
 
 /// Bytes an entry, with `each` entries an object; published `changes` times with changes, 0: as seeds.
-fn entries(each: u16, changes: u64) -> io::Result<f64> {
-    let now = Instant::from_micros(1);
-    let mut node = node(1, now);
-    node.handle_datagram(FROM, &datagram(1, None, Body::Ping), now);
-    let pong = node
-        .poll_transmit()
-        .and_then(|t| wire::decode(&t.payload).ok());
-    let Some(Body::Pong { token, .. }) = pong.map(|e| e.body) else {
+fn entries(each: u16, changes: u64, signed: bool) -> io::Result<f64> {
+    let now = Instant::from_micros(1_000_000_000);
+    let network = match signed {
+        true => Network::Open,
+        false => Network::Closed(KEY),
+    };
+    let mut asker = Inside {
+        node: node(1, network, now),
+        seal: (!signed).then(|| Seal::new(&KEY, [1; 8], Default::default())),
+        now,
+    };
+    let publisher = Publisher::new(&Secret([7; 32]), None);
+    let pong = asker.ask(&datagram(1, None, Body::Ping));
+    let Some(Body::Pong { token, .. }) = pong else {
         return Err(io::Error::other("the node did not answer a ping"));
     };
     let before = resident()?;
+    // a signature is one of a publisher's: one object each
+    let entries = if signed { ENTRIES / 16 } else { ENTRIES };
     for sequence in 1..=changes.max(1) {
-        for n in 0..ENTRIES {
+        for n in 0..entries {
             let mut object = [0; 20];
             let number = (n / u32::from(each)).wrapping_mul(2_654_435_761);
             object[..4].copy_from_slice(&number.to_be_bytes());
-            let publisher = u16::try_from(n % u32::from(each)).expect("below 512");
-            let mut entry = entry(ObjectId(Id(object)), publisher, sequence, FROM);
+            let nth = u16::try_from(n % u32::from(each)).expect("below 512");
+            let mut entry = entry(ObjectId(Id(object)), nth, sequence, FROM);
             if changes == 0 {
                 entry.held = chunkcast::chunks::ChunkSet::full(CHUNKS);
             }
-            let request = datagram(n, Some(token), Body::Publish { entry });
-            node.handle_datagram(FROM, &request, now);
-            while node.poll_transmit().is_some() {}
+            if signed {
+                entry = sign_entry(entry, &publisher, 2_500);
+            }
+            asker.ask(&datagram(n, Some(token), Body::Publish { entry }));
         }
     }
     let after = resident()?;
-    let held: usize = node.snapshot().entries.values().sum();
-    if held != ENTRIES as usize {
+    let held: usize = asker.node.snapshot().entries.values().sum();
+    if held != entries as usize {
         return Err(io::Error::other(format!("{held} entries are held")));
     }
-    Ok(f64::from(after.saturating_sub(before)) / f64::from(ENTRIES))
+    Ok(f64::from(after.saturating_sub(before)) / f64::from(entries))
+}
+
+/// Asks a node of this process.
+struct Inside {
+    node: Node,
+    seal: Option<Seal>,
+    now: Instant,
+}
+
+impl Inside {
+    fn ask(&mut self, request: &[u8]) -> Option<Body> {
+        let wall = Duration::from_micros(self.now.as_micros());
+        let sealed = self.seal.as_mut().map(|seal| seal.seal(request, wall));
+        let request = sealed.as_deref().unwrap_or(request);
+        self.node.handle_datagram(FROM, request, self.now);
+        let answer = self.node.poll_transmit()?.payload;
+        let payload = match &mut self.seal {
+            None => answer.as_slice(),
+            Some(seal) => seal.open(&answer, wall).ok()?,
+        };
+        wire::decode(payload).ok().map(|e| e.body)
+    }
 }
 
 /// Bytes of this process that are in memory.

@@ -4,14 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chunkcast::auth::proof::{Publisher, Secret};
 use chunkcast::chunks::ChunkSet;
 use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
+use chunkcast::node::sign_entry;
 use chunkcast::wire::{
     self, Body, Entry, Envelope, Lookup, PeerAddrs, Ranking, Sender, Token, Wanted,
 };
 
-use crate::ask::{Asker, Load};
+use crate::ask::{Asker, Load, wall};
 
 /// Entries of the small object, published by clients of this node: all at one place.
 pub(crate) const SMALL: u16 = 50;
@@ -101,7 +103,7 @@ pub(crate) struct Lookups {
 }
 
 impl Lookups {
-    pub(crate) fn new(entries: u16) -> Self {
+    pub(crate) fn new(entries: u16, token: Token) -> Self {
         let lookup = |n| Lookup {
             object: object(entries),
             wanted: Wanted::Chunks(half(n)),
@@ -117,7 +119,7 @@ impl Lookups {
             hops: 0,
             matches: Vec::new(),
         };
-        let datagrams = (0..VARIETY).map(|n| datagram(n, None, Body::Lookup(lookup(n))));
+        let datagrams = (0..VARIETY).map(|n| datagram(n, Some(token), Body::Lookup(lookup(n))));
         Self {
             datagrams: datagrams.collect(),
         }
@@ -142,19 +144,28 @@ pub(crate) struct Publishes {
     from: SocketAddr,
     token: Token,
     sequence: u64,
+    /// In the open network.
+    signers: Option<Vec<Publisher>>,
     prepared: Vec<Vec<u8>>,
 }
 
 impl Publishes {
     /// Gets a token for the asker's socket.
-    pub(crate) fn new(asker: &mut Asker) -> io::Result<Self> {
+    pub(crate) fn new(asker: &mut Asker, open: bool) -> io::Result<Self> {
         let pong = asker.ask(&datagram(1, None, Body::Ping))?;
         let Ok(Body::Pong { token, .. }) = wire::decode(&pong).map(|e| e.body) else {
             return Err(io::Error::other("the node did not answer a ping"));
         };
+        let secret = Secret([7; 32]);
+        let signer = |n: u16| {
+            let mut tag = Id::default();
+            tag.0[..2].copy_from_slice(&n.to_be_bytes());
+            Publisher::new(&secret, Some(&tag))
+        };
         Ok(Self {
             from: asker.local_addr()?,
             token,
+            signers: open.then(|| (0..LARGE).map(signer).collect()),
             sequence: 1 << 50, // as microseconds since 1970
             prepared: Vec::new(),
         })
@@ -175,8 +186,7 @@ impl Publishes {
     /// Every entry of an object comes from another index node.
     pub(crate) fn propagate(&mut self, asker: &mut Asker, entries: u16) -> io::Result<()> {
         for n in 0..entries {
-            self.sequence += 1;
-            let entries = vec![entry(object(entries), n, self.sequence, self.from)];
+            let entries = vec![self.entry(object(entries), n)];
             let request = wire::encode(&Envelope {
                 tx: 1,
                 sender: Sender {
@@ -208,9 +218,25 @@ impl Publishes {
     }
 
     fn next(&mut self, object: ObjectId, publisher: u16) -> Vec<u8> {
+        let entry = self.entry(object, publisher);
+        datagram(1, Some(self.token), Body::Publish { entry })
+    }
+
+    fn entry(&mut self, object: ObjectId, publisher: u16) -> Entry {
         self.sequence += 1;
         let entry = entry(object, publisher, self.sequence, self.from);
-        datagram(1, Some(self.token), Body::Publish { entry })
+        match &self.signers {
+            None => entry,
+            Some(signers) => {
+                let expires = wall() + entry.lifetime;
+                sign_entry(entry, &signers[usize::from(publisher)], expires.as_secs())
+            }
+        }
+    }
+
+    /// The token of the asker's socket.
+    pub(crate) fn token(&self) -> Token {
+        self.token
     }
 }
 

@@ -3,8 +3,9 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 
+use chunkcast::auth::seal::NetworkKey;
 use chunkcast::driver;
-use chunkcast::node::NodeConfig;
+use chunkcast::node::{Network, NodeConfig};
 
 const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -21,13 +22,22 @@ pub(crate) fn echo() -> io::Result<()> {
     }
 }
 
-/// The shipped driver around a node that is alone on its ring.
-pub(crate) fn node() -> io::Result<()> {
+/// Of the closed network.
+pub(crate) const KEY: NetworkKey = NetworkKey([0x5a; 32]);
+
+/// The shipped driver around a node that is alone on its ring. Its rates have no bound, but are counted.
+pub(crate) fn node(network: Network) -> io::Result<()> {
+    let mut config = NodeConfig {
+        network,
+        ..NodeConfig::default()
+    };
+    config.guard.rates.per_second = 1_000_000_000;
+    config.guard.rates.burst = u32::MAX;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let node = driver::spawn(NodeConfig::default(), LOOPBACK, Vec::new())
+        let node = driver::spawn(config, LOOPBACK, Vec::new())
             .await
             .map_err(io::Error::other)?;
         serving(node.local_addr())?;

@@ -379,9 +379,9 @@ impl Cache {
         rest.chain(others.flat_map(|(id, o)| o.pointers.iter().map(|p| (*id, p.publisher()))))
     }
 
-    /// What is held of this publisher's entry, withdrawn or not.
-    pub(crate) fn held(&self, key: &(ObjectId, Id)) -> Option<&Entry> {
-        Some(&self.objects.get(&key.0)?.pointers.get(&key.1)?.entry)
+    /// What is held of this publisher's entry, withdrawn or not. Its lifetime says only whether it is withdrawn.
+    pub(crate) fn held(&self, key: &(ObjectId, Id)) -> Option<Entry> {
+        self.pointer(key).map(|p| p.entry)
     }
 
     /// The entry as it is passed on: with the time that it has left. `None` once that is too short to tell.

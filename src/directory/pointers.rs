@@ -15,7 +15,8 @@ use crate::wire::{Entry, Match, PeerAddrs, Proof, Summary, Wanted};
 /// A pointer, unpacked.
 #[derive(Clone, Debug)]
 pub(super) struct Pointer {
-    /// `lifetime` counts only in a withdrawal, where it is zero; the chunks held are the whole object's.
+    /// The chunks held are the whole object's. The lifetime is that of a withdrawal, zero, or without meaning: unpacked
+    /// ones have the longest.
     pub(super) entry: Entry,
     pub(super) expires: Instant,
     pub(super) withdrawn: bool,
@@ -461,7 +462,10 @@ impl View<'_> {
                 summary: self.summary(),
                 load: self.row.load,
                 reachable: self.row.has(REACHABLE),
-                lifetime: Duration::ZERO,
+                lifetime: match self.is_withdrawn() {
+                    true => Duration::ZERO,
+                    false => Duration::MAX,
+                },
                 proof: self.proof(),
             },
             expires: self.expires(),

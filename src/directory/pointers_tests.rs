@@ -49,7 +49,11 @@ fn pointers() -> impl Strategy<Value = Pointer> {
                 delta_of: None,
                 load,
                 reachable,
-                lifetime: Duration::ZERO,
+                lifetime: if withdrawn {
+                    Duration::ZERO
+                } else {
+                    Duration::MAX
+                },
                 proof: signed.then(|| {
                     Box::new(Proof {
                         key: [publisher; 32],
