@@ -9,6 +9,8 @@
     reason = "the driver is where the clock and the socket live"
 )]
 
+pub mod lan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
