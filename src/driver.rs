@@ -25,7 +25,7 @@ use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
 use crate::node::{
     Command, ConfigError, Event, LookupError, LookupId, LookupRequest, Node, NodeConfig,
-    Publication, Snapshot,
+    Publication, Role, Snapshot,
 };
 use crate::time::Instant;
 use crate::wire::{Found, RefuseReason};
@@ -71,7 +71,7 @@ pub struct Closed;
 enum Input {
     Command(Command),
     Ask(LookupRequest, oneshot::Sender<Result<Found, LookupError>>),
-    Snapshot(oneshot::Sender<Snapshot>),
+    Inspect(Box<dyn FnOnce(&Node) + Send>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -93,6 +93,7 @@ pub struct State {
 pub struct Handle {
     local_addr: SocketAddr,
     id: Id,
+    client: bool,
     inputs: mpsc::Sender<Input>,
     state: watch::Receiver<State>,
 }
@@ -131,12 +132,14 @@ pub async fn spawn(
         .try_fill_bytes(&mut seed)
         .map_err(|e| DriverError::Entropy(e.to_string()))?;
     let clock = Clock(std::time::Instant::now());
+    let client = config.role == Role::Client;
     let node = Node::new(config, seed, clock.now())?;
     let (inputs, receiver) = mpsc::channel(COMMANDS);
     let (state, watched) = watch::channel(State::default());
     let handle = Handle {
         local_addr,
         id: node.id(),
+        client,
         inputs,
         state: watched,
     };
@@ -164,6 +167,11 @@ impl Handle {
     /// Its ring id.
     pub fn id(&self) -> Id {
         self.id
+    }
+
+    /// Whether it only asks and publishes through index nodes.
+    pub fn is_client(&self) -> bool {
+        self.client
     }
 
     /// Whether it is in a ring, and how others see it.
@@ -230,9 +238,28 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after a shutdown.
     pub async fn snapshot(&self) -> Result<Snapshot, Closed> {
+        self.inspect(Node::snapshot).await
+    }
+
+    /// What `look` sees of the node. It keeps the node from its work, so it should not take long.
+    ///
+    /// # Errors
+    /// [`Closed`] after a shutdown.
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
         let (answer, answered) = oneshot::channel();
-        self.send(Input::Snapshot(answer)).await?;
+        let look = move |node: &Node| {
+            let _ = answer.send(look(node));
+        };
+        self.send(Input::Inspect(Box::new(look))).await?;
         answered.await.map_err(|_| Closed)
+    }
+
+    /// Tells of every change of [`Handle::state`].
+    pub fn changes(&self) -> watch::Receiver<State> {
+        self.state.clone()
     }
 
     /// Withdraws everything, waits until the others have heard of it (2 s at most), and ends the node.
@@ -332,9 +359,7 @@ impl Task {
                 self.asked.insert(id, answer);
                 self.node.handle_command(Command::Lookup(id, request), now);
             }
-            Input::Snapshot(answer) => {
-                let _ = answer.send(self.node.snapshot());
-            }
+            Input::Inspect(look) => look(&self.node),
             Input::Shutdown(done) => {
                 self.leaving.push(done);
                 self.node.handle_command(Command::Leave, now);

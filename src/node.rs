@@ -49,7 +49,7 @@ use crate::wire::{self, Body, Envelope, Sender, Token};
 
 pub use api::{Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit};
 pub use config::{ConfigError, DirectoryConfig, LimitsConfig, NodeConfig, OverlayConfig, Role};
-pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
+pub use stats::{CoordView, Counters, DropReason, PeerView, SlotView, Snapshot, Traffic};
 
 use join::Join;
 use probe::Probes;

@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 
 use super::{Clock, Handle};
 
-pub use announcement::{ANNOUNCEMENT_LEN, Announcement, NetworkTag};
+pub use announcement::{ANNOUNCEMENT_LEN, Announcement, Kind, NetworkTag};
 pub use beacon::{Beacon, BeaconConfig, Target};
 
 /// Most interfaces that are announced on.
@@ -88,7 +88,7 @@ impl Drop for Lan {
     }
 }
 
-/// Announces the node of `handle` and tells it of those that are heard. Needs a tokio runtime.
+/// Announces the node of `handle`, unless it is a client, and tells it of those that are heard. Needs a tokio runtime.
 ///
 /// # Errors
 /// [`LanError`]: the node is on loopback, or there is no socket; the node runs as well without.
@@ -112,7 +112,11 @@ pub fn spawn(handle: &Handle, config: LanConfig) -> Result<Lan, LanError> {
     };
     let clock = Clock(std::time::Instant::now());
     let me = Announcement {
-        newcomer: true,
+        kind: if handle.is_client() {
+            Kind::Client
+        } else {
+            Kind::Newcomer
+        },
         network: config.network,
         id: handle.id(),
         port: listen.port(),

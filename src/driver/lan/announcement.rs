@@ -4,10 +4,10 @@
 //! | --- | --- |
 //! | 4 | `CCLN` |
 //! | 1 | version, 1 |
-//! | 1 | 1: a newcomer that wants to hear of others; 0: only that the node is there |
+//! | 1 | kind: 0 an index node is here; 1 one has just come and wants to hear of others; 2 a client wants to |
 //! | 8 | network tag: nodes of other networks are none of ours |
-//! | 20 | id of the index node |
-//! | 2 | UDP port of the index node, big-endian, not 0 |
+//! | 20 | ring id |
+//! | 2 | UDP port of the index node (or client), big-endian, not 0 |
 
 use sha1::{Digest, Sha1};
 
@@ -38,11 +38,29 @@ impl NetworkTag {
     }
 }
 
+/// What an announcement is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An index node is here.
+    Here,
+    /// An index node has just come and wants to hear of others.
+    Newcomer,
+    /// A client wants to hear of index nodes; it is none.
+    Client,
+}
+
+impl Kind {
+    /// Whether an answer is wanted.
+    pub fn asks(self) -> bool {
+        self != Self::Here
+    }
+}
+
 /// An index node as it presents itself. Its IP address is that of the datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// It has just come and wants to hear of others.
-    pub newcomer: bool,
+    /// What for.
+    pub kind: Kind,
     /// Its network.
     pub network: NetworkTag,
     /// Its ring id.
@@ -57,7 +75,11 @@ impl Announcement {
         let mut out = [0; ANNOUNCEMENT_LEN];
         out[..4].copy_from_slice(&MAGIC);
         out[4] = VERSION;
-        out[5] = u8::from(self.newcomer);
+        out[5] = match self.kind {
+            Kind::Here => 0,
+            Kind::Newcomer => 1,
+            Kind::Client => 2,
+        };
         out[6..14].copy_from_slice(&self.network.0);
         out[14..34].copy_from_slice(&self.id.0);
         out[34..].copy_from_slice(&self.port.to_be_bytes());
@@ -67,12 +89,17 @@ impl Announcement {
     /// Reads a datagram; `None` for anything but an announcement of this version.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; ANNOUNCEMENT_LEN] = bytes.try_into().ok()?;
-        if bytes[..4] != MAGIC || bytes[4] != VERSION || bytes[5] > 1 {
+        if bytes[..4] != MAGIC || bytes[4] != VERSION {
             return None;
         }
         let port = u16::from_be_bytes([bytes[34], bytes[35]]);
         Some(Self {
-            newcomer: bytes[5] == 1,
+            kind: match bytes[5] {
+                0 => Kind::Here,
+                1 => Kind::Newcomer,
+                2 => Kind::Client,
+                _ => return None,
+            },
             network: NetworkTag(bytes[6..14].try_into().ok()?),
             id: Id::from_slice(&bytes[14..34])?,
             port,
@@ -89,9 +116,10 @@ mod tests {
     proptest! {
         #[test]
         fn an_announcement_is_read_as_it_was_written(
-            newcomer: bool, network: [u8; 8], id: [u8; 20], port in 1u16..
+            kind in 0usize..3, network: [u8; 8], id: [u8; 20], port in 1u16..
         ) {
-            let said = Announcement { newcomer, network: NetworkTag(network), id: Id(id), port };
+            let kind = [Kind::Here, Kind::Newcomer, Kind::Client][kind];
+            let said = Announcement { kind, network: NetworkTag(network), id: Id(id), port };
             prop_assert_eq!(Announcement::decode(&said.encode()), Some(said));
         }
 
@@ -113,7 +141,7 @@ mod tests {
     #[test]
     fn other_lengths_versions_kinds_and_port_0_are_refused() {
         let said = Announcement {
-            newcomer: true,
+            kind: Kind::Newcomer,
             network: NetworkTag::of(None),
             id: Id([7; 20]),
             port: 4240,
@@ -121,7 +149,7 @@ mod tests {
         let good = said.encode();
         assert_eq!(Announcement::decode(&good[..35]), None);
         assert_eq!(Announcement::decode(&[&good[..], &[0]].concat()), None);
-        for (at, byte) in [(0, b'c'), (4, 2), (5, 2)] {
+        for (at, byte) in [(0, b'c'), (4, 2), (5, 3)] {
             let mut bad = good;
             bad[at] = byte;
             assert_eq!(Announcement::decode(&bad), None, "byte {at}");

@@ -3,6 +3,7 @@
 //! - A newcomer announces itself in a short burst, a known node rarely, and the more rarely the more there are.
 //! - Who hears a newcomer answers it alone, after a random pause, so that a network of hundreds does not answer at once:
 //!   each answers with a probability that lets about [`BeaconConfig::answers`] of them do it.
+//! - A client announces itself as one, is answered like a newcomer, and answers nobody.
 //! - An address that is heard is a hint to join through, nothing more. A machine that invents nodes runs into bounds:
 //!   addresses an id, addresses an IP, addresses at all, and hints a minute.
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::announcement::Announcement;
+use super::announcement::{Announcement, Kind};
 use crate::id::Id;
 use crate::time::Instant;
 
@@ -99,7 +100,7 @@ pub struct Beacon {
 }
 
 impl Beacon {
-    /// A beacon that begins with a burst at once. `seed` decides every random choice.
+    /// A beacon that begins with a burst at once. `me` is a newcomer or a client; `seed` decides every random choice.
     pub fn new(config: BeaconConfig, me: Announcement, seed: [u8; 32], now: Instant) -> Self {
         Self {
             me,
@@ -136,8 +137,10 @@ impl Beacon {
         if !usable(at.ip()) {
             return None;
         }
-        self.note(at, said.id, now);
-        if said.newcomer {
+        if said.kind != Kind::Client {
+            self.note(at, said.id, now);
+        }
+        if said.kind.asks() && self.me.kind != Kind::Client {
             let many = self.known.len().max(1);
             if self.rng.random_range(0..many) >= self.config.answers {
                 return None; // others do
@@ -158,7 +161,7 @@ impl Beacon {
             && at <= now
         {
             let here = Announcement {
-                newcomer: false,
+                kind: Kind::Here,
                 ..self.me
             };
             self.out.push_back((Target::One(to), here));
@@ -168,15 +171,14 @@ impl Beacon {
             return;
         }
         self.forget_silent(now);
-        let newcomer = self.burst_left > 0;
-        self.out.push_back((
-            Target::Everyone,
-            Announcement {
-                newcomer,
-                ..self.me
-            },
-        ));
-        let pause = if newcomer {
+        let burst = self.burst_left > 0;
+        let kind = match self.me.kind {
+            Kind::Here | Kind::Newcomer if !burst => Kind::Here,
+            asking => asking,
+        };
+        let said = Announcement { kind, ..self.me };
+        self.out.push_back((Target::Everyone, said));
+        let pause = if burst {
             self.burst_left -= 1;
             let said = (self.config.burst - self.burst_left).min(16);
             self.config.burst_pause * (1 << (said - 1))

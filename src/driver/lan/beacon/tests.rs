@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use super::super::announcement::NetworkTag;
+use super::super::announcement::{Kind, NetworkTag};
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ fn me(i: usize, network: NetworkTag) -> Announcement {
     let mut id = Id::default();
     id.0[..8].copy_from_slice(&(i as u64 + 1).to_be_bytes());
     Announcement {
-        newcomer: true,
+        kind: Kind::Newcomer,
         network,
         id,
         port: 4240,
@@ -140,6 +140,24 @@ fn many_nodes_announce_no_more_than_few() {
 }
 
 #[test]
+fn a_client_is_answered_and_is_no_index_node() {
+    let mut lan = Medium::new();
+    lan.add();
+    let seed = [9; 32];
+    let client = Announcement {
+        kind: Kind::Client,
+        ..me(1, NetworkTag::of(None))
+    };
+    let config = BeaconConfig::default();
+    lan.beacons.push(Beacon::new(config, client, seed, lan.now));
+    lan.run(SECOND * 3600);
+    assert_eq!(lan.hints, [(1, 0)].into());
+    lan.add();
+    lan.run(SECOND);
+    assert_eq!(lan.hints, [(1, 0), (1, 2), (0, 2), (2, 0)].into());
+}
+
+#[test]
 fn networks_do_not_mix() {
     let closed = me(1, NetworkTag::of(Some(&[1; 32]))).encode();
     let open = me(1, NetworkTag::of(None)).encode();
@@ -158,7 +176,7 @@ fn the_same_node_is_told_of_once_and_again_after_a_restart() {
     assert!(beacon.handle_datagram(addr(1, 9), &said, now).is_some());
     assert_eq!(beacon.handle_datagram(addr(1, 9), &said, now), None);
     let mut restarted = me(2, NetworkTag::of(None));
-    restarted.newcomer = false;
+    restarted.kind = Kind::Here;
     let hint = beacon.handle_datagram(addr(1, 10), &restarted.encode(), now);
     assert_eq!(hint, Some(addr(1, 4240)));
 }
@@ -191,7 +209,7 @@ fn inventions_are_bounded_and_drive_out_nobody() {
     for i in 0..100_000 {
         let now = start + Duration::from_millis(i as u64 / 10); // ten seconds
         let said = Announcement {
-            newcomer: i % 2 == 0,
+            kind: [Kind::Here, Kind::Newcomer, Kind::Client][i % 3],
             ..me(10 + i, NetworkTag::of(None))
         };
         // half from one machine
