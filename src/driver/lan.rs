@@ -23,6 +23,7 @@ use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
 
 use super::{Clock, Handle};
+use crate::node::Network;
 
 pub use announcement::{ANNOUNCEMENT_LEN, Announcement, Kind, NetworkTag};
 pub use beacon::{Beacon, BeaconConfig, Target};
@@ -52,7 +53,7 @@ pub struct LanConfig {
 impl Default for LanConfig {
     fn default() -> Self {
         Self {
-            network: NetworkTag::of(None),
+            network: NetworkTag::of(&Network::Open),
             group_v4: Ipv4Addr::new(239, 255, 67, 67), // RFC 2365 local scope; "CC"
             group_v6: Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0x6363, 0x6c6e), // transient, site scope; "ccln"
             port: 4241, // beside the index node's, which it must not collide with
@@ -257,6 +258,7 @@ impl Task {
                 r = receive(v6.map(|s| &s.ear), b2) => r,
                 r = receive(v6.map(|s| &s.mouth), b3) => r,
                 () = tokio::time::sleep(wait) => {
+                    self.beacon.rename(self.handle.id());
                     self.beacon.handle_timeout(self.clock.now());
                     continue;
                 }

@@ -96,6 +96,18 @@ impl Node {
         }
     }
 
+    /// The node has another id: it joins through those that it knew, and through all others.
+    pub(super) fn join_anew(&mut self, known: Vec<SocketAddr>) {
+        let alone = self.join.addrs.is_empty() && known.is_empty();
+        self.join.waiting.clear();
+        self.join.joined = alone;
+        self.join.phase = Phase::Idle;
+        self.bootstrap(known);
+        if alone {
+            self.joined();
+        }
+    }
+
     /// Asks some bootstrap nodes, and again later unless one answers.
     pub(super) fn seek(&mut self) {
         if self.join.phase != Phase::Seeking {
@@ -137,11 +149,12 @@ impl Node {
                 .pending
                 .is_asking(*addr, |a| matches!(a, Asked::Bootstrap))
             {
+                let token = self.guard.tokens.remove(addr);
                 self.request(
                     *addr,
                     None,
                     Asked::Bootstrap,
-                    None,
+                    token,
                     Body::Ping,
                     BOOTSTRAP_TIMEOUT,
                 );
@@ -274,11 +287,14 @@ impl Node {
                 continue;
             }
             let timeout = predicted_timeout(&here, &c.coord);
-            let body = Body::Leaves {
-                contacts: self.overlay.leaf_contacts(),
+            let contacts = match self.overlay.leaf_contacts() {
+                none if none.is_empty() => vec![c],
+                some => some,
             };
-            let id = self.overlay.peer(&c.id).map(|p| p.contact.id);
-            let tx = self.request(c.addr, id, Asked::Leaves, None, body, timeout);
+            let body = Body::Leaves { contacts };
+            let known = self.overlay.peer(&c.id);
+            let (id, token) = (known.map(|p| p.contact.id), known.and_then(|p| p.token));
+            let tx = self.request(c.addr, id, Asked::Leaves, token, body, timeout);
             self.join.waiting.extend(tx);
         }
         self.advance();

@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use chunkcast::auth::seal::NetworkKey;
+use chunkcast::node::Network;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::{Code, Failure};
-use crate::session::NetworkKey;
 
 /// A BitTorrent client that downloads from the neighbour who already has it.
 #[derive(Debug, Parser)]
@@ -168,13 +169,16 @@ impl fmt::Debug for KeyText {
 }
 
 impl KeyArgs {
-    /// The key, if one was given.
+    /// The closed network with the key that was given, or the open one.
     ///
     /// # Errors
     /// Code 2 for what is no key.
-    pub(super) fn key(&self) -> Result<Option<NetworkKey>, Failure> {
-        let key = self.network_key.as_ref().map(|text| parse_key(&text.0));
-        key.transpose()
+    pub(super) fn network(&self) -> Result<Network, Failure> {
+        let Some(text) = &self.network_key else {
+            return Ok(Network::Open);
+        };
+        parse_key(&text.0)
+            .map(Network::Closed)
             .map_err(|e| Failure::new(Code::Usage, format!("--network-key: {e}")))
     }
 }
@@ -363,8 +367,8 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
 /// A line that says which forms are taken.
 fn parse_key(text: &str) -> Result<NetworkKey, String> {
     let form = "a key is 64 hexadecimal digits, or a file that holds them or the 32 bytes";
-    if let Some(key) = key_digits(text.as_bytes()) {
-        return Ok(NetworkKey(key));
+    if let Ok(key) = text.parse() {
+        return Ok(key);
     }
     if text.len() == 64 || !text.contains(['/', '.']) && !Path::new(text).exists() {
         return Err(form.to_owned()); // perhaps a mistyped key, which must not be shown
@@ -375,24 +379,12 @@ fn parse_key(text: &str) -> Result<NetworkKey, String> {
     if let Err(e) = read {
         return Err(format!("the file cannot be read: {e}; {form}"));
     }
-    let key = match <[u8; 32]>::try_from(bytes.as_slice()) {
-        Ok(raw) => Some(raw),
-        Err(_) => key_digits(bytes.trim_ascii()),
-    };
-    key.map(NetworkKey)
-        .ok_or_else(|| format!("the file holds no key; {form}"))
-}
-
-fn key_digits(text: &[u8]) -> Option<[u8; 32]> {
-    let mut key = [0; 32];
-    if text.len() != 64 {
-        return None;
+    if let Ok(raw) = <[u8; 32]>::try_from(bytes.as_slice()) {
+        return Ok(NetworkKey(raw));
     }
-    for (byte, pair) in key.iter_mut().zip(text.chunks(2)) {
-        let digit = |c: u8| char::from(c).to_digit(16);
-        *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()?;
-    }
-    Some(key)
+    let text = str::from_utf8(bytes.trim_ascii()).unwrap_or("");
+    text.parse()
+        .map_err(|_| format!("the file holds no key; {form}"))
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use chunkcast::driver::lan::NetworkTag;
+
 use super::args::IndexArgs;
 use super::exit::{Code, Failure};
 use super::output::Reporter;
 use crate::control::{Control, ControlError};
-use crate::session::{IndexNode, IndexSettings, network_tag};
+use crate::session::{IndexNode, IndexSettings};
 use crate::state::{State, User, Warning, default_dir};
 
 /// The settings that the flags ask for. A state directory that nobody named and that cannot be used is only warned of.
@@ -21,14 +23,14 @@ pub(super) fn settings(
     let mut settings = IndexSettings {
         state: None,
         lan: !args.no_lan,
-        network_key: args.key.key()?,
+        network: args.key.network()?,
     };
     let named = args.state.is_some();
     let dir = args.state.clone().or_else(default_dir);
     let Some(dir) = dir.filter(|_| !args.no_state) else {
         return Ok(settings);
     };
-    match State::open(&dir, user, network_tag(settings.network_key)) {
+    match State::open(&dir, user, NetworkTag::of(&settings.network)) {
         Ok(opened) => {
             match &opened.warning {
                 // downloads side by side are nothing unusual

@@ -31,7 +31,7 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
         &args.bootstrap
     };
     let settings = IndexSettings {
-        network_key: args.key.key()?,
+        network: args.key.network()?,
         ..IndexSettings::default()
     };
     let ask = async {

@@ -45,7 +45,10 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
         node.local_addr()
     ));
     let mut changes = node.changes();
-    let mut told = Told::default();
+    let mut told = Told(State {
+        id: node.id(),
+        ..State::default()
+    });
     // no period is one that never ends
     let period = match args.status_every {
         0 => Duration::from_secs(1 << 32),
@@ -89,7 +92,7 @@ fn rendezvous(args: &NodeArgs, node: &IndexNode) -> Option<DhtNode> {
 }
 
 /// What has been told of a node's changes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Told(State);
 
 impl Told {
@@ -99,6 +102,19 @@ impl Told {
         if state.joined && !self.0.joined {
             reporter.event("joined", json!({}));
             news = true;
+        }
+        if state.id != self.0.id {
+            reporter.event("moved", json!({ "id": state.id.to_string() }));
+            reporter.line(&format!(
+                "this node is {} now, an id that fits its address",
+                state.id
+            ));
+        }
+        if state.clock_off != self.0.clock_off {
+            reporter.warning(
+                "the clock of this machine and those of other index nodes differ by more than ten minutes: set it, or \
+                 the others ignore what this node publishes",
+            );
         }
         if let Some(addr) = state.observed.filter(|a| Some(*a) != self.0.observed) {
             reporter.event("observed", json!({ "addr": addr.to_string() }));

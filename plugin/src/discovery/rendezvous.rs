@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chunkcast::node::Network;
 use futures::future::BoxFuture;
 use rand::seq::IndexedRandom;
 use sha1::{Digest, Sha1};
@@ -45,13 +46,12 @@ impl Default for RendezvousConfig {
     }
 }
 
-/// The infohash under which the index nodes of a network meet: the open one, or that with this key. A closed network's
-/// tells nothing of its key.
-pub fn meeting_point(network_key: Option<&[u8; 32]>) -> [u8; 20] {
+/// The infohash under which the index nodes of a network meet. A closed network's tells nothing of its key.
+pub fn meeting_point(network: &Network) -> [u8; 20] {
     let mut hash = Sha1::new();
     hash.update(NAME);
-    if let Some(key) = network_key {
-        hash.update(key);
+    if let Network::Closed(key) = network {
+        hash.update(key.0);
     }
     hash.finalize().into()
 }
@@ -128,15 +128,17 @@ async fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chunkcast::auth::seal::NetworkKey;
 
     #[test]
     fn every_network_meets_elsewhere() {
-        let open = meeting_point(None);
+        let open = meeting_point(&Network::Open);
         assert_eq!(
             open,
             <[u8; 20]>::from(Sha1::digest(b"chunkcast index nodes 1"))
         );
-        assert_ne!(open, meeting_point(Some(&[0; 32])));
-        assert_ne!(meeting_point(Some(&[1; 32])), meeting_point(Some(&[0; 32])));
+        let closed = |byte| meeting_point(&Network::Closed(NetworkKey([byte; 32])));
+        assert_ne!(open, closed(0));
+        assert_ne!(closed(1), closed(0));
     }
 }

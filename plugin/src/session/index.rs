@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chunkcast::auth::proof::Secret;
 use chunkcast::coords::Coord;
 use chunkcast::driver::lan::{self, Lan, LanConfig, NetworkTag};
 use chunkcast::driver::{self, DriverError, Handle, State as NodeState};
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::node::{
-    LookupError, LookupRequest, Node, NodeConfig, Publication, Role, Snapshot, Traffic,
+    LookupError, LookupRequest, Network, Node, NodeConfig, Publication, Role, Snapshot, Traffic,
 };
 use chunkcast::wire::{Found, PeerAddrs, Ranking, Wanted};
 use futures::future::BoxFuture;
@@ -40,23 +41,8 @@ pub struct IndexSettings {
     pub state: Option<Arc<State>>,
     /// Find others on the local network, and be found there.
     pub lan: bool,
-    /// Key of a closed network; `None`: the open one.
-    pub network_key: Option<NetworkKey>,
-}
-
-/// The key of a closed network. It is never shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct NetworkKey(pub [u8; 32]);
-
-impl std::fmt::Debug for NetworkKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("NetworkKey")
-    }
-}
-
-/// The tag of the network with this key.
-pub fn network_tag(key: Option<NetworkKey>) -> NetworkTag {
-    NetworkTag::of(key.map(|k| k.0).as_ref())
+    /// Who takes part in the directory.
+    pub network: Network,
 }
 
 /// An index node, or a client of one, with its socket.
@@ -167,11 +153,13 @@ impl IndexNode {
     ) -> Result<Self, DriverError> {
         let mut config = NodeConfig {
             role,
+            network: settings.network.clone(),
             ..NodeConfig::default()
         };
         let mut known = Vec::new();
         if let Some(state) = &settings.state {
             config.id = Some(state.id());
+            config.secret = Some(Secret(state.secret()));
             config.sequence_base = state.sequence_base();
             known.extend_from_slice(state.contacts());
         }
@@ -235,13 +223,13 @@ impl IndexNode {
 
     /// Meets others through the Mainline DHT as well.
     pub fn meet_through(&self, dht: &DhtNode, config: RendezvousConfig) {
-        let key = self.ways.settings.network_key.map(|k| k.0);
+        let point = meeting_point(&self.ways.settings.network);
         let guest = Meeting {
             handle: self.handle.clone(),
             port: self.public_port(),
             own: OwnAddrs::new(self.local_addr()),
         };
-        let meeting = Rendezvous::spawn(dht, meeting_point(key.as_ref()), config, guest);
+        let meeting = Rendezvous::spawn(dht, point, config, guest);
         let slot = self.ways.rendezvous.lock();
         *slot.unwrap_or_else(PoisonError::into_inner) = Some(meeting);
     }
@@ -323,7 +311,7 @@ impl IndexNode {
 /// Begins to find others on the local network; a machine that cannot goes without.
 fn announced(handle: &Handle, settings: &IndexSettings) -> Option<Lan> {
     let config = LanConfig {
-        network: network_tag(settings.network_key),
+        network: NetworkTag::of(&settings.network),
         ..LanConfig::default()
     };
     lan::spawn(handle, config)

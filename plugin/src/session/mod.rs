@@ -22,10 +22,7 @@ use chunkcast::wire::PeerAddrs;
 
 pub use self::directory::Directory;
 pub use self::events::{DirectoryTraffic, PeerRow, Progress, TorrentError, TorrentEvent};
-pub use self::index::{
-    IndexNode, IndexSettings, NetworkKey, Question, ask_once, network_tag, object_id,
-    start_index_node,
-};
+pub use self::index::{IndexNode, IndexSettings, Question, ask_once, object_id, start_index_node};
 use self::torrent::{Input, Torrent};
 use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
 use crate::limits::address::OwnAddrs;

@@ -250,6 +250,7 @@ impl State {
             return Ok(()); // shut down: that saved
         };
         let mut saved = self.start.clone();
+        saved.id = handle.id(); // another one since its address changed
         saved.sequence = saved.sequence.max(sequence);
         saved.clock = now_micros();
         if !contacts.is_empty() {

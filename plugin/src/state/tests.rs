@@ -1,9 +1,12 @@
 use std::os::unix::fs::PermissionsExt;
 
+use chunkcast::auth::seal::NetworkKey;
+use chunkcast::node::Network;
+
 use super::*;
 
 fn tag() -> NetworkTag {
-    NetworkTag::of(None)
+    NetworkTag::of(&Network::Open)
 }
 
 fn open(dir: &Path) -> Opened {
@@ -98,7 +101,7 @@ fn contacts_of_another_network_are_left_out() {
     let folder = first.folder.as_ref().expect("kept");
     folder.write(&saved).expect("written");
     drop(first);
-    let closed = NetworkTag::of(Some(&[1; 32]));
+    let closed = NetworkTag::of(&Network::Closed(NetworkKey([1; 32])));
     let second = State::open(dir.path(), User::Node, closed).expect("opened");
     assert_eq!(second.state.id(), saved.id);
     assert!(second.state.contacts().is_empty());

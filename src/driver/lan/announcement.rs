@@ -12,6 +12,7 @@
 use sha1::{Digest, Sha1};
 
 use crate::id::Id;
+use crate::node::Network;
 
 /// Bytes of an announcement: an answer is never larger than what it answers.
 pub const ANNOUNCEMENT_LEN: usize = 36;
@@ -24,12 +25,12 @@ const VERSION: u8 = 1;
 pub struct NetworkTag(pub [u8; 8]);
 
 impl NetworkTag {
-    /// The tag of the network with this key; `None`: the open one.
-    pub fn of(key: Option<&[u8; 32]>) -> Self {
+    /// The tag of a network.
+    pub fn of(network: &Network) -> Self {
         let mut hash = Sha1::new();
         hash.update(b"chunkcast network tag 1");
-        if let Some(key) = key {
-            hash.update(key);
+        if let Network::Closed(key) = network {
+            hash.update(key.0);
         }
         let digest = hash.finalize();
         let mut tag = [0; 8];
@@ -111,6 +112,7 @@ impl Announcement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::seal::NetworkKey;
     use proptest::prelude::*;
 
     proptest! {
@@ -142,7 +144,7 @@ mod tests {
     fn other_lengths_versions_kinds_and_port_0_are_refused() {
         let said = Announcement {
             kind: Kind::Newcomer,
-            network: NetworkTag::of(None),
+            network: NetworkTag::of(&Network::Open),
             id: Id([7; 20]),
             port: 4240,
         };
@@ -161,7 +163,8 @@ mod tests {
 
     #[test]
     fn every_key_is_a_network_of_its_own() {
-        let tags = [None, Some([0; 32]), Some([1; 32])].map(|k| NetworkTag::of(k.as_ref()));
+        let closed = |byte| Network::Closed(NetworkKey([byte; 32]));
+        let tags = [Network::Open, closed(0), closed(1)].map(|n| NetworkTag::of(&n));
         assert_ne!(tags[0], tags[1]);
         assert_ne!(tags[1], tags[2]);
     }

@@ -122,6 +122,11 @@ impl Beacon {
         self.next = now;
     }
 
+    /// The node goes by this id now.
+    pub fn rename(&mut self, id: Id) {
+        self.me.id = id;
+    }
+
     /// A datagram has arrived; the address of an index node to join through, if it names one that is news.
     pub fn handle_datagram(
         &mut self,

@@ -2,6 +2,8 @@ use std::net::Ipv4Addr;
 
 use super::super::announcement::{Kind, NetworkTag};
 use super::*;
+use crate::auth::seal::NetworkKey;
+use crate::node::Network;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,7 +35,7 @@ fn me(i: usize, network: NetworkTag) -> Announcement {
 
 fn beacon(i: usize, now: Instant) -> Beacon {
     let seed = [u8::try_from(i % 256).unwrap(); 32];
-    let me = me(i, NetworkTag::of(None));
+    let me = me(i, NetworkTag::of(&Network::Open));
     Beacon::new(BeaconConfig::default(), me, seed, now)
 }
 
@@ -146,7 +148,7 @@ fn a_client_is_answered_and_is_no_index_node() {
     let seed = [9; 32];
     let client = Announcement {
         kind: Kind::Client,
-        ..me(1, NetworkTag::of(None))
+        ..me(1, NetworkTag::of(&Network::Open))
     };
     let config = BeaconConfig::default();
     lan.beacons.push(Beacon::new(config, client, seed, lan.now));
@@ -159,8 +161,8 @@ fn a_client_is_answered_and_is_no_index_node() {
 
 #[test]
 fn networks_do_not_mix() {
-    let closed = me(1, NetworkTag::of(Some(&[1; 32]))).encode();
-    let open = me(1, NetworkTag::of(None)).encode();
+    let closed = me(1, NetworkTag::of(&Network::Closed(NetworkKey([1; 32])))).encode();
+    let open = me(1, NetworkTag::of(&Network::Open)).encode();
     let now = Instant::from_micros(1);
     let mut beacon = beacon(0, now);
     assert_eq!(beacon.handle_datagram(addr(1, 9), &closed, now), None);
@@ -172,10 +174,10 @@ fn networks_do_not_mix() {
 fn the_same_node_is_told_of_once_and_again_after_a_restart() {
     let now = Instant::from_micros(1);
     let mut beacon = beacon(0, now);
-    let said = me(1, NetworkTag::of(None)).encode();
+    let said = me(1, NetworkTag::of(&Network::Open)).encode();
     assert!(beacon.handle_datagram(addr(1, 9), &said, now).is_some());
     assert_eq!(beacon.handle_datagram(addr(1, 9), &said, now), None);
-    let mut restarted = me(2, NetworkTag::of(None));
+    let mut restarted = me(2, NetworkTag::of(&Network::Open));
     restarted.kind = Kind::Here;
     let hint = beacon.handle_datagram(addr(1, 10), &restarted.encode(), now);
     assert_eq!(hint, Some(addr(1, 4240)));
@@ -184,7 +186,7 @@ fn the_same_node_is_told_of_once_and_again_after_a_restart() {
 #[test]
 fn what_nobody_can_send_to_is_no_hint() {
     let now = Instant::from_micros(1);
-    let said = me(1, NetworkTag::of(None)).encode();
+    let said = me(1, NetworkTag::of(&Network::Open)).encode();
     for from in [
         "[fe80::1]:9",
         "0.0.0.0:9",
@@ -203,14 +205,14 @@ fn what_nobody_can_send_to_is_no_hint() {
 fn inventions_are_bounded_and_drive_out_nobody() {
     let start = Instant::from_micros(1);
     let mut beacon = beacon(0, start);
-    let honest = me(1, NetworkTag::of(None)).encode();
+    let honest = me(1, NetworkTag::of(&Network::Open)).encode();
     beacon.handle_datagram(addr(1, 9), &honest, start);
     let mut hints = 0;
     for i in 0..100_000 {
         let now = start + Duration::from_millis(i as u64 / 10); // ten seconds
         let said = Announcement {
             kind: [Kind::Here, Kind::Newcomer, Kind::Client][i % 3],
-            ..me(10 + i, NetworkTag::of(None))
+            ..me(10 + i, NetworkTag::of(&Network::Open))
         };
         // half from one machine
         let from = if i % 4 < 2 { addr(2, 9) } else { addr(i, 9) };
