@@ -27,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Who announced what, by infohash.
 type Announced = Arc<Mutex<BTreeMap<[u8; 20], BTreeSet<SocketAddr>>>>;
 
-/// The DHT: one node (BEP 5) that is the nearest to everything and keeps what is announced.
+/// The DHT: one node (BEP 5) that is near to everything and keeps what is announced.
 fn dht() -> (SocketAddr, Announced) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let address = socket.local_addr().expect("bound");
@@ -55,9 +55,15 @@ fn answer(packet: &[u8], from: SocketAddr, me: SocketAddr, kept: &Announced) -> 
     let hash =
         || -> Option<[u8; 20]> { after(packet, b"9:info_hash20:")?.get(..20)?.try_into().ok() };
     let mut kept = kept.lock().expect("not poisoned");
-    let mut answer = b"d1:rd2:id20:nnnnnnnnnnnnnnnnnnnn".to_vec();
+    // librqbit-dht announces only to nodes that share 16 bits with the infohash
+    let mut near = hash().unwrap_or([b'n'; 20]);
+    near[19] ^= 1;
+    let mut answer = b"d1:rd2:id20:".to_vec();
+    answer.extend(near);
     if is("find_node") || is("get_peers") {
-        answer.extend(b"5:nodes26:mmmmmmmmmmmmmmmmmmmm\x7f\x00\x00\x01");
+        answer.extend(b"5:nodes26:");
+        answer.extend(near);
+        answer.extend(b"\x7f\x00\x00\x01");
         answer.extend(me.port().to_be_bytes());
     }
     if is("get_peers") {
