@@ -89,7 +89,7 @@ impl Node {
         held.is_some_and(|held| {
             held.proof == entry.proof
                 && held.held == entry.held
-                && said(held) == said(entry)
+                && said(&held) == said(entry)
                 && held.lifetime.is_zero() == entry.lifetime.is_zero()
         })
     }
