@@ -9,6 +9,8 @@
     reason = "the driver is where the clock and the socket live"
 )]
 
+pub mod lan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +25,7 @@ use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
 use crate::node::{
     Command, ConfigError, Event, LookupError, LookupId, LookupRequest, Node, NodeConfig,
-    Publication, Snapshot,
+    Publication, Role, Snapshot,
 };
 use crate::time::Instant;
 use crate::wire::{Found, RefuseReason};
@@ -69,7 +71,7 @@ pub struct Closed;
 enum Input {
     Command(Command),
     Ask(LookupRequest, oneshot::Sender<Result<Found, LookupError>>),
-    Snapshot(oneshot::Sender<Snapshot>),
+    Inspect(Box<dyn FnOnce(&Node) + Send>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -84,6 +86,8 @@ pub struct State {
     pub joined: bool,
     /// Its address as others see it.
     pub observed: Option<SocketAddr>,
+    /// How often others were seen to agree on a time far from the own clock.
+    pub clock_off: u32,
     /// The last publication that an index node refused, and why.
     pub refused: Option<(ObjectId, RefuseReason)>,
 }
@@ -92,6 +96,7 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub struct Handle {
     local_addr: SocketAddr,
+    client: bool,
     inputs: mpsc::Sender<Input>,
     state: watch::Receiver<State>,
 }
@@ -130,6 +135,7 @@ pub async fn spawn(
         .try_fill_bytes(&mut seed)
         .map_err(|e| DriverError::Entropy(e.to_string()))?;
     let clock = Clock(std::time::Instant::now());
+    let client = config.role == Role::Client;
     let node = Node::new(config, seed, clock.now())?;
     let (inputs, receiver) = mpsc::channel(COMMANDS);
     let (state, watched) = watch::channel(State {
@@ -138,6 +144,7 @@ pub async fn spawn(
     });
     let handle = Handle {
         local_addr,
+        client,
         inputs,
         state: watched,
     };
@@ -165,6 +172,11 @@ impl Handle {
     /// Its ring id; another one once it has learned of an address that the first one does not fit.
     pub fn id(&self) -> Id {
         self.state.borrow().id
+    }
+
+    /// Whether it only asks and publishes through index nodes.
+    pub fn is_client(&self) -> bool {
+        self.client
     }
 
     /// Whether it is in a ring, and how others see it.
@@ -231,9 +243,28 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after a shutdown.
     pub async fn snapshot(&self) -> Result<Snapshot, Closed> {
+        self.inspect(Node::snapshot).await
+    }
+
+    /// What `look` sees of the node. It keeps the node from its work, so it should not take long.
+    ///
+    /// # Errors
+    /// [`Closed`] after a shutdown.
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
         let (answer, answered) = oneshot::channel();
-        self.send(Input::Snapshot(answer)).await?;
+        let look = move |node: &Node| {
+            let _ = answer.send(look(node));
+        };
+        self.send(Input::Inspect(Box::new(look))).await?;
         answered.await.map_err(|_| Closed)
+    }
+
+    /// Tells of every change of [`Handle::state`].
+    pub fn changes(&self) -> watch::Receiver<State> {
+        self.state.clone()
     }
 
     /// Withdraws everything, waits until the others have heard of it (2 s at most), and ends the node.
@@ -344,9 +375,7 @@ impl Task {
                 self.asked.insert(id, answer);
                 self.node.handle_command(Command::Lookup(id, request), now);
             }
-            Input::Snapshot(answer) => {
-                let _ = answer.send(self.node.snapshot());
-            }
+            Input::Inspect(look) => look(&self.node),
             Input::Shutdown(done) => {
                 self.leaving.push(done);
                 self.node.handle_command(Command::Leave, now);
@@ -379,10 +408,13 @@ impl Task {
                     s.id = id;
                     s.joined = false;
                 }),
-                Event::ClockOff => tracing::warn!(
-                    "the clock of this machine and those of other index nodes differ by more than ten minutes: set it, or \
+                Event::ClockOff => {
+                    self.state.send_modify(|s| s.clock_off += 1);
+                    tracing::warn!(
+                        "the clock of this machine and those of other index nodes differ by more than ten minutes: set it, or \
                      the others ignore what this node publishes"
-                ),
+                    );
+                }
                 Event::Joined => self.state.send_modify(|s| s.joined = true),
                 Event::Observed(addr) => self.state.send_modify(|s| s.observed = Some(addr)),
                 Event::PublishRefused { object, reason } => {

@@ -57,7 +57,7 @@ pub use config::{
     Role,
 };
 pub use proofs::sign_entry;
-pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
+pub use stats::{CoordView, Counters, DropReason, PeerView, SlotView, Snapshot, Traffic};
 
 use guard::Guard;
 use join::Join;

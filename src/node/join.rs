@@ -85,9 +85,7 @@ impl Node {
     /// These nodes can be joined through.
     pub(super) fn bootstrap(&mut self, addrs: Vec<SocketAddr>) {
         for addr in addrs.into_iter().filter(|a| usable(*a)) {
-            if self.join.addrs.len() < self.config.limits.bootstrap {
-                self.join.addrs.insert(addr);
-            }
+            self.take_hint(addr);
         }
         if self.join.phase == Phase::Idle || self.join.phase == Phase::Seeking {
             self.join.phase = Phase::Seeking;
@@ -106,6 +104,22 @@ impl Node {
         if alone {
             self.joined();
         }
+    }
+
+    /// Remembers an address to join through. Most hints are dead sooner or later, so when there are too many a random one
+    /// goes; those of the configuration stay.
+    fn take_hint(&mut self, addr: SocketAddr) {
+        let full = self.join.addrs.len() >= self.config.limits.bootstrap;
+        if full && !self.join.addrs.contains(&addr) {
+            let hints = (self.join.addrs.iter()).filter(|a| !self.config.bootstrap.contains(a));
+            let mut hints: Vec<SocketAddr> = hints.copied().collect();
+            if hints.is_empty() {
+                return;
+            }
+            let out = hints.swap_remove(self.rng.random_range(0..hints.len()));
+            self.join.addrs.remove(&out);
+        }
+        self.join.addrs.insert(addr);
     }
 
     /// Asks some bootstrap nodes, and again later unless one answers.
