@@ -10,6 +10,7 @@
 )]
 
 mod dial;
+pub mod lan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -25,7 +26,7 @@ use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
 use crate::node::{
     Command, ConfigError, Event, LookupError, LookupId, LookupRequest, Node, NodeConfig,
-    Publication, Snapshot,
+    Publication, Role, Snapshot,
 };
 use crate::time::Instant;
 use crate::wire::{Found, RefuseReason};
@@ -71,13 +72,15 @@ pub struct Closed;
 enum Input {
     Command(Command),
     Ask(LookupRequest, oneshot::Sender<Result<Found, LookupError>>),
-    Snapshot(oneshot::Sender<Snapshot>),
+    Inspect(Box<dyn FnOnce(&Node) + Send>),
     Shutdown(oneshot::Sender<()>),
 }
 
 /// What a node tells whoever watches it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
+    /// Its ring id.
+    pub id: Id,
     /// Its network coordinate.
     pub coord: Coord,
     /// It is in a ring (a client: an index node answers).
@@ -88,6 +91,8 @@ pub struct State {
     pub index: bool,
     /// The port that was dialled last from outside, of those that are published, and whether somebody accepted.
     pub dialable: Option<(u16, bool)>,
+    /// How often others were seen to agree on a time far from the own clock.
+    pub clock_off: u32,
     /// The last publication that an index node refused, and why.
     pub refused: Option<(ObjectId, RefuseReason)>,
 }
@@ -96,7 +101,7 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub struct Handle {
     local_addr: SocketAddr,
-    id: Id,
+    client: bool,
     inputs: mpsc::Sender<Input>,
     state: watch::Receiver<State>,
 }
@@ -111,11 +116,11 @@ pub async fn spawn(
     bootstrap: Vec<SocketAddr>,
 ) -> Result<Handle, DriverError> {
     config.bootstrap.extend(bootstrap);
+    let wall = wall();
+    config.wall = Some(wall);
     if config.sequence_base == 0 {
         // Only the order of two runs counts; a clock that was set back costs the lifetime of the older entries.
-        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let micros = since_1970.map_or(0, |d| d.as_micros());
-        config.sequence_base = u64::try_from(micros).unwrap_or(0);
+        config.sequence_base = u64::try_from(wall.as_micros()).unwrap_or(0);
     }
     let socket = UdpSocket::bind(listen)
         .await
@@ -135,15 +140,17 @@ pub async fn spawn(
         .try_fill_bytes(&mut seed)
         .map_err(|e| DriverError::Entropy(e.to_string()))?;
     let clock = Clock(std::time::Instant::now());
+    let client = config.role == Role::Client;
     let node = Node::new(config, seed, clock.now())?;
     let (inputs, receiver) = mpsc::channel(COMMANDS);
     let (state, watched) = watch::channel(State {
         index: node.is_index(),
+        id: node.id(),
         ..State::default()
     });
     let handle = Handle {
         local_addr,
-        id: node.id(),
+        client,
         inputs,
         state: watched,
     };
@@ -169,9 +176,14 @@ impl Handle {
         self.local_addr
     }
 
-    /// Its ring id.
+    /// Its ring id; another one once it has learned of an address that the first one does not fit.
     pub fn id(&self) -> Id {
-        self.id
+        self.state.borrow().id
+    }
+
+    /// Whether it only asks and publishes through index nodes.
+    pub fn is_client(&self) -> bool {
+        self.client
     }
 
     /// Whether it is in a ring, and how others see it.
@@ -238,9 +250,28 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after a shutdown.
     pub async fn snapshot(&self) -> Result<Snapshot, Closed> {
+        self.inspect(Node::snapshot).await
+    }
+
+    /// What `look` sees of the node. It keeps the node from its work, so it should not take long.
+    ///
+    /// # Errors
+    /// [`Closed`] after a shutdown.
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
         let (answer, answered) = oneshot::channel();
-        self.send(Input::Snapshot(answer)).await?;
+        let look = move |node: &Node| {
+            let _ = answer.send(look(node));
+        };
+        self.send(Input::Inspect(Box::new(look))).await?;
         answered.await.map_err(|_| Closed)
+    }
+
+    /// Tells of every change of [`Handle::state`].
+    pub fn changes(&self) -> watch::Receiver<State> {
+        self.state.clone()
     }
 
     /// Withdraws everything, waits until the others have heard of it (2 s at most), and ends the node.
@@ -250,6 +281,12 @@ impl Handle {
             let _ = tokio::time::timeout(SHUTDOWN, ended).await;
         }
     }
+}
+
+/// Time since 1970.
+fn wall() -> Duration {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.unwrap_or_default()
 }
 
 /// Monotonic time since the node was started.
@@ -307,12 +344,16 @@ impl Task {
                 command = self.dialler.result() => {
                     self.node.handle_command(command, self.clock.now());
                 }
-                () = tokio::time::sleep(wait) => self.node.handle_timeout(self.clock.now()),
+                () = tokio::time::sleep(wait) => {
+                    self.node.handle_wall(wall(), self.clock.now());
+                    self.node.handle_timeout(self.clock.now());
+                }
             }
         }
     }
 
     fn on_received(&mut self, n: usize, from: SocketAddr, buffer: &mut [u8]) {
+        self.node.handle_wall(wall(), self.clock.now());
         self.node
             .handle_datagram(from, &buffer[..n], self.clock.now());
         for _ in 1..BATCH {
@@ -335,6 +376,7 @@ impl Task {
 
     fn on_input(&mut self, input: Input) {
         let now = self.clock.now();
+        self.node.handle_wall(wall(), now);
         match input {
             Input::Command(command) => self.node.handle_command(command, now),
             Input::Ask(request, answer) => {
@@ -344,9 +386,7 @@ impl Task {
                 self.asked.insert(id, answer);
                 self.node.handle_command(Command::Lookup(id, request), now);
             }
-            Input::Snapshot(answer) => {
-                let _ = answer.send(self.node.snapshot());
-            }
+            Input::Inspect(look) => look(&self.node),
             Input::Shutdown(done) => {
                 self.leaving.push(done);
                 self.node.handle_command(Command::Leave, now);
@@ -381,6 +421,17 @@ impl Task {
                 }
                 Event::Role { index } => self.state.send_modify(|s| s.index = index),
                 Event::Left => self.left = true,
+                Event::Moved(id) => self.state.send_modify(|s| {
+                    s.id = id;
+                    s.joined = false;
+                }),
+                Event::ClockOff => {
+                    self.state.send_modify(|s| s.clock_off += 1);
+                    tracing::warn!(
+                        "the clock of this machine and those of other index nodes differ by more than ten minutes: set it, or \
+                     the others ignore what this node publishes"
+                    );
+                }
                 Event::Joined => self.state.send_modify(|s| s.joined = true),
                 Event::Observed(addr) => self.state.send_modify(|s| s.observed = Some(addr)),
                 Event::PublishRefused { object, reason } => {

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chunkcast::auth::proof::{Publisher, Secret};
 use chunkcast::chunks::ChunkSet;
 use chunkcast::id::{Id, ObjectId};
-use chunkcast::node::{Command, DialId, Event, Node, NodeConfig, Role};
+use chunkcast::node::{Command, DialId, Event, Node, NodeConfig, Role, sign_entry};
 use chunkcast::time::Instant;
 use chunkcast::wire::{self, Body, Entry, Envelope, PeerAddrs, RefuseReason, Sender, Token};
 
@@ -202,22 +203,24 @@ fn nobody_outside_makes_a_node_write_into_its_lan() {
 }
 
 fn entry(port: u16, sequence: u64, from: SocketAddr) -> Body {
+    let entry = Entry {
+        object: ObjectId::from_name(b"o"),
+        publisher: Id([1; 20]),
+        sequence,
+        addrs: PeerAddrs::from(SocketAddr::new(from.ip(), port)),
+        coord: Default::default(),
+        chunks: 4,
+        held: ChunkSet::full(4),
+        delta_of: None,
+        summary: None,
+        load: 0,
+        reachable: true,
+        lifetime: Duration::from_secs(300),
+        proof: None,
+    };
+    let publisher = Publisher::new(&Secret([5; 32]), None);
     Body::Publish {
-        entry: Entry {
-            object: ObjectId::from_name(b"o"),
-            publisher: Id([1; 20]),
-            sequence,
-            addrs: PeerAddrs::from(SocketAddr::new(from.ip(), port)),
-            coord: Default::default(),
-            chunks: 4,
-            held: ChunkSet::full(4),
-            delta_of: None,
-            summary: None,
-            load: 0,
-            reachable: true,
-            lifetime: Duration::from_secs(300),
-            proof: None,
-        },
+        entry: sign_entry(entry, &publisher, 1_000),
     }
 }
 

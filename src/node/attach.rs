@@ -321,10 +321,9 @@ impl Node {
                 v4: entry.addrs.v4.filter(|_| v4),
                 v6: entry.addrs.v6.filter(|_| !v4),
             };
-            if addrs.is_empty() {
-                continue;
+            if addrs.is_empty() || addrs != entry.addrs {
+                continue; // of the other family
             }
-            let entry = crate::wire::Entry { addrs, ..entry };
             if self
                 .ask(old, Asked::Parting, Body::Publish { entry })
                 .is_none()

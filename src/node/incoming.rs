@@ -22,7 +22,9 @@ impl Node {
         self.counters.received(&body, bytes);
         if sender.id == self.id {
             self.counters.drop(DropReason::OwnId);
-            return self.met_myself(tx, from, &body);
+            return self.guarded(from, token, bytes, |node, _| {
+                node.met_myself(tx, from, &body)
+            });
         }
         match body {
             Body::Pong { .. }
@@ -36,20 +38,20 @@ impl Node {
             | Body::Dialled { .. } => self.on_answer(from, tx, sender, body),
             // From a stranger, by its nature: neither token nor table has anything to say to it.
             Body::Reached { nonce } => self.on_reached(from, nonce),
-            _ => self.on_request(from, tx, sender, token, body),
+            _ => self.guarded(from, token, bytes, |node, proven| {
+                if node.may_ask(from, tx, proven, &body) {
+                    node.on_request(from, tx, sender, proven, body);
+                }
+            }),
         }
     }
 
-    fn on_request(
-        &mut self,
-        from: SocketAddr,
-        tx: u32,
-        sender: Sender,
-        token: Option<Token>,
-        body: Body,
-    ) {
-        self.overlay.heard(&sender.id, from, sender.coord, self.now);
+    fn on_request(&mut self, from: SocketAddr, tx: u32, sender: Sender, proven: bool, body: Body) {
         self.reach_heard(from);
+        // From here on only a ping may come from someone who was never seen to receive anything.
+        if proven {
+            self.overlay.heard(&sender.id, from, sender.coord, self.now);
+        }
         if self.is_client() && body != Body::Ping {
             self.counters.drop(DropReason::Role);
             return self.refuse(from, tx, RefuseReason::Unsupported);
@@ -67,22 +69,15 @@ impl Node {
                 self.counters.drop(DropReason::Role);
                 return self.refuse(from, tx, RefuseReason::Unsupported);
             }
-            self.on_farewell(from, &sender.id);
-        } else {
+            if proven {
+                self.on_farewell(from, &sender.id);
+            }
+        } else if proven {
             self.consider(Contact {
                 id: sender.id,
                 addr: from,
                 coord: sender.coord,
             });
-        }
-        let for_proven = match body {
-            Body::Dial { .. } | Body::Reach { .. } | Body::ReachFor { .. } => true,
-            Body::Row { .. } => sender.client,
-            _ => false,
-        };
-        if for_proven && !self.mint.accepts(from, token) {
-            self.counters.drop(DropReason::Token);
-            return self.refuse(from, tx, RefuseReason::Token);
         }
         match body {
             Body::Ping => {
@@ -108,8 +103,8 @@ impl Node {
             }
             Body::Join { joiner, hops } => self.on_join(from, tx, joiner, hops),
             Body::Lookup(lookup) => self.on_lookup(from, tx, &sender, lookup),
-            Body::Publish { entry } => self.on_publish(from, tx, token, entry),
-            Body::Propagate { entries } => self.on_propagate(from, tx, token, entries),
+            Body::Publish { entry } => self.on_publish(from, tx, entry),
+            Body::Propagate { entries } => self.on_propagate(from, tx, entries),
             Body::Dial { port } => self.on_dial(from, tx, port),
             Body::Reach { nonce } => self.on_reach(from, tx, nonce),
             Body::ReachFor { addr, nonce } => self.on_reach_for(from, tx, addr, nonce),
@@ -148,6 +143,14 @@ impl Node {
         } else if matches!(body, Body::Pong { .. }) {
             self.on_gone(from, &sender.id);
         }
+        if let Body::Refuse {
+            reason: RefuseReason::Token,
+            token: Some(token),
+        } = body
+            && self.ask_again(tx, sender.id, token)
+        {
+            return;
+        }
         if matches!(
             (&body, self.asked(tx, from)),
             (Body::Ack, Some(Asked::Routed(_)))
@@ -164,14 +167,17 @@ impl Node {
             return;
         };
         match (body, request.asked) {
-            (Body::Pong { observed, .. }, asked) => {
+            (Body::Pong { observed, token }, asked) => {
                 self.on_observed(observed, sender.id);
                 match asked {
-                    Asked::Bootstrap if !sender.client => self.on_bootstrap_answer(Contact {
-                        id: sender.id,
-                        addr: from,
-                        coord: sender.coord,
-                    }),
+                    Asked::Bootstrap if !sender.client => self.met_bootstrap(
+                        Contact {
+                            id: sender.id,
+                            addr: from,
+                            coord: sender.coord,
+                        },
+                        token,
+                    ),
                     Asked::Farewell => self.settle_leave(),
                     Asked::Probe => self.candidate_answered(from.is_ipv4(), true),
                     _ => {}
@@ -230,10 +236,6 @@ impl Node {
         immediate: bool,
         body: &Body,
     ) {
-        let rtt = immediate.then(|| self.now - sent);
-        if let Some(rtt) = rtt {
-            self.vivaldi.sample(sender.id, &sender.coord, rtt);
-        }
         let contact = Contact {
             id: sender.id,
             addr: from,
@@ -241,6 +243,13 @@ impl Node {
         };
         if !self.is_of_overlay(from) {
             return;
+        }
+        if let Err(reason) = self.has_place(&contact) {
+            return self.counters.drop(reason);
+        }
+        let rtt = immediate.then(|| self.now - sent);
+        if let Some(rtt) = rtt {
+            self.vivaldi.sample(sender.id, &sender.coord, rtt);
         }
         let keep = self.is_client();
         let kept = self.overlay.verified(contact, rtt, keep, self.now);
@@ -250,6 +259,9 @@ impl Node {
         let close = kept == Kept::NewLeaf && self.overlay.is_close_leaf(&sender.id);
         if close && !keep && !matches!(body, Body::LeavesReply { .. }) {
             self.exchange_leaves(&sender.id);
+        } else if matches!(kept, Kept::NewLeaf | Kept::NewContact) && !keep {
+            // The probe had no token, so the other one may not ask back yet. This has.
+            self.ping(&sender.id);
         }
         if matches!(kept, Kept::NewLeaf | Kept::NewContact) && !self.cache.is_empty() {
             self.hasten(self.config.directory.active_period);
@@ -266,8 +278,12 @@ impl Node {
     /// Another node says at which address it sees this one. One voice can set it, two are needed to change it.
     fn on_observed(&mut self, observed: SocketAddr, by: Id) {
         let observed = SocketAddr::new(observed.ip().to_canonical(), observed.port());
-        if !super::probe::usable(observed) || self.observed == Some(observed) {
+        if !super::probe::usable(observed) {
             return;
+        }
+        if self.observed == Some(observed) {
+            self.observed_vote = None; // two liars have to be asked one right after the other
+            return self.fit_address(observed.ip());
         }
         let confirmed = self
             .observed_vote
@@ -276,6 +292,7 @@ impl Node {
             let moved = self.observed.replace(observed).is_some();
             self.observed_vote = None;
             self.event(Event::Observed(observed));
+            self.fit_address(observed.ip());
             self.republish_unresolved();
             if moved {
                 self.reach_moved();

@@ -13,7 +13,7 @@ use crate::coords::Coord;
 use crate::directory::cache::Stored;
 use crate::id::ObjectId;
 use crate::time::Instant;
-use crate::wire::{Body, Entry, MAX_ENTRY_BITS, PeerAddrs, RefuseReason, Token, entry_windows};
+use crate::wire::{Body, Entry, MAX_ENTRY_BITS, PeerAddrs, RefuseReason, entry_windows};
 
 /// Windows of one large entry that are sent together.
 pub(super) const WINDOWS: u32 = 8; // guess: 32,768 chunks a turn
@@ -65,11 +65,7 @@ impl Node {
         let objects: Vec<ObjectId> = self.own.keys().copied().collect();
         let entry = |object| {
             let addrs = self.resolved(&self.own.get(&object)?.publication.addrs)?;
-            let entry = self.own_entry(object, addrs, Duration::ZERO)?;
-            Some(Entry {
-                held: Default::default(),
-                ..entry
-            })
+            self.own_entry(object, addrs, Duration::ZERO)
         };
         objects.into_iter().filter_map(entry).collect()
     }
@@ -102,15 +98,18 @@ impl Node {
         addrs: PeerAddrs,
         lifetime: Duration,
     ) -> Option<Entry> {
+        let addrs = self.provable(addrs);
         let since_epoch = self
             .config
             .sequence_base
             .saturating_add(self.now.as_micros());
         self.last_sequence = since_epoch.max(self.last_sequence + 1);
+        let tag = self.own.get(&object)?.publication.publisher;
+        let publisher = self.publisher(tag);
         let publication = &self.own.get(&object)?.publication;
-        Some(Entry {
+        let entry = Entry {
             object,
-            publisher: publication.publisher.unwrap_or(self.id),
+            publisher,
             sequence: self.last_sequence,
             addrs,
             coord: self.vivaldi.coord(),
@@ -122,7 +121,8 @@ impl Node {
             reachable: self.own_reachable(&addrs, publication.reachable),
             lifetime,
             proof: None,
-        })
+        };
+        Some(self.signed(entry, tag))
     }
 
     /// An own entry goes to the own cache, or from a client to its index node.
@@ -237,11 +237,7 @@ impl Node {
         self.own.remove(&object);
         self.forget_own_ports(&self.own_ports());
         self.arm_republish();
-        let withdrawn = entry.map(|e| Entry {
-            held: Default::default(),
-            ..e
-        });
-        self.hand_in(withdrawn);
+        self.hand_in(entry);
         if !self.is_client() {
             self.hasten(self.config.directory.first_hold);
         }
@@ -286,26 +282,14 @@ impl Node {
         let Some(home) = self.way_in(&[]) else {
             return;
         };
-        let (id, v4) = (home.contact.id, home.contact.addr.is_ipv4());
-        // Only the address family of the path can be proven to the index node.
-        let addrs = match v4 {
-            true => PeerAddrs {
-                v6: None,
-                ..entry.addrs
-            },
-            false => PeerAddrs {
-                v4: None,
-                ..entry.addrs
-            },
-        };
-        if addrs.is_empty() {
+        let id = home.contact.id;
+        if entry.addrs.is_empty() {
             return;
         }
         let object = entry.object;
         for held in self.windows(&entry.held) {
             let entry = Entry {
                 held,
-                addrs,
                 ..entry.clone()
             };
             self.ask(
@@ -313,6 +297,18 @@ impl Node {
                 Asked::Publish { object, retried },
                 Body::Publish { entry },
             );
+        }
+    }
+
+    /// What a client can prove to its index node: the address family of the path to it. Before it is signed.
+    fn provable(&self, addrs: PeerAddrs) -> PeerAddrs {
+        let Some(home) = self.way_in(&[]).filter(|_| self.is_client()) else {
+            return addrs;
+        };
+        let v4 = home.contact.addr.is_ipv4();
+        PeerAddrs {
+            v4: addrs.v4.filter(|_| v4),
+            v6: addrs.v6.filter(|_| !v4),
         }
     }
 
@@ -368,18 +364,8 @@ impl Node {
 
     // -- the index node's side --
 
-    /// A client's own entry. It must prove that it receives at the address that it publishes.
-    pub(super) fn on_publish(
-        &mut self,
-        from: SocketAddr,
-        tx: u32,
-        token: Option<Token>,
-        entry: Entry,
-    ) {
-        if !self.mint.accepts(from, token) {
-            self.counters.drop(DropReason::Token);
-            return self.refuse(from, tx, RefuseReason::Token);
-        }
+    /// A client's own entry. It has proven that it receives at the address that it publishes.
+    pub(super) fn on_publish(&mut self, from: SocketAddr, tx: u32, entry: Entry) {
         // The port is the peer's own affair: it serves over TCP, not from this socket.
         if entry.addrs.iter().any(|a| a.ip() != from.ip()) {
             self.counters.drop(DropReason::ForeignAddress);
@@ -389,6 +375,9 @@ impl Node {
             self.counters.drop(DropReason::OldEntry);
             return self.refuse(from, tx, RefuseReason::Unsupported);
         }
+        let Some(entry) = self.credible(entry) else {
+            return self.refuse(from, tx, RefuseReason::Proof);
+        };
         // paper 3.1: the coordinate is that of the index node which the peer published through
         let entry = Entry {
             coord: self.vivaldi.coord(),
@@ -402,8 +391,8 @@ impl Node {
 
     /// Whether this is an entry that only this node's owner may change.
     pub(super) fn publishes(&self, entry: &Entry) -> bool {
-        self.own
-            .get(&entry.object)
-            .is_some_and(|own| own.publication.publisher.unwrap_or(self.id) == entry.publisher)
+        self.own.get(&entry.object).is_some_and(|own| {
+            self.known_publisher(own.publication.publisher) == Some(entry.publisher)
+        })
     }
 }

@@ -353,7 +353,9 @@ impl Net {
         while let Some(event) = node.poll_event() {
             match event {
                 Event::Joined if node.is_index() => {
-                    host.member = true;
+                    if std::mem::replace(&mut host.member, true) {
+                        self.members.retain(|_, p| *p != place); // it has moved
+                    }
                     self.members.insert(node.id(), place);
                 }
                 Event::Role { index: false } if host.member => {
