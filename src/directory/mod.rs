@@ -9,7 +9,10 @@
 pub(crate) mod cache;
 pub(crate) mod parents;
 pub(crate) mod rank;
+pub(crate) mod score;
 pub(crate) mod token;
 
+#[cfg(test)]
+mod rank_tests;
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,10 @@
 //! The pool of a node is what it holds itself and what the lookup piggybacks. The best `p - mix` by the ranking are
 //! kept, then `mix` are drawn at random among the rest.
 //!
-//! Differences from the paper: ties of one ranking are broken by the other, so that equal overlaps still prefer the
-//! nearer peer; and the random share, without which every peer of a region would ask the same few servers.
+//! Differences from the paper: the random share, without which every peer of a region would ask the same few servers; and
+//! guesses. A lookup of a large object names one window of what is wanted, and a node may not have seen the windows of
+//! every peer. So a peer whose summary may have something in common with the lookup's is a match too, with no chunk
+//! matched: behind every certain one, and at most half of the `p` that suffice to answer before the root.
 
 use rand::{Rng, RngExt};
 
@@ -13,6 +15,7 @@ use crate::time::Instant;
 use crate::wire::{Entry, Lookup, Match, Ranking, Wanted};
 
 use super::cache::Cache;
+use super::score::place;
 
 /// Upper bound of `p` (paper 3.2: "the system enforces an upper bound on p").
 pub(crate) const MAX_P: u8 = 8;
@@ -22,16 +25,16 @@ pub(crate) const MAX_P: u8 = 8;
 pub(crate) fn search(cache: &Cache, lookup: &mut Lookup, rng: &mut impl Rng, now: Instant) -> bool {
     lookup.p = lookup.p.clamp(1, MAX_P);
     lookup.mix = lookup.mix.min(lookup.p);
+    let piggybacked = std::mem::take(&mut lookup.matches);
     let mut pool: Vec<Match> = Vec::new();
     let excluded = |m: &Match| {
         m.addrs.shares(&lookup.asker) || lookup.ignore.iter().any(|addr| m.addrs.contains(*addr))
     };
     let local = cache
         .entries(&lookup.object, now)
-        .filter_map(|e| match_of(e, &lookup.wanted));
-    for m in lookup
-        .matches
-        .drain(..)
+        .filter_map(|e| match_of(e, lookup));
+    for m in piggybacked
+        .into_iter()
         .chain(local)
         .filter(|m| !excluded(m))
     {
@@ -39,38 +42,56 @@ pub(crate) fn search(cache: &Cache, lookup: &mut Lookup, rng: &mut impl Rng, now
     }
     // A peer without a chunk serves nobody: it is named only to an asker of anything, and only when nobody has more.
     let useful = pool.iter().filter(|m| m.matched > 0).count();
-    if lookup.wanted != Wanted::Any || useful > 0 {
+    let guesses = matches!(lookup.wanted, Wanted::Chunks(_)) && lookup.summary.is_some();
+    if !guesses && (lookup.wanted != Wanted::Any || useful > 0) {
         pool.retain(|m| m.matched > 0);
     }
     rank(&mut pool, lookup.ranking, &lookup.coord);
     let p = usize::from(lookup.p);
     let best = p - usize::from(lookup.mix);
+    let enough = useful >= p || guesses && pool.len() >= p && 2 * useful >= p;
     if pool.len() > p {
-        // A partial Fisher–Yates shuffle: each place behind the best gets a random one of the rest.
+        // A partial Fisher–Yates shuffle: each place behind the best gets a random one of the rest, of the certain ones
+        // as long as there are any.
         for i in best..p {
-            let j = rng.random_range(i..pool.len());
+            let end = if i < useful { useful } else { pool.len() };
+            let j = rng.random_range(i..end);
             pool.swap(i, j);
         }
         pool.truncate(p);
         rank(&mut pool[best..], lookup.ranking, &lookup.coord);
     }
     lookup.matches = pool;
-    useful >= p && !lookup.to_root
+    enough && !lookup.to_root
 }
 
-/// The record of an entry that holds something wanted (or of any, when anything is wanted).
-fn match_of(entry: &Entry, wanted: &Wanted) -> Option<Match> {
-    let matched = match wanted {
-        Wanted::Any => entry.held.count(),
-        Wanted::Chunks(wanted) => entry.held.overlap(wanted),
+/// The record of an entry that holds something wanted (or of any, when anything is wanted). One whose exact chunks have
+/// nothing of the window, while its summary and the lookup's may have something in common, is a guess: no chunk matched.
+fn match_of(entry: &Entry, lookup: &Lookup) -> Option<Match> {
+    let (matched, named) = match &lookup.wanted {
+        Wanted::Any => (entry.held.count(), true),
+        Wanted::Chunks(wanted) => {
+            let matched = entry.held.overlap(wanted);
+            (matched, matched > 0 || may_match(entry, lookup))
+        }
     };
-    (matched > 0 || *wanted == Wanted::Any).then_some(Match {
+    named.then_some(Match {
         addrs: entry.addrs,
         coord: entry.coord,
         matched,
         load: entry.load,
         reachable: entry.reachable,
     })
+}
+
+fn may_match(entry: &Entry, lookup: &Lookup) -> bool {
+    let Some(wanted) = &lookup.summary else {
+        return false;
+    };
+    match &entry.summary {
+        Some(held) => held.overlaps(wanted),
+        None => wanted.may_include(&entry.held),
+    }
 }
 
 /// Adds a match unless the peer is there; the record with more chunks is the newer one, as peers collect chunks.
@@ -83,21 +104,5 @@ fn merge(pool: &mut Vec<Match>, m: Match) {
 }
 
 fn rank(pool: &mut [Match], ranking: Ranking, asker: &Coord) {
-    pool.sort_by_key(|m| {
-        let distance = asker.rtt(&m.coord);
-        let fewest = u32::MAX - m.matched;
-        match ranking {
-            Ranking::Overlap => (u128::from(fewest), distance.as_micros(), m.addrs),
-            Ranking::Closeness => (distance.as_micros(), u128::from(fewest), m.addrs),
-            Ranking::Hybrid => {
-                // What a chunk costs: time there, stretched by up to twice under full load, shared by what one gets.
-                let cost = distance.as_micros() * (255 + u128::from(m.load));
-                (
-                    cost / u128::from(m.matched.max(1)),
-                    u128::from(fewest),
-                    m.addrs,
-                )
-            }
-        }
-    });
+    pool.sort_by_cached_key(|m| place(m, ranking, asker));
 }

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use super::route::{Origin, Request, RouteId};
 use super::{DropReason, Event, LookupError, LookupId, LookupRequest, Node};
 use crate::directory::rank::{MAX_P, search};
-use crate::wire::{Body, Found, Lookup, MAX_IGNORED, RefuseReason, Sender, Wanted, lookup_window};
+use crate::wire::{
+    Body, Found, Lookup, MAX_IGNORED, RefuseReason, SUMMARY_ABOVE, Sender, Summary, Wanted,
+    lookup_window, summarised_lookup_window,
+};
 
 impl Node {
     /// The owner asks.
@@ -23,15 +26,12 @@ impl Node {
         } = request;
         ignore.truncate(MAX_IGNORED);
         self.window_turn = self.window_turn.wrapping_add(1);
-        let wanted = match wanted {
-            Wanted::Chunks(chunks) => Wanted::Chunks(lookup_window(&chunks, self.window_turn)),
-            Wanted::Any => Wanted::Any,
-        };
+        let (wanted, summary) = windowed(wanted, self.window_turn);
         let p = p.clamp(1, MAX_P);
         let mut lookup = Lookup {
             object,
             wanted,
-            summary: None,
+            summary,
             p,
             mix: mix.min(p),
             ranking,
@@ -138,5 +138,17 @@ impl Node {
             id,
             result: Err(error),
         });
+    }
+}
+
+/// What of the wanted chunks one lookup carries: of a large object a window and a summary of all of them.
+fn windowed(wanted: Wanted, turn: u32) -> (Wanted, Option<Box<Summary>>) {
+    match wanted {
+        Wanted::Any => (Wanted::Any, None),
+        Wanted::Chunks(chunks) if chunks.end() > SUMMARY_ABOVE => {
+            let window = summarised_lookup_window(&chunks, turn);
+            (Wanted::Chunks(window), Some(Box::new(Summary::of(&chunks))))
+        }
+        Wanted::Chunks(chunks) => (Wanted::Chunks(lookup_window(&chunks, turn)), None),
     }
 }
