@@ -18,6 +18,7 @@
 
 mod api;
 mod config;
+mod hot;
 mod incoming;
 mod join;
 mod lookup;
@@ -29,6 +30,7 @@ mod route;
 mod rpc;
 mod stats;
 mod timers;
+mod trace;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,8 +51,10 @@ use crate::wire::{self, Body, Envelope, Sender, Token};
 
 pub use api::{Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit};
 pub use config::{ConfigError, DirectoryConfig, LimitsConfig, NodeConfig, OverlayConfig, Role};
+pub use hot::HotConfig;
 pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
 
+use hot::Hot;
 use join::Join;
 use probe::Probes;
 use publish::Own;
@@ -72,6 +76,7 @@ pub struct Node {
     pending: Pending,
     routes: Routes,
     cache: Cache,
+    hot: Hot,
     parents: Parents,
     /// The next hops of all objects in the cache, as of `tables_seen`.
     tree_parents: BTreeSet<Id>,
@@ -122,6 +127,7 @@ impl Node {
             pending: Pending::default(),
             routes: Routes::default(),
             cache: Cache::new(limits),
+            hot: Hot::new(&config.directory.hot),
             parents: Parents::default(),
             tree_parents: BTreeSet::new(),
             tables_seen: 0,

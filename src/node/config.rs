@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::hot::HotConfig;
 use crate::coords::VivaldiConfig;
 use crate::id::Id;
 
@@ -109,6 +110,8 @@ pub struct DirectoryConfig {
     pub parent_rate: u64,
     /// How long a token stays the newest; it is accepted for two more periods.
     pub token_period: Duration,
+    /// Protection of roots that everybody asks and publishes to.
+    pub hot: HotConfig,
 }
 
 /// Bounds of the tables that outsiders can fill.
@@ -230,6 +233,7 @@ impl Default for DirectoryConfig {
             quiet_period: s(60),         // guess
             parent_rate: 8 << 10,        // guess
             token_period: s(300),        // guess: as in the Mainline DHT
+            hot: HotConfig::default(),
         }
     }
 }
@@ -348,6 +352,7 @@ impl NodeConfig {
         check(l.transmits >= 64, "limits.transmits", "at least 64")?;
         check(l.events >= 64, "limits.events", "at least 64")?;
         check(l.bootstrap > 0, "limits.bootstrap", "at least 1")?;
+        d.hot.validate()?;
         self.vivaldi.validate().map_err(|_| ConfigError {
             field: "vivaldi",
             expected: "see VivaldiConfig::validate",

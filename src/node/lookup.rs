@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use super::route::{Origin, Request, RouteId};
 use super::{DropReason, Event, LookupError, LookupId, LookupRequest, Node};
 use crate::directory::rank::{MAX_P, search};
+use crate::id::Id;
 use crate::wire::{
-    Body, Found, Lookup, MAX_IGNORED, RefuseReason, SUMMARY_ABOVE, Sender, Summary, Wanted,
+    Body, Found, Lookup, MAX_IGNORED, RefuseReason, SUMMARY_ABOVE, Sender, Summary, Wanted, Why,
     lookup_window, summarised_lookup_window,
 };
 
@@ -90,30 +91,45 @@ impl Node {
         let root = self.overlay.next_hop(lookup.object.key(), &[]).is_none();
         if enough || root {
             // Before it has reached anyone, a node cannot tell whose root it is.
-            return self.answer(&origin, lookup, root && self.join.joined);
+            let why = if enough { Why::Enough } else { Why::Root };
+            return self.answer(&origin, lookup, root && self.join.joined, why);
+        }
+        if let Some(why) = self.spare_the_root(&mut lookup) {
+            return self.answer(&origin, lookup, false, why);
         }
         self.start_route(origin, Request::Lookup(lookup), Vec::new(), None);
     }
 
     /// Answers with what the lookup carries.
-    pub(super) fn answer(&mut self, origin: &Origin, lookup: Lookup, root: bool) {
+    pub(super) fn answer(&mut self, origin: &Origin, lookup: Lookup, root: bool, why: Why) {
         self.counters.lookups_answered += 1;
         self.counters.lookups_answered_as_root += u64::from(root);
+        self.counters.lookups_answered_cached += u64::from(why == Why::Cached);
+        self.counters.lookups_answered_loaded += u64::from(why == Why::Loaded);
+        let trace = self.trace_from_here(&lookup, why);
         let found = Found {
             matches: lookup.matches,
             hops: lookup.hops,
             root,
             by: self.id,
-            loaded: false,
-            trace: Vec::new(),
+            loaded: why == Why::Loaded,
+            trace,
         };
         self.deliver(origin, found);
     }
 
-    pub(super) fn on_found(&mut self, route: RouteId, found: Found) {
-        if let Some(route) = self.finish_route(route) {
-            self.deliver(&route.origin, found);
+    /// The answer to a lookup that `by` at `from` has taken over.
+    pub(super) fn on_found(&mut self, route: RouteId, by: Id, from: SocketAddr, mut found: Found) {
+        let Some(route) = self.finish_route(route) else {
+            return;
+        };
+        if let Request::Lookup(lookup) = &route.request {
+            self.trace_through_here(lookup, by, from, &mut found);
+            if !self.is_client() {
+                self.answer_went_by(lookup, &found);
+            }
         }
+        self.deliver(&route.origin, found);
     }
 
     fn deliver(&mut self, origin: &Origin, found: Found) {
