@@ -60,3 +60,107 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coords::Coord;
+    use crate::id::ObjectId;
+    use crate::node::NodeConfig;
+    use crate::time::Instant;
+    use crate::wire::{Match, PeerAddrs, Ranking, Wanted};
+
+    fn node() -> Node {
+        Node::new(NodeConfig::default(), [1; 32], Instant::ZERO).expect("the default is valid")
+    }
+
+    fn addr(n: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, n], 7000))
+    }
+
+    fn lookup(matches: u8, trace: bool) -> Lookup {
+        let a_match = |n| Match {
+            addrs: PeerAddrs::from(addr(n)),
+            coord: Coord::default(),
+            matched: 1,
+            load: 0,
+            reachable: true,
+        };
+        Lookup {
+            object: ObjectId(Id([1; 20])),
+            wanted: Wanted::Any,
+            summary: None,
+            p: 4,
+            mix: 0,
+            ranking: Ranking::Closeness,
+            coord: Coord::default(),
+            asker: PeerAddrs::default(),
+            ignore: Vec::new(),
+            to_root: true,
+            trace,
+            hops: 1,
+            matches: (0..matches).map(a_match).collect(),
+        }
+    }
+
+    fn hop(n: u8, why: Why) -> TraceHop {
+        TraceHop {
+            id: Id([n; 20]),
+            addr: Some(addr(n)),
+            rtt: None,
+            known: 1,
+            why,
+        }
+    }
+
+    fn found(trace: Vec<TraceHop>) -> Found {
+        Found {
+            matches: Vec::new(),
+            hops: 3,
+            root: true,
+            by: Id([9; 20]),
+            loaded: false,
+            trace,
+        }
+    }
+
+    #[test]
+    fn a_hop_cannot_pass_for_another_one() {
+        let node = node();
+        let mut found = found(vec![hop(66, Why::TooFew), hop(67, Why::Root)]);
+        node.trace_through_here(&lookup(2, true), Id([5; 20]), addr(5), &mut found);
+        let ends = |h: &TraceHop| (h.id, h.addr);
+        let ends: Vec<_> = found.trace.iter().map(ends).collect();
+        let told = (Id([67; 20]), Some(addr(67)));
+        assert_eq!(
+            ends,
+            [(node.id(), None), (Id([5; 20]), Some(addr(5))), told]
+        );
+        assert_eq!((found.trace[0].known, found.trace[0].why), (2, Why::TooFew));
+    }
+
+    #[test]
+    fn a_long_trace_keeps_its_beginning_and_the_node_that_answered() {
+        let node = node();
+        let mut found = found(vec![hop(200, Why::Root)]);
+        for n in 0..40 {
+            found.trace.insert(0, hop(n, Why::TooFew));
+            found.trace.truncate(MAX_TRACE);
+            found.trace[MAX_TRACE.min(usize::from(n) + 2) - 1] = hop(200, Why::Root);
+            node.trace_through_here(&lookup(4, true), Id([n; 20]), addr(n), &mut found);
+            assert!(found.trace.len() <= MAX_TRACE);
+            assert_eq!(found.trace[0].why, Why::ToRoot);
+            assert_eq!(found.trace.last(), Some(&hop(200, Why::Root)));
+            found.trace.remove(0);
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_of_a_way_that_was_not_asked_for() {
+        let node = node();
+        let mut found = found(vec![hop(66, Why::Root)]);
+        node.trace_through_here(&lookup(2, false), Id([5; 20]), addr(5), &mut found);
+        assert_eq!(found.trace, []);
+        assert_eq!(node.trace_from_here(&lookup(2, false), Why::Root), []);
+    }
+}
