@@ -37,8 +37,15 @@ impl Pace {
         }
     }
 
-    /// Whether one more may pass, `reserve` of the burst left untouched. It counts only if it may.
-    pub(crate) fn admit(&mut self, object: ObjectId, reserve: u32, now: Instant) -> bool {
+    /// Whether one more may pass, `reserve` of the burst left untouched. It counts only if it may, for `worth`: about the
+    /// time of one. Where many come at fixed times this has to vary, or the same ones would be admitted for ever.
+    pub(crate) fn admit(
+        &mut self,
+        object: ObjectId,
+        worth: Duration,
+        reserve: u32,
+        now: Instant,
+    ) -> bool {
         let due = self.whole.get(&object).copied();
         let debt = due.map_or(Duration::ZERO, |due| due - now);
         let room = self.burst.saturating_sub(reserve).saturating_sub(1);
@@ -48,7 +55,7 @@ impl Pace {
         if let Some(due) = due {
             self.order.remove(&(due, object));
         }
-        let due = now + debt + self.every;
+        let due = now + debt + worth;
         self.whole.insert(object, due);
         self.order.insert((due, object));
         self.forget(now);
@@ -92,7 +99,7 @@ impl Turns {
         let (before, after) = publishers.split_at(next);
         let turn = after.iter().chain(before);
         let admitted: Vec<Id> = turn
-            .take_while(|_| self.pace.admit(object, 0, now))
+            .take_while(|_| self.pace.admit(object, self.pace.every, 0, now))
             .copied()
             .collect();
         if let Some(last) = admitted.last() {
@@ -119,8 +126,10 @@ mod tests {
         Instant::from_micros(n * 1_000)
     }
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     fn pace() -> Pace {
-        Pace::new(Duration::from_secs(1), 8, 16)
+        Pace::new(SECOND, 8, 16)
     }
 
     #[test]
@@ -128,7 +137,7 @@ mod tests {
         let mut pace = pace();
         let passed = |pace: &mut Pace, o, at| {
             (0..100)
-                .filter(|_| pace.admit(object(o), 0, ms(at)))
+                .filter(|_| pace.admit(object(o), SECOND, 0, ms(at)))
                 .count()
         };
         assert_eq!(passed(&mut pace, 1, 0), 8);
@@ -143,23 +152,29 @@ mod tests {
     fn those_who_have_something_leave_a_reserve_to_those_who_have_nothing() {
         let mut pace = pace();
         for at in 0..1_000 {
-            pace.admit(object(1), 4, ms(at * 10));
+            pace.admit(object(1), SECOND, 4, ms(at * 10));
         }
-        let needy = (0..100).filter(|_| pace.admit(object(1), 0, ms(10_000)));
+        let needy = (0..100).filter(|_| pace.admit(object(1), SECOND, 0, ms(10_000)));
         assert!((4..=5).contains(&needy.count()));
-        assert!(!pace.admit(object(2), 8, ms(0)), "all of it is reserved");
+        assert!(
+            !pace.admit(object(2), SECOND, 8, ms(0)),
+            "all of it is reserved"
+        );
     }
 
     #[test]
     fn of_too_many_objects_the_least_busy_are_forgotten() {
         let mut pace = pace();
-        while pace.admit(object(0), 0, ms(0)) {}
+        while pace.admit(object(0), SECOND, 0, ms(0)) {}
         for n in 1..=255 {
-            assert!(pace.admit(object(n), 0, ms(0)));
+            assert!(pace.admit(object(n), SECOND, 0, ms(0)));
             assert!(pace.whole.len() <= 16 && pace.order.len() == pace.whole.len());
         }
-        assert!(!pace.admit(object(0), 0, ms(0)), "the busiest is not");
-        pace.admit(object(1), 0, ms(1_000_000));
+        assert!(
+            !pace.admit(object(0), SECOND, 0, ms(0)),
+            "the busiest is not"
+        );
+        pace.admit(object(1), SECOND, 0, ms(1_000_000));
         assert_eq!(pace.whole.len(), 1, "idle ones are forgotten");
     }
 
@@ -186,7 +201,7 @@ mod tests {
             let (mut now, mut passed) = (0, 0u64);
             for (later, reserve) in steps {
                 now += later;
-                passed += u64::from(pace.admit(object(1), reserve, ms(now)));
+                passed += u64::from(pace.admit(object(1), SECOND, reserve, ms(now)));
                 prop_assert!(passed <= 8 + now / 1_000);
             }
         }

@@ -125,12 +125,14 @@ impl Node {
             *lookup = with;
             return Some(Why::Cached);
         }
-        let reserve = match useful(lookup) {
+        let reserve = match useful(&with) {
             0 => 0,
             some if some < usize::from(lookup.p) => self.hot.burst / 4,
             _ => self.hot.burst / 2,
         };
-        if self.hot.pass.admit(lookup.object, reserve, self.now) {
+        let worth = self.jitter(self.config.directory.hot.pass_every);
+        let pass = &mut self.hot.pass;
+        if pass.admit(lookup.object, worth, reserve, self.now) {
             return None;
         }
         *lookup = with;

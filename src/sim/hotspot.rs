@@ -405,7 +405,7 @@ impl<'a> Crowd<'a> {
         for place in 0..self.plan.nodes {
             net.command(place, Command::Withdraw(self.object));
         }
-        let end = net.now() + Duration::from_secs(150);
+        let end = net.now() + self.plan.every * 2 + Duration::from_secs(20);
         self.advance_to(net, end, false);
     }
 }
