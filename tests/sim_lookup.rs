@@ -185,9 +185,9 @@ fn a_lookup_for_other_chunks_goes_on_to_whoever_knows() {
     hold(&mut net, at["8888"], 1, [0]);
     hold(&mut net, at["8888"], 2, [1]);
     let wanted = |chunk| Wanted::Chunks(ChunkSet::from_indices(5, [chunk]));
-    for chunk in [0, 1, 2] {
+    for chunk in [0u8, 1, 2] {
         let found = ask(&mut net, at["f000"], |r| {
-            (r.wanted, r.asker) = (wanted(chunk), peer(50 + chunk as u16));
+            (r.wanted, r.asker) = (wanted(chunk.into()), peer(50 + u16::from(chunk)));
         });
         assert!(found.root, "nobody has asked for {chunk} before");
         assert_eq!(found.matches.len(), usize::from(chunk < 2));
@@ -202,11 +202,14 @@ fn above_its_rate_an_object_is_answered_with_what_is_known() {
         ..HotConfig::default()
     });
     hold(&mut net, at["8888"], 1, [0]);
-    // The same asker, so that no answer is used again.
-    for _ in 0..4 {
+    // The same asker, so that no answer is used again. The rate varies by half, so the burst does.
+    let passed = (0..20).take_while(|_| {
         let found = ask(&mut net, at["f000"], |_| ());
-        assert_eq!((found.root, found.loaded), (true, false));
-    }
+        assert_eq!(found.loaded, !found.root);
+        found.root
+    });
+    let passed = passed.count();
+    assert!((3..=7).contains(&passed), "{passed}");
     hold(&mut net, at["f000"], 2, [1]);
     let found = ask(&mut net, at["f000"], |_| ());
     assert_eq!(told(&found), hops(&[("f000", 1, Why::Loaded)]));
@@ -240,8 +243,11 @@ fn who_would_get_nothing_goes_on_before_who_has_enough() {
         });
         asked.filter(|found| found.root).count()
     };
-    assert_eq!(rooted(&mut net, 0, true), 4, "half of the burst");
-    assert_eq!(rooted(&mut net, 3, false), 4, "the reserve");
+    // The rate varies by half.
+    let enough = rooted(&mut net, 0, true);
+    assert!((3..=7).contains(&enough), "half of the burst: {enough}");
+    let nothing = rooted(&mut net, 3, false);
+    assert!((2..=7).contains(&nothing), "the reserve: {nothing}");
 }
 
 #[test]

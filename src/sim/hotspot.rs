@@ -70,7 +70,7 @@ impl Variant {
             Variant::Quiet | Variant::Nobody => false,
             Variant::Everyone | Variant::EveryoneToRoot => true,
             Variant::SwarmOfThree => place < 3,
-            Variant::Popular => place % 10 == 0,
+            Variant::Popular => place.is_multiple_of(10),
         }
     }
 
