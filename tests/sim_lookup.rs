@@ -217,7 +217,7 @@ fn above_its_rate_an_object_is_answered_with_what_is_known() {
     assert_eq!(found.matches[0].addrs, peer(2), "what is known here");
     let other = ask(&mut net, at["f000"], |r| r.object = ObjectId(id("8886")));
     assert!(other.root, "another object has a rate of its own");
-    net.run(secs(100));
+    net.run(secs(800));
     let found = ask(&mut net, at["f000"], |r| {
         r.ignore = peer(2).iter().collect()
     });
