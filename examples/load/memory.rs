@@ -139,6 +139,7 @@ fn meet(node: &mut Node, n: u32, now: Instant) {
         let bytes = wire::encode(&envelope).expect("within bounds");
         let at = Instant::from_micros(now.as_micros() + later);
         node.handle_datagram(from, &bytes, at);
+        node.handle_timeout(at);
         let mut asked = Vec::new();
         while let Some(transmit) = node.poll_transmit() {
             if transmit.to == from {

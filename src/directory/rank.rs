@@ -6,6 +6,8 @@
 //! Differences from the paper: ties of one ranking are broken by the other, so that equal overlaps still prefer the
 //! nearer peer; and the random share, without which every peer of a region would ask the same few servers.
 
+use std::collections::BTreeMap;
+
 use rand::{Rng, RngExt};
 
 use crate::time::Instant;
@@ -75,6 +77,13 @@ impl Pool<'_> {
         }
     }
 
+    fn distance(&self, at: usize) -> f32 {
+        match (self.lookup.matches.get(at), self.local) {
+            (None, Some(local)) => local.distance(at - self.lookup.matches.len(), &self.here),
+            (carried, _) => carried.map_or(0.0, |m| distance(&self.here, &place(&m.coord))),
+        }
+    }
+
     /// The best, then some of the rest at random.
     fn choose(&self, rng: &mut impl Rng) -> Vec<Match> {
         let p = usize::from(self.lookup.p);
@@ -93,12 +102,12 @@ impl Pool<'_> {
         }
         let closeness = self.lookup.ranking == Ranking::Closeness;
         for at in 0..self.len() {
-            let candidate = self.candidate(at);
-            let away = candidate.distance(&self.here);
+            let away = self.distance(at);
             let worst = best.last().filter(|_| best.len() == count).map(|c| c.key);
             if closeness && worst.is_some_and(|worst| nearness(away) > worst.0) {
                 continue;
             }
+            let candidate = self.candidate(at);
             let Some(matched) = self.matched(&candidate) else {
                 continue;
             };
@@ -131,13 +140,23 @@ impl Pool<'_> {
     /// Adds others in random order until there are `p`. How many there were before, and whether the pool had no more.
     fn add_random(&self, chosen: &mut Vec<Chosen>, p: usize, rng: &mut impl Rng) -> (usize, bool) {
         let first = chosen.len();
-        let mut rest: Vec<usize> = (0..self.len()).collect();
-        rest.retain(|at| chosen.iter().all(|c| c.at != *at));
+        // A Fisher-Yates shuffle of which only the places that were drawn are kept.
+        let mut moved: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut left = self.len();
         while chosen.len() < p {
-            if rest.is_empty() {
+            if left == 0 {
                 return (first, true);
             }
-            let at = rest.swap_remove(rng.random_range(0..rest.len()));
+            let drawn = rng.random_range(0..left);
+            left -= 1;
+            let last = moved.remove(&left).unwrap_or(left);
+            let at = match drawn == left {
+                true => last,
+                false => moved.insert(drawn, last).unwrap_or(drawn),
+            };
+            if chosen[..first].iter().any(|c| c.at == at) {
+                continue;
+            }
             let candidate = self.candidate(at);
             let Some(matched) = self.matched(&candidate) else {
                 continue;
@@ -147,11 +166,11 @@ impl Pool<'_> {
             if self.is_excluded(&record) || chosen.iter().any(known) {
                 continue;
             }
-            let away = candidate.distance(&self.here);
+            let away = self.distance(at);
             let key = key(self.lookup.ranking, away, record.load, matched);
             chosen.push(Chosen { key, at, record });
         }
-        (first, rest.is_empty())
+        (first, left == 0)
     }
 
     /// How many wanted chunks it holds; `None` for one that is not to be named.
@@ -172,13 +191,6 @@ impl Pool<'_> {
 }
 
 impl Candidate<'_> {
-    fn distance(&self, here: &Place) -> f32 {
-        match self {
-            Candidate::Carried(m) => distance(here, &place(&m.coord)),
-            Candidate::Local(e) => e.distance(here),
-        }
-    }
-
     fn load(&self) -> u8 {
         match self {
             Candidate::Carried(m) => m.load,
