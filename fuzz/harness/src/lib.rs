@@ -17,7 +17,7 @@ mod peer;
 mod swarm;
 mod tracker;
 
-pub use datagram::{bits, datagram};
+pub use datagram::{bencode, bits, datagram};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use node::node;
 pub use peer::{extended_handshake, handshake, peer_frames, ut_metadata};
@@ -28,7 +28,8 @@ pub use tracker::{tracker_http, tracker_udp};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
+    ("bencode", bencode),
     ("bits", bits),
     ("datagram", datagram),
     ("extended_handshake", extended_handshake),

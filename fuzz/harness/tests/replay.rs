@@ -68,6 +68,6 @@ macro_rules! replays {
 }
 
 replays! {
-    bits datagram extended_handshake handshake info_dict magnet metadata_assembly node peer_frames
+    bencode bits datagram extended_handshake handshake info_dict magnet metadata_assembly node peer_frames
     swarm_messages torrent tracker_http tracker_udp ut_metadata
 }
