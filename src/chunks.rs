@@ -91,12 +91,16 @@ impl ChunkSet {
         if start.checked_add(len).is_none() {
             return Err(ChunkSetError::Range);
         }
-        let mut bits = Bits::from_slice(bytes);
-        if bits[len as usize..].any() {
+        let spare = 8 * expected - len as usize;
+        if bytes
+            .last()
+            .is_some_and(|last| last & ((1 << spare) - 1) != 0)
+        {
             return Err(ChunkSetError::SpareBits);
         }
+        let mut bits = Bits::from_vec(bytes.to_vec());
         bits.truncate(len as usize);
-        let ones = count(&bits);
+        let ones = ones(bytes);
         Ok(Self { start, bits, ones })
     }
 
@@ -285,9 +289,16 @@ impl ChunkSet {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "at most u32::MAX bits")]
-fn count(bits: &BitSlice<u8, Msb0>) -> u32 {
-    bits.count_ones() as u32
+fn count(bits: &Bits) -> u32 {
+    ones(bits.as_raw_slice()) // spare bits are zero
+}
+
+fn ones(bytes: &[u8]) -> u32 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words = words
+        .iter()
+        .map(|word| u64::from_ne_bytes(*word).count_ones());
+    words.chain(rest.iter().map(|byte| byte.count_ones())).sum()
 }
 
 /// Bits that are set in both of `n` bits of `a` from bit `i` and of `b` from bit `j`.
@@ -304,7 +315,11 @@ fn count_both(a: &[u8], i: usize, b: &[u8], j: usize, n: usize) -> u32 {
     while done < n {
         let both = word_at(a, i + done) & word_at(b, j + done);
         let rest = n - done;
-        let mask = if rest < 64 { !(u64::MAX >> rest) } else { u64::MAX };
+        let mask = if rest < 64 {
+            !(u64::MAX >> rest)
+        } else {
+            u64::MAX
+        };
         sum += (both & mask).count_ones();
         done += 64;
     }

@@ -37,6 +37,8 @@ const COMMANDS: usize = 1024; // guess: a burst of publications from many torren
 const BATCH: usize = 64; // guess
 /// Pause after a receive error.
 const ERROR_PAUSE: Duration = Duration::from_millis(10); // guess
+/// How long nothing is due when the node names no time.
+const IDLE: Duration = Duration::from_secs(3600); // guess: never reached, secrets rotate
 /// How long [`Handle::shutdown`] waits for the withdrawals to be acknowledged.
 const SHUTDOWN: Duration = Duration::from_secs(2); // a second more than the node itself waits
 
@@ -318,6 +320,10 @@ impl Task {
         // One byte more than a datagram may have, so that a longer one does not pass for a whole one.
         let mut buffer = vec![0; crate::wire::MAX_DATAGRAM + 1];
         let mut unreachable = BTreeSet::new();
+        // Set anew only when the node's next alarm is another one: most datagrams change nothing about it.
+        let alarm = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(alarm);
+        let mut rings_at = None;
         loop {
             self.drain(&mut unreachable).await;
             if self.left {
@@ -326,10 +332,12 @@ impl Task {
                 });
                 return;
             }
-            let wait = self
-                .node
-                .poll_timeout()
-                .map_or(Duration::from_secs(3600), |at| at - self.clock.now());
+            let next = self.node.poll_timeout();
+            if rings_at != Some(next) {
+                rings_at = Some(next);
+                let wait = next.map_or(IDLE, |at| at - self.clock.now());
+                alarm.as_mut().reset(tokio::time::Instant::now() + wait);
+            }
             tokio::select! {
                 received = self.socket.recv_from(&mut buffer) => match received {
                     Ok((n, from)) => self.on_received(n, from, &mut buffer),
@@ -344,7 +352,8 @@ impl Task {
                 command = self.dialler.result() => {
                     self.node.handle_command(command, self.clock.now());
                 }
-                () = tokio::time::sleep(wait) => {
+                () = &mut alarm => {
+                    rings_at = None;
                     self.node.handle_wall(wall(), self.clock.now());
                     self.node.handle_timeout(self.clock.now());
                 }
@@ -398,7 +407,13 @@ impl Task {
     async fn drain(&mut self, unreachable: &mut BTreeSet<io::ErrorKind>) {
         while let Some(transmit) = self.node.poll_transmit() {
             // A full send buffer or an unreachable network loses the datagram, as the network itself would.
-            if let Err(e) = self.socket.send_to(&transmit.payload, transmit.to).await
+            let sent = match self.socket.try_send_to(&transmit.payload, transmit.to) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.send_to(&transmit.payload, transmit.to).await
+                }
+                sent => sent,
+            };
+            if let Err(e) = sent
                 && unreachable.insert(e.kind())
             {
                 tracing::debug!(to = %transmit.to, "the index node cannot send: {e}");

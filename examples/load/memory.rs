@@ -98,7 +98,10 @@ fn nodes(neighbours: u32) -> io::Result<f64> {
         }
     }
     let after = resident()?;
-    drop(nodes);
+    let known: usize = nodes.iter().map(|n| n.snapshot().peers).sum();
+    if neighbours > 0 && known < NODES as usize * 10 {
+        return Err(io::Error::other(format!("{known} neighbours are known")));
+    }
     Ok(f64::from(after.saturating_sub(before)) / f64::from(NODES))
 }
 
@@ -118,43 +121,46 @@ fn node(seed: u32, network: Network, now: Instant) -> Node {
     Node::new(config, bytes, now).expect("a valid configuration")
 }
 
-/// Another index node pings, is probed and answers.
+/// Another index node gets a token, pings with it, is probed and answers.
 fn meet(node: &mut Node, n: u32, now: Instant) {
     let from = SocketAddr::from(([127, 0, 0, 1], 5000 + u16::try_from(n).expect("few")));
     let mut id = [0; 20];
     let mixed = n.wrapping_mul(2_654_435_761);
     id[..4].copy_from_slice(&mixed.to_be_bytes());
-    let sender = Sender {
-        id: Id(id),
-        coord: Coord::default(),
-        client: false,
-    };
-    let said = |node: &mut Node, tx: u32, body: Body, later: u64| {
-        let envelope = wire::Envelope {
-            tx,
-            sender,
-            token: None,
-            body,
-        };
-        let bytes = wire::encode(&envelope).expect("within bounds");
-        let at = Instant::from_micros(now.as_micros() + later);
-        node.handle_datagram(from, &bytes, at);
-        let mut asked = Vec::new();
-        while let Some(transmit) = node.poll_transmit() {
-            if transmit.to == from {
-                asked.extend(wire::decode(&transmit.payload).ok());
-            }
-        }
-        asked
-    };
-    let asked = said(node, 1, Body::Ping, 0);
-    for question in asked {
-        if question.body == Body::Ping {
-            let pong = Body::Pong {
-                token: wire::Token([1; 8]),
-                observed: FROM,
+    let mut token = None;
+    for (client, later) in [(true, 0), (false, 1)] {
+        let mut to_say = vec![(1, Body::Ping)];
+        while let Some((tx, body)) = to_say.pop() {
+            let answers = body != Body::Ping;
+            let envelope = wire::Envelope {
+                tx,
+                sender: Sender {
+                    id: Id(id),
+                    coord: Coord::default(),
+                    client,
+                },
+                token: token.filter(|_| !answers),
+                body,
             };
-            said(node, question.tx, pong, 2000 + u64::from(n));
+            let bytes = wire::encode(&envelope).expect("within bounds");
+            let at = now.as_micros() + later + if answers { 2000 } else { 0 };
+            node.handle_datagram(from, &bytes, Instant::from_micros(at));
+            while let Some(transmit) = node.poll_transmit() {
+                let Ok(said) = wire::decode(&transmit.payload) else {
+                    continue;
+                };
+                match said.body {
+                    Body::Pong { token: issued, .. } => token = Some(issued),
+                    Body::Ping if transmit.to == from => {
+                        let pong = Body::Pong {
+                            token: wire::Token([1; 8]),
+                            observed: FROM,
+                        };
+                        to_say.push((said.tx, pong));
+                    }
+                    _ => {}
+                }
+            }
         }
     }
 }

@@ -14,14 +14,13 @@ pub(super) struct NeighbourFilter {
     capacity: usize,
     clock: u64,
     neighbours: BTreeMap<Id, Neighbour>,
-    /// Neighbours by when they were last heard.
-    by_age: BTreeMap<u64, Id>,
 }
 
+/// Most of a node's memory: round trips are kept in microseconds, as the core's clock has them.
 #[derive(Clone, Debug)]
 struct Neighbour {
     heard: u64,
-    latest: VecDeque<Duration>,
+    latest: VecDeque<u32>,
 }
 
 impl NeighbourFilter {
@@ -33,21 +32,18 @@ impl NeighbourFilter {
             capacity,
             clock: 0,
             neighbours: BTreeMap::new(),
-            by_age: BTreeMap::new(),
         }
     }
 
-    /// Takes in one round trip and gives the filtered one.
+    /// Takes in one round trip and gives the filtered one, in whole microseconds (at most 71 minutes).
     pub(super) fn push(&mut self, from: Id, rtt: Duration) -> Duration {
         self.clock += 1;
-        if let Some(known) = self.neighbours.get(&from) {
-            self.by_age.remove(&known.heard);
-        } else if self.neighbours.len() >= self.capacity
-            && let Some((_, oldest)) = self.by_age.pop_first()
-        {
-            self.neighbours.remove(&oldest);
+        if self.neighbours.len() >= self.capacity && !self.neighbours.contains_key(&from) {
+            let oldest = self.neighbours.iter().min_by_key(|(_, n)| n.heard);
+            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+                self.neighbours.remove(&oldest);
+            }
         }
-        self.by_age.insert(self.clock, from);
         let neighbour = self.neighbours.entry(from).or_insert_with(|| Neighbour {
             heard: 0,
             latest: VecDeque::with_capacity(4),
@@ -56,7 +52,8 @@ impl NeighbourFilter {
         if neighbour.latest.len() >= self.samples {
             neighbour.latest.pop_front();
         }
-        neighbour.latest.push_back(rtt);
+        let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
+        neighbour.latest.push_back(micros);
         nearest_rank(&neighbour.latest, self.percentile)
     }
 
@@ -73,11 +70,11 @@ impl NeighbourFilter {
     clippy::cast_sign_loss,
     reason = "a small positive rank"
 )]
-fn nearest_rank(values: &VecDeque<Duration>, percentile: f64) -> Duration {
-    let mut sorted: Vec<Duration> = values.iter().copied().collect();
+fn nearest_rank(values: &VecDeque<u32>, percentile: f64) -> Duration {
+    let mut sorted: Vec<u32> = values.iter().copied().collect();
     sorted.sort_unstable();
     let rank = (percentile * sorted.len() as f64).ceil() as usize;
-    sorted[rank.clamp(1, sorted.len()) - 1]
+    Duration::from_micros(u64::from(sorted[rank.clamp(1, sorted.len()) - 1]))
 }
 
 #[cfg(test)]
@@ -125,6 +122,6 @@ mod tests {
         for n in 0..=255 {
             filter.push(id(n), ms(1));
         }
-        assert_eq!((filter.len(), filter.by_age.len()), (2, 2));
+        assert_eq!(filter.len(), 2);
     }
 }

@@ -109,6 +109,11 @@ impl Pointers {
         }
     }
 
+    /// Predicted round-trip time from the `n`-th pointer to `place`, in steps of 10 µs.
+    pub(super) fn distance(&self, n: usize, place: &Place) -> f32 {
+        distance(&self.places[n], place)
+    }
+
     pub(super) fn get(&self, publisher: &Id) -> Option<View<'_>> {
         self.find(publisher).ok().map(|n| self.nth(n))
     }
@@ -347,11 +352,6 @@ impl View<'_> {
     /// Whether the publisher holds any chunk.
     pub(super) fn holds_any(&self) -> bool {
         self.row.has(SOME | ALL)
-    }
-
-    /// Predicted round-trip time to `place`, in steps of 10 µs.
-    pub(super) fn distance(&self, place: &Place) -> f32 {
-        distance(self.place, place)
     }
 
     /// Bytes that the pointer takes.

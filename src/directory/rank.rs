@@ -8,6 +8,8 @@
 //! every peer. So a peer whose summary may have something in common with the lookup's is a match too, with no chunk
 //! matched: behind every certain one, and at most half of the `p` that suffice to answer before the root.
 
+use std::collections::BTreeMap;
+
 use rand::{Rng, RngExt};
 
 use crate::time::Instant;
@@ -77,6 +79,20 @@ impl Pool<'_> {
         }
     }
 
+    /// Predicted round-trip time, microseconds.
+    fn distance(&self, at: usize) -> u64 {
+        let steps = match (self.lookup.matches.get(at), self.local) {
+            (None, Some(local)) => local.distance(at - self.lookup.matches.len(), &self.here),
+            (carried, _) => carried.map_or(0.0, |m| distance(&self.here, &place(&m.coord))),
+        };
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "not negative, and minutes at most"
+        )]
+        let micros = (f64::from(steps) * 10.0) as u64;
+        micros
+    }
+
     /// The best, then some of the rest at random.
     fn choose(&self, rng: &mut impl Rng) -> Vec<Match> {
         let p = usize::from(self.lookup.p);
@@ -95,13 +111,13 @@ impl Pool<'_> {
         }
         let closeness = self.lookup.ranking == Ranking::Closeness;
         for at in 0..self.len() {
-            let candidate = self.candidate(at);
-            let away = candidate.distance(&self.here);
+            let away = self.distance(at);
             let worst = best.last().filter(|_| best.len() == count).map(|c| c.key);
             let beaten = |worst: Rank| !worst.0 && u128::from(away) > worst.1;
             if closeness && worst.is_some_and(beaten) {
                 continue;
             }
+            let candidate = self.candidate(at);
             let Some(matched) = self.matched(&candidate) else {
                 continue;
             };
@@ -135,16 +151,28 @@ impl Pool<'_> {
     /// before, and whether the pool had no more.
     fn add_random(&self, chosen: &mut Vec<Chosen>, p: usize, rng: &mut impl Rng) -> (usize, bool) {
         let first = chosen.len();
-        let mut rest: Vec<usize> = (0..self.len()).collect();
-        rest.retain(|at| chosen.iter().all(|c| c.at != *at));
         let mut guesses = Vec::new();
+        // A Fisher-Yates shuffle of which only the places that were drawn are kept.
+        let mut moved: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut left = self.len();
         while chosen.len() < p {
-            let certain = !rest.is_empty();
-            if !certain && guesses.is_empty() {
+            let certain = left > 0;
+            let at = if certain {
+                let drawn = rng.random_range(0..left);
+                left -= 1;
+                let last = moved.remove(&left).unwrap_or(left);
+                match drawn == left {
+                    true => last,
+                    false => moved.insert(drawn, last).unwrap_or(drawn),
+                }
+            } else if guesses.is_empty() {
                 return (first, true);
+            } else {
+                guesses.swap_remove(rng.random_range(0..guesses.len()))
+            };
+            if chosen[..first].iter().any(|c| c.at == at) {
+                continue;
             }
-            let from = if certain { &mut rest } else { &mut guesses };
-            let at = from.swap_remove(rng.random_range(0..from.len()));
             let candidate = self.candidate(at);
             let Some(matched) = self.matched(&candidate) else {
                 continue;
@@ -158,11 +186,11 @@ impl Pool<'_> {
             if self.is_excluded(&record) || chosen.iter().any(known) {
                 continue;
             }
-            let away = candidate.distance(&self.here);
+            let away = self.distance(at);
             let key = rank(self.lookup.ranking, away, matched, record.load);
             chosen.push(Chosen { key, at, record });
         }
-        (first, rest.is_empty() && guesses.is_empty())
+        (first, left == 0 && guesses.is_empty())
     }
 
     /// How many wanted chunks it holds, 0 for a guess; `None` for one that is not to be named.
@@ -197,20 +225,6 @@ impl Pool<'_> {
 }
 
 impl Candidate<'_> {
-    /// Predicted round-trip time, microseconds.
-    fn distance(&self, here: &Place) -> u64 {
-        let steps = match self {
-            Candidate::Carried(m) => distance(here, &place(&m.coord)),
-            Candidate::Local(e) => e.distance(here),
-        };
-        #[allow(
-            clippy::cast_possible_truncation,
-            reason = "not negative, and below a minute"
-        )]
-        let micros = (f64::from(steps) * 10.0) as u64;
-        micros
-    }
-
     fn load(&self) -> u8 {
         match self {
             Candidate::Carried(m) => m.load,

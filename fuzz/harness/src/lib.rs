@@ -20,7 +20,7 @@ mod swarm;
 mod tracker;
 
 pub use auth::{sealed, signed};
-pub use datagram::{bits, datagram};
+pub use datagram::{bencode, bits, datagram};
 pub use local::{control_request, lan_announcement, state_file};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use node::node;
@@ -32,7 +32,8 @@ pub use tracker::{tracker_http, tracker_udp};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 20] = [
+    ("bencode", bencode),
     ("bits", bits),
     ("control_request", control_request),
     ("datagram", datagram),
