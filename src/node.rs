@@ -19,9 +19,11 @@
 mod api;
 mod config;
 mod incoming;
+mod intake;
 mod join;
 mod lookup;
 mod maintain;
+mod parcel;
 mod probe;
 mod propagate;
 mod publish;
@@ -30,6 +32,7 @@ mod rpc;
 mod stats;
 mod timers;
 mod view;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -39,8 +42,11 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::coords::{Coord, Vivaldi};
+use crate::directory::bases::Bases;
 use crate::directory::cache::{Cache, Limits};
 use crate::directory::parents::Parents;
+use crate::directory::shares::Shares;
+use crate::directory::spread::Spread;
 use crate::directory::token::TokenMint;
 use crate::id::{Id, ObjectId};
 use crate::overlay::Overlay;
@@ -48,9 +54,12 @@ use crate::time::Instant;
 use crate::wire::{self, Body, Envelope, Sender, Token};
 
 pub use api::{Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit};
-pub use config::{ConfigError, DirectoryConfig, LimitsConfig, NodeConfig, OverlayConfig, Role};
+pub use config::{
+    ConfigError, DirectoryConfig, Eviction, LimitsConfig, NodeConfig, OverlayConfig, Role,
+};
 pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
 
+use intake::Windows;
 use join::Join;
 use probe::Probes;
 use publish::Own;
@@ -72,13 +81,22 @@ pub struct Node {
     pending: Pending,
     routes: Routes,
     cache: Cache,
+    /// What of large entries belongs to their newest sequence.
+    windows: Windows,
+    /// Who has not heard of which entry.
+    spread: Spread,
+    /// What others are known to hold.
+    bases: Bases,
+    shares: Shares,
     parents: Parents,
-    /// The next hops of all objects in the cache, as of `tables_seen`.
+    /// Where the entries of all objects in the cache go, as of `tables_seen`.
     tree_parents: BTreeSet<Id>,
     tables_seen: u64,
     mint: TokenMint,
     own: BTreeMap<ObjectId, Own>,
     last_sequence: u64,
+    /// Nodes that a client has published an object through.
+    homes: BTreeMap<ObjectId, Vec<Id>>,
     /// Own coordinate when everything was last published.
     published_at: Coord,
     window_turn: u32,
@@ -112,6 +130,7 @@ impl Node {
             bytes: d.bytes,
             chunks: d.chunks,
             lifetime: d.seed_lifetime,
+            eviction: d.eviction,
         };
         let mut node = Self {
             id,
@@ -122,6 +141,10 @@ impl Node {
             pending: Pending::default(),
             routes: Routes::default(),
             cache: Cache::new(limits),
+            windows: Windows::default(),
+            spread: Spread::default(),
+            bases: Bases::new(d.delta_bytes, d.delta_quiet),
+            shares: Shares::default(),
             parents: Parents::default(),
             tree_parents: BTreeSet::new(),
             tables_seen: 0,
@@ -129,6 +152,7 @@ impl Node {
             mint: TokenMint::new(d.token_period, &mut rng, now),
             own: BTreeMap::new(),
             last_sequence: 0,
+            homes: BTreeMap::new(),
             window_turn: 0,
             timers: Timers::default(),
             observed: None,

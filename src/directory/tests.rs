@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::cache::{Cache, Limits, Stored};
+use super::cache::{Cache, Eviction, Limits, Stored};
 use super::rank::search;
 use crate::chunks::ChunkSet;
 use crate::coords::Coord;
@@ -23,6 +23,7 @@ fn limits() -> Limits {
         bytes: 1 << 20,
         chunks: 1000,
         lifetime: Duration::from_secs(1800),
+        eviction: Eviction::Random,
     }
 }
 
@@ -153,7 +154,7 @@ fn a_withdrawn_entry_is_told_on_and_older_copies_do_not_bring_it_back() {
     };
     assert_eq!(
         cache.store(withdrawal.clone(), false, &mut rng, second(1)),
-        Stored::Changed
+        Stored::Withdrawn
     );
     assert_eq!(held(&cache, 1, second(1)), None);
     assert!(cache.is_changed(&key));
@@ -301,7 +302,7 @@ proptest! {
             prop_assert_eq!(cache.is_empty(), cache.bytes() == 0);
             prop_assert_eq!(cache.is_empty(), cache.next_expiry().is_none());
         }
-        cache.expire(second(now + 10_000));
+        cache.expire(second(now + 100_000));
         prop_assert!(cache.is_empty() && !cache.has_changes() && cache.bytes() == 0);
     }
 }

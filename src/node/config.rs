@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::coords::VivaldiConfig;
+pub use crate::directory::cache::Eviction;
 use crate::id::Id;
 
 /// What a node does for others.
@@ -107,6 +108,19 @@ pub struct DirectoryConfig {
     pub quiet_period: Duration,
     /// Bytes a second to one parent.
     pub parent_rate: u64,
+    /// The root of an object passes its entries to its ring neighbours, one on each side: when it dies, one of these is the
+    /// root and knows them. `false`: as in the paper, the root forwards nothing.
+    pub replicas: bool,
+    /// Whom a full list of entries loses for a newcomer.
+    pub eviction: Eviction,
+    /// Of propagated entries with public addresses at most 4 an object from one /24 (IPv4) or /56 (IPv6), and at most a
+    /// quarter of a full list from one child. For networks that strangers can join.
+    pub subnet_limits: bool,
+    /// Bytes that copies of what others hold of changing entries may take, so that only differences are sent; 0: entries are
+    /// always sent in full.
+    pub delta_bytes: usize,
+    /// How long such a copy is kept that is not used.
+    pub delta_quiet: Duration,
     /// How long a token stays the newest; it is accepted for two more periods.
     pub token_period: Duration,
 }
@@ -229,6 +243,11 @@ impl Default for DirectoryConfig {
             active_period: s(2),         // guess
             quiet_period: s(60),         // guess
             parent_rate: 8 << 10,        // guess
+            replicas: true,              // not in the paper: a root's death loses nothing
+            eviction: Eviction::Random,  // paper 3.1
+            subnet_limits: false,        // closed networks and racks need none
+            delta_bytes: 4 << 20,        // guess: the bases of 10,000 entries of 1,000 chunks
+            delta_quiet: s(60),          // guess: what changes does so every few seconds
             token_period: s(300),        // guess: as in the Mainline DHT
         }
     }
@@ -298,6 +317,7 @@ impl NodeConfig {
             ("directory.first_hold", d.first_hold),
             ("directory.active_period", d.active_period),
             ("directory.quiet_period", d.quiet_period),
+            ("directory.delta_quiet", d.delta_quiet),
             ("directory.token_period", d.token_period),
             ("directory.downloader_refresh", d.downloader_refresh),
             ("directory.seed_refresh", d.seed_refresh),

@@ -89,7 +89,7 @@ impl Node {
             Body::Join { joiner, hops } => self.on_join(from, tx, joiner, hops),
             Body::Lookup(lookup) => self.on_lookup(from, tx, &sender, lookup),
             Body::Publish { entry } => self.on_publish(from, tx, token, entry),
-            Body::Propagate { entries } => self.on_propagate(from, tx, token, entries),
+            Body::Propagate { entries } => self.on_propagate(from, tx, token, &sender.id, entries),
             Body::Dial { .. } | Body::Reach { .. } | Body::ReachFor { .. } => {
                 self.refuse(from, tx, RefuseReason::Unsupported);
             }
@@ -151,15 +151,17 @@ impl Node {
             (Body::LeavesReply { contacts } | Body::RowReply { contacts, .. }, _) => {
                 contacts.into_iter().for_each(|c| self.consider(c));
             }
-            (Body::Ack, Asked::Propagate(_)) => self.passed_on(&sender.id),
-            (Body::SendFull { keys }, Asked::Propagate(_)) => {
-                self.passed_on(&sender.id);
-                self.not_passed_on(keys);
+            (Body::Ack, Asked::Propagate(passed)) => self.passed_on(&sender.id, passed, &[]),
+            (Body::SendFull { keys }, Asked::Propagate(passed)) => {
+                self.passed_on(&sender.id, passed, &keys);
             }
-            (Body::SendFull { .. }, Asked::Publish { object, .. }) => {
-                self.publish_elsewhere(object);
+            (Body::SendFull { keys }, Asked::Publish { object, passed, .. }) => {
+                self.published(&sender.id, object, passed, &keys);
             }
-            (Body::Ack, Asked::Publish { .. }) => self.settle_leave(),
+            (Body::Ack, Asked::Publish { object, passed, .. }) => {
+                self.published(&sender.id, object, passed, &[]);
+            }
+            (Body::Ack | Body::SendFull { .. }, Asked::Withdraw { .. }) => self.settle_leave(),
             (Body::Refuse { reason, token }, asked) => {
                 self.on_refused(sender.id, reason, token, asked);
             }
@@ -243,10 +245,19 @@ impl Node {
         }
         match asked {
             Asked::Routed(route) => self.on_route_refused(route, reason),
-            Asked::Propagate(keys) => self.on_propagate_refused(&by, keys),
-            Asked::Publish { object, retried } => {
+            Asked::Propagate(passed) => self.on_propagate_refused(&by, reason, passed),
+            Asked::Publish {
+                object,
+                retried,
+                passed,
+            } => {
+                self.bases.lost(&by, &passed.key, passed.sequence);
                 self.on_publish_refused(object, reason, retried);
             }
+            Asked::Withdraw { entry, tries } if reason == RefuseReason::Token => {
+                self.withdraw_again(Some(by), *entry, tries);
+            }
+            Asked::Withdraw { .. } => self.settle_leave(),
             _ => {}
         }
     }
@@ -262,14 +273,20 @@ fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
         Body::LeavesReply { .. } => matches!(asked, Asked::Leaves),
         Body::RowReply { .. } => matches!(asked, Asked::Row),
         Body::SendFull { .. } => {
-            matches!(asked, Asked::Propagate(_) | Asked::Publish { .. })
+            matches!(
+                asked,
+                Asked::Propagate(_) | Asked::Publish { .. } | Asked::Withdraw { .. }
+            )
         }
         Body::Found(_) => matches!(asked, Asked::Routed(route) if !routes.is_join(*route)),
         Body::JoinReply { .. } => matches!(asked, Asked::Routed(route) if routes.is_join(*route)),
         Body::Ack => {
             matches!(
                 asked,
-                Asked::Routed(_) | Asked::Propagate(_) | Asked::Publish { .. }
+                Asked::Routed(_)
+                    | Asked::Propagate(_)
+                    | Asked::Publish { .. }
+                    | Asked::Withdraw { .. }
             )
         }
         _ => matches!(body, Body::Refuse { .. }),

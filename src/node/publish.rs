@@ -1,32 +1,28 @@
-//! Publication (paper 3.1): the owner's entries, and those of clients.
+//! Publication (paper 3.1): the owner's entries, in the own cache or, from a client, at its index node.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 use rand::RngExt;
 
-use super::rpc::Asked;
+use super::rpc::{Asked, Passed};
 use super::timers::Timer;
 use super::{DropReason, Event, Node, Publication};
 use crate::coords::Coord;
 use crate::directory::cache::Stored;
-use crate::id::ObjectId;
+use crate::id::{Id, ObjectId};
 use crate::time::Instant;
-use crate::wire::{Body, Entry, MAX_ENTRY_BITS, PeerAddrs, RefuseReason, Token, entry_windows};
-
-/// Windows of one large entry that are sent together.
-pub(super) const WINDOWS: u32 = 8; // guess: 32,768 chunks a turn
-
-/// How long [`Command::Leave`](super::Command::Leave) waits for the others to hear of it.
-const LEAVE_WAIT: Duration = Duration::from_secs(1); // guess
+use crate::wire::{Body, Entry, PeerAddrs, RefuseReason};
 
 /// How far the own coordinate moves before own entries are renewed.
 const MOVED: Duration = Duration::from_millis(10); // guess: what decides between near and far
 
+type Key = (ObjectId, Id);
+
 /// What this node publishes itself.
 #[derive(Debug)]
 pub(super) struct Own {
-    publication: Publication,
+    pub(super) publication: Publication,
     refresh_at: Instant,
     /// The address is not known yet.
     unresolved: bool,
@@ -72,7 +68,7 @@ impl Node {
         }
     }
 
-    fn own_entry(
+    pub(super) fn own_entry(
         &mut self,
         object: ObjectId,
         addrs: PeerAddrs,
@@ -102,33 +98,22 @@ impl Node {
     }
 
     /// An own entry goes to the own cache, or from a client to its index node.
-    fn hand_in(&mut self, entry: Option<Entry>) {
+    pub(super) fn hand_in(&mut self, entry: Option<Entry>) {
         let Some(entry) = entry else { return };
         if self.is_client() {
             return self.send_entry(entry, false);
         }
-        let stored = self.cache.store(entry, true, &mut self.rng, self.now);
+        let complete = entry.chunks > 0 && entry.held.is_full();
+        let stored = self.take_in(entry, true, None);
+        let stored = stored.expect("an own entry is no delta");
         self.note_stored(stored);
-    }
-
-    /// What a stored entry means for the next propagation, or which drop it counts as.
-    pub(super) fn note_stored(&mut self, stored: Stored) {
-        let d = &self.config.directory;
-        match stored {
-            Stored::First => {
-                let share = self.rng.random_range(0.1..1.0);
-                let hold = d.first_hold.mul_f64(share);
-                self.timers.set_earlier(Timer::Propagate, self.now + hold);
-            }
-            Stored::Changed | Stored::Refreshed => self.hasten(d.active_period),
-            Stored::Old => self.counters.drop(DropReason::OldEntry),
-            Stored::Malformed => self.counters.drop(DropReason::MalformedEntry),
-            Stored::Full => self.counters.drop(DropReason::CacheFull),
+        if complete && stored == Stored::Changed {
+            self.propagate_soon();
         }
     }
 
     /// Unspecified addresses replaced by the one that others see; `None` while that is unknown.
-    fn resolved(&self, addrs: &PeerAddrs) -> Option<PeerAddrs> {
+    pub(super) fn resolved(&self, addrs: &PeerAddrs) -> Option<PeerAddrs> {
         let seen = self.observed.map(|a| a.ip());
         let v4 = match (addrs.v4, seen) {
             (Some(a), Some(IpAddr::V4(ip))) if a.ip().is_unspecified() => {
@@ -197,109 +182,50 @@ impl Node {
         self.arm_republish();
     }
 
-    fn arm_republish(&mut self) {
+    pub(super) fn arm_republish(&mut self) {
         match self.own.values().map(|own| own.refresh_at).min() {
             Some(at) => self.timers.set(Timer::Republish, at),
             None => self.timers.clear(Timer::Republish),
         }
     }
 
-    pub(super) fn withdraw(&mut self, object: ObjectId) {
-        let Some(own) = self.own.get(&object) else {
-            return;
-        };
-        let addrs = self.resolved(&own.publication.addrs);
-        let entry = addrs.and_then(|addrs| self.own_entry(object, addrs, Duration::ZERO));
-        self.own.remove(&object);
-        self.arm_republish();
-        let withdrawn = entry.map(|e| Entry {
-            held: Default::default(),
-            ..e
-        });
-        self.hand_in(withdrawn);
-        if !self.is_client() {
-            self.hasten(self.config.directory.first_hold);
-        }
-    }
-
-    pub(super) fn leave(&mut self) {
-        for object in self.own.keys().copied().collect::<Vec<_>>() {
-            self.withdraw(object);
-        }
-        self.leaving = true;
-        self.timers.set(Timer::Left, self.now + LEAVE_WAIT);
-        if !self.is_client() {
-            self.propagate();
-            self.say_farewell();
-        }
-        self.settle_leave();
-    }
-
-    /// Ends a leave as soon as nobody is left to hear of it.
-    pub(super) fn settle_leave(&mut self) {
-        if self.leaving && self.pending.handing_over() == 0 {
-            self.left();
-        }
-    }
-
-    pub(super) fn left(&mut self) {
-        if std::mem::take(&mut self.leaving) {
-            self.timers.clear(Timer::Left);
-            self.event(Event::Left);
-        }
-    }
-
     // -- the client's side --
 
-    /// Sends an own entry to the nearest index node, in windows if it is large.
+    /// Sends an own entry to the nearest index node: what differs from the one that it holds if that is shorter, else
+    /// everything, in windows if it is large.
     fn send_entry(&mut self, entry: Entry, retried: bool) {
         let Some(home) = self.overlay.nearest(&[]) else {
             return;
         };
-        let (id, v4) = (home.contact.id, home.contact.addr.is_ipv4());
-        // Only the address family of the path can be proven to the index node.
-        let addrs = match v4 {
-            true => PeerAddrs {
-                v6: None,
-                ..entry.addrs
-            },
-            false => PeerAddrs {
-                v4: None,
-                ..entry.addrs
-            },
-        };
-        if addrs.is_empty() {
+        let (id, to) = (home.contact.id, home.contact.addr);
+        let Some(entry) = provable(entry, to) else {
             return;
-        }
+        };
         let object = entry.object;
-        for held in self.windows(&entry.held) {
-            let entry = Entry {
-                held,
-                addrs,
-                ..entry.clone()
+        self.note_home(object, id);
+        let parcel = self.parcel(&id, &entry, None);
+        let passed = parcel.passed;
+        for entry in parcel.parts {
+            let asked = Asked::Publish {
+                object,
+                retried,
+                passed,
             };
-            self.ask(
-                &id,
-                Asked::Publish { object, retried },
-                Body::Publish { entry },
-            );
+            self.ask(&id, asked, Body::Publish { entry });
         }
     }
 
-    /// The set in parts that a datagram carries: one, or the next few of a large set.
-    pub(super) fn windows(
-        &mut self,
-        held: &crate::chunks::ChunkSet,
-    ) -> Vec<crate::chunks::ChunkSet> {
-        let first = entry_windows(held, self.window_turn);
-        if first.len() == held.len() {
-            return vec![first];
+    /// The index node has taken an own entry, or asks for all of it.
+    pub(super) fn published(&mut self, by: &Id, object: ObjectId, passed: Passed, gaps: &[Key]) {
+        if gaps.contains(&passed.key) {
+            self.bases.forget(by, &passed.key);
+            if passed.delta {
+                return self.publish_elsewhere(object);
+            }
+        } else {
+            self.bases.acked(by, &passed.key, passed.sequence);
         }
-        let turns = held.len().div_ceil(MAX_ENTRY_BITS).min(WINDOWS);
-        let windows = (0..turns).map(|i| entry_windows(held, self.window_turn.wrapping_add(i)));
-        let windows = windows.collect();
-        self.window_turn = self.window_turn.wrapping_add(turns);
-        windows
+        self.settle_leave();
     }
 
     /// The index node did not answer: the next one is told.
@@ -335,44 +261,19 @@ impl Node {
             self.send_entry(entry, retried);
         }
     }
+}
 
-    // -- the index node's side --
-
-    /// A client's own entry. It must prove that it receives at the address that it publishes.
-    pub(super) fn on_publish(
-        &mut self,
-        from: SocketAddr,
-        tx: u32,
-        token: Option<Token>,
-        entry: Entry,
-    ) {
-        if !self.mint.accepts(from, token) {
-            self.counters.drop(DropReason::Token);
-            return self.refuse(from, tx, RefuseReason::Token);
-        }
-        // The port is the peer's own affair: it serves over TCP, not from this socket.
-        if entry.addrs.iter().any(|a| a.ip() != from.ip()) {
-            self.counters.drop(DropReason::ForeignAddress);
-            return self.refuse(from, tx, RefuseReason::ForeignAddress);
-        }
-        if self.publishes(&entry) {
-            self.counters.drop(DropReason::OldEntry);
-            return self.refuse(from, tx, RefuseReason::Unsupported);
-        }
-        // paper 3.1: the coordinate is that of the index node which the peer published through
-        let entry = Entry {
-            coord: self.vivaldi.coord(),
-            ..entry
-        };
-        let stored = self.cache.store(entry, false, &mut self.rng, self.now);
-        self.note_stored(stored);
-        self.send(from, tx, None, Body::Ack);
-    }
-
-    /// Whether this is an entry that only this node's owner may change.
-    pub(super) fn publishes(&self, entry: &Entry) -> bool {
-        self.own
-            .get(&entry.object)
-            .is_some_and(|own| own.publication.publisher.unwrap_or(self.id) == entry.publisher)
-    }
+/// The entry with the addresses that the datagram proves at `to`: those of the family that it travels by.
+pub(super) fn provable(entry: Entry, to: SocketAddr) -> Option<Entry> {
+    let addrs = match to {
+        SocketAddr::V4(_) => PeerAddrs {
+            v6: None,
+            ..entry.addrs
+        },
+        SocketAddr::V6(_) => PeerAddrs {
+            v4: None,
+            ..entry.addrs
+        },
+    };
+    (!addrs.is_empty()).then_some(Entry { addrs, ..entry })
 }

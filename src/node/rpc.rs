@@ -10,7 +10,7 @@ use super::route::RouteId;
 use super::{DropReason, Node};
 use crate::id::{Id, ObjectId};
 use crate::time::Instant;
-use crate::wire::{Body, Token};
+use crate::wire::{Body, Entry, Token};
 
 /// What an answer is for.
 #[derive(Clone, Debug)]
@@ -27,12 +27,27 @@ pub(super) enum Asked {
     Row,
     Routed(RouteId),
     /// These entries were passed on.
-    Propagate(Vec<(ObjectId, Id)>),
+    Propagate(Vec<Passed>),
     /// Own entry of a client; second try?
     Publish {
         object: ObjectId,
         retried: bool,
+        passed: Passed,
     },
+    /// A client takes its own entry back.
+    Withdraw {
+        entry: Box<Entry>,
+        tries: u8,
+    },
+}
+
+/// An entry on its way to another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) key: (ObjectId, Id),
+    pub(super) sequence: u64,
+    /// Only what differs from what the other holds.
+    pub(super) delta: bool,
 }
 
 #[derive(Debug)]
@@ -101,7 +116,10 @@ impl Pending {
     fn count(&mut self, asked: &Asked, by: isize) {
         let counter = match asked {
             Asked::Probe => &mut self.probes,
-            Asked::Propagate(_) | Asked::Publish { .. } | Asked::Farewell => &mut self.handing_over,
+            Asked::Propagate(_)
+            | Asked::Publish { .. }
+            | Asked::Withdraw { .. }
+            | Asked::Farewell => &mut self.handing_over,
             _ => return,
         };
         *counter = counter.saturating_add_signed(by);
@@ -193,7 +211,11 @@ impl Node {
         let peer = self.overlay.peer(id)?;
         let timeout = peer.timeout(&self.vivaldi.coord());
         let (to, token) = (peer.contact.addr, peer.token);
-        let token = token.filter(|_| matches!(asked, Asked::Propagate(_) | Asked::Publish { .. }));
+        let needs_one = matches!(
+            asked,
+            Asked::Propagate(_) | Asked::Publish { .. } | Asked::Withdraw { .. }
+        );
+        let token = token.filter(|_| needs_one);
         self.request(to, Some(*id), asked, token, body, timeout)
     }
 
@@ -214,8 +236,14 @@ impl Node {
                 self.counters.hops_routed_around += 1;
                 self.hop_was_silent(route, request.id);
             }
-            Asked::Propagate(keys) => self.not_passed_on(keys),
-            Asked::Publish { object, .. } => self.publish_elsewhere(object),
+            Asked::Propagate(passed) => self.not_passed_on(request.id, passed),
+            Asked::Publish { object, passed, .. } => {
+                if let Some(id) = &request.id {
+                    self.bases.lost(id, &passed.key, passed.sequence);
+                }
+                self.publish_elsewhere(object);
+            }
+            Asked::Withdraw { entry, tries } => self.withdraw_again(request.id, *entry, tries),
             Asked::Probe => self.probe_failed(request.to),
             Asked::Farewell => self.settle_leave(),
             Asked::Ping | Asked::Bootstrap | Asked::Leaves | Asked::Row => {}

@@ -7,6 +7,13 @@ use crate::id::Id;
 use crate::wire::Contact;
 
 impl Node {
+    /// The highest sequence that this node has published under. Saved and given to the next start as
+    /// [`sequence_base`](super::NodeConfig::sequence_base) if that is above the wall clock, it keeps a clock that was set back
+    /// from locking the node out of its own older entries until those end.
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
     /// Totals since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
