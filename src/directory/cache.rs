@@ -498,7 +498,14 @@ impl Cache {
         }
     }
 
-    /// Whether it did.
+    /// Notes that no window is missing any more: a summary has nothing to add.
+    pub(crate) fn complete(&mut self, key: &(ObjectId, Id)) {
+        if let Some(pointer) = self.pointer_mut(key) {
+            pointer.entry.summary = None;
+        }
+    }
+
+    /// Whether it came from there.
     pub(crate) fn is_from_above(&self, key: &(ObjectId, Id)) -> bool {
         self.objects
             .get(&key.0)

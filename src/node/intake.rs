@@ -67,7 +67,8 @@ impl Windows {
         }
     }
 
-    /// Notes what was stored: `window` is what the entry said, `before` the sequence that was held.
+    /// Notes what was stored: `window` is what the entry said, `before` the sequence that was held. Whether the last missing
+    /// window has come.
     fn note(
         &mut self,
         key: Key,
@@ -75,7 +76,7 @@ impl Windows {
         before: Option<u64>,
         chunks: u32,
         window: (u32, u32),
-    ) {
+    ) -> bool {
         let (start, end) = window;
         if (start, end) == (0, chunks) {
             self.fresh.remove(&key);
@@ -86,9 +87,10 @@ impl Windows {
         } else if let Some(fresh) = self.fresh.get_mut(&key) {
             fresh.add(start, end);
             if fresh.is_whole(chunks) {
-                self.fresh.remove(&key);
+                return self.fresh.remove(&key).is_some();
             }
         }
+        false
     }
 
     /// Forgets what the cache has forgotten.
@@ -132,7 +134,9 @@ impl Node {
         if withdrawn {
             self.windows.note(key, sequence, None, chunks, (0, chunks));
         } else {
-            self.windows.note(key, sequence, before, chunks, window);
+            if self.windows.note(key, sequence, before, chunks, window) {
+                self.cache.complete(&key);
+            }
         }
         if stored != Stored::Refreshed || before != Some(sequence) {
             self.spread.changed(&key);

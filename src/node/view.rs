@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{CoordView, Counters, Node, PeerView, Snapshot};
-use crate::id::Id;
-use crate::wire::Contact;
+use crate::id::{Id, ObjectId};
+use crate::wire::{Contact, Entry};
 
 impl Node {
     /// The highest sequence that this node has published under. Saved and given to the next start as
@@ -12,6 +12,13 @@ impl Node {
     /// from locking the node out of its own older entries until those end.
     pub fn last_sequence(&self) -> u64 {
         self.last_sequence
+    }
+
+    /// The live entries that it holds of an object, by publisher, with the lifetimes that they came with. Of a large one
+    /// the windows that were seen so far are joined; its summary says where more is held, and is there only while windows
+    /// are missing.
+    pub fn entries(&self, object: &ObjectId) -> Vec<Entry> {
+        self.cache.entries(object, self.now).cloned().collect()
     }
 
     /// Totals since the start.
