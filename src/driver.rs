@@ -9,6 +9,8 @@
     reason = "the driver is where the clock and the socket live"
 )]
 
+pub mod lan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +25,7 @@ use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
 use crate::node::{
     Command, ConfigError, Event, LookupError, LookupId, LookupRequest, Node, NodeConfig,
-    Publication, Snapshot,
+    Publication, Role, Snapshot,
 };
 use crate::time::Instant;
 use crate::wire::{Found, RefuseReason};
@@ -69,19 +71,23 @@ pub struct Closed;
 enum Input {
     Command(Command),
     Ask(LookupRequest, oneshot::Sender<Result<Found, LookupError>>),
-    Snapshot(oneshot::Sender<Snapshot>),
+    Inspect(Box<dyn FnOnce(&Node) + Send>),
     Shutdown(oneshot::Sender<()>),
 }
 
 /// What a node tells whoever watches it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
+    /// Its ring id.
+    pub id: Id,
     /// Its network coordinate.
     pub coord: Coord,
     /// It is in a ring (a client: an index node answers).
     pub joined: bool,
     /// Its address as others see it.
     pub observed: Option<SocketAddr>,
+    /// How often others were seen to agree on a time far from the own clock.
+    pub clock_off: u32,
     /// The last publication that an index node refused, and why.
     pub refused: Option<(ObjectId, RefuseReason)>,
 }
@@ -90,7 +96,7 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub struct Handle {
     local_addr: SocketAddr,
-    id: Id,
+    client: bool,
     inputs: mpsc::Sender<Input>,
     state: watch::Receiver<State>,
 }
@@ -105,11 +111,11 @@ pub async fn spawn(
     bootstrap: Vec<SocketAddr>,
 ) -> Result<Handle, DriverError> {
     config.bootstrap.extend(bootstrap);
+    let wall = wall();
+    config.wall = Some(wall);
     if config.sequence_base == 0 {
         // Only the order of two runs counts; a clock that was set back costs the lifetime of the older entries.
-        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let micros = since_1970.map_or(0, |d| d.as_micros());
-        config.sequence_base = u64::try_from(micros).unwrap_or(0);
+        config.sequence_base = u64::try_from(wall.as_micros()).unwrap_or(0);
     }
     let socket = UdpSocket::bind(listen)
         .await
@@ -129,12 +135,16 @@ pub async fn spawn(
         .try_fill_bytes(&mut seed)
         .map_err(|e| DriverError::Entropy(e.to_string()))?;
     let clock = Clock(std::time::Instant::now());
+    let client = config.role == Role::Client;
     let node = Node::new(config, seed, clock.now())?;
     let (inputs, receiver) = mpsc::channel(COMMANDS);
-    let (state, watched) = watch::channel(State::default());
+    let (state, watched) = watch::channel(State {
+        id: node.id(),
+        ..State::default()
+    });
     let handle = Handle {
         local_addr,
-        id: node.id(),
+        client,
         inputs,
         state: watched,
     };
@@ -159,9 +169,14 @@ impl Handle {
         self.local_addr
     }
 
-    /// Its ring id.
+    /// Its ring id; another one once it has learned of an address that the first one does not fit.
     pub fn id(&self) -> Id {
-        self.id
+        self.state.borrow().id
+    }
+
+    /// Whether it only asks and publishes through index nodes.
+    pub fn is_client(&self) -> bool {
+        self.client
     }
 
     /// Whether it is in a ring, and how others see it.
@@ -228,9 +243,28 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after a shutdown.
     pub async fn snapshot(&self) -> Result<Snapshot, Closed> {
+        self.inspect(Node::snapshot).await
+    }
+
+    /// What `look` sees of the node. It keeps the node from its work, so it should not take long.
+    ///
+    /// # Errors
+    /// [`Closed`] after a shutdown.
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
         let (answer, answered) = oneshot::channel();
-        self.send(Input::Snapshot(answer)).await?;
+        let look = move |node: &Node| {
+            let _ = answer.send(look(node));
+        };
+        self.send(Input::Inspect(Box::new(look))).await?;
         answered.await.map_err(|_| Closed)
+    }
+
+    /// Tells of every change of [`Handle::state`].
+    pub fn changes(&self) -> watch::Receiver<State> {
+        self.state.clone()
     }
 
     /// Withdraws everything, waits until the others have heard of it (2 s at most), and ends the node.
@@ -240,6 +274,12 @@ impl Handle {
             let _ = tokio::time::timeout(SHUTDOWN, ended).await;
         }
     }
+}
+
+/// Time since 1970.
+fn wall() -> Duration {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.unwrap_or_default()
 }
 
 /// Monotonic time since the node was started.
@@ -293,12 +333,16 @@ impl Task {
                     Some(input) => self.on_input(input),
                     None => return, // the last handle is gone
                 },
-                () = tokio::time::sleep(wait) => self.node.handle_timeout(self.clock.now()),
+                () = tokio::time::sleep(wait) => {
+                    self.node.handle_wall(wall(), self.clock.now());
+                    self.node.handle_timeout(self.clock.now());
+                }
             }
         }
     }
 
     fn on_received(&mut self, n: usize, from: SocketAddr, buffer: &mut [u8]) {
+        self.node.handle_wall(wall(), self.clock.now());
         self.node
             .handle_datagram(from, &buffer[..n], self.clock.now());
         for _ in 1..BATCH {
@@ -321,6 +365,7 @@ impl Task {
 
     fn on_input(&mut self, input: Input) {
         let now = self.clock.now();
+        self.node.handle_wall(wall(), now);
         match input {
             Input::Command(command) => self.node.handle_command(command, now),
             Input::Ask(request, answer) => {
@@ -330,9 +375,7 @@ impl Task {
                 self.asked.insert(id, answer);
                 self.node.handle_command(Command::Lookup(id, request), now);
             }
-            Input::Snapshot(answer) => {
-                let _ = answer.send(self.node.snapshot());
-            }
+            Input::Inspect(look) => look(&self.node),
             Input::Shutdown(done) => {
                 self.leaving.push(done);
                 self.node.handle_command(Command::Leave, now);
@@ -361,6 +404,17 @@ impl Task {
                     }
                 }
                 Event::Left => self.left = true,
+                Event::Moved(id) => self.state.send_modify(|s| {
+                    s.id = id;
+                    s.joined = false;
+                }),
+                Event::ClockOff => {
+                    self.state.send_modify(|s| s.clock_off += 1);
+                    tracing::warn!(
+                        "the clock of this machine and those of other index nodes differ by more than ten minutes: set it, or \
+                     the others ignore what this node publishes"
+                    );
+                }
                 Event::Joined => self.state.send_modify(|s| s.joined = true),
                 Event::Observed(addr) => self.state.send_modify(|s| s.observed = Some(addr)),
                 Event::PublishRefused { object, reason } => {

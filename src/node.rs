@@ -2,7 +2,7 @@
 //!
 //! # Contract
 //! - Inputs: [`Node::handle_datagram`], [`Node::handle_command`], [`Node::handle_timeout`]. Each takes the time, which
-//!   never runs backwards.
+//!   never runs backwards. [`Node::handle_wall`] says what time it is elsewhere; that may run backwards.
 //! - Outputs, to be drained after every input: [`Node::poll_transmit`], [`Node::poll_event`], [`Node::poll_timeout`] (when
 //!   to call [`Node::handle_timeout`] next; calling it early or late is harmless).
 //! - The node reads no clock, opens no socket, draws no entropy: the same configuration, seed and inputs give the same
@@ -18,13 +18,16 @@
 
 mod api;
 mod config;
+mod guard;
 mod incoming;
 mod intake;
 mod join;
 mod lookup;
 mod maintain;
 mod parcel;
+mod place;
 mod probe;
+mod proofs;
 mod propagate;
 mod publish;
 mod route;
@@ -32,6 +35,7 @@ mod rpc;
 mod stats;
 mod timers;
 mod view;
+mod wall;
 mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -55,10 +59,13 @@ use crate::wire::{self, Body, Envelope, Sender, Token};
 
 pub use api::{Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit};
 pub use config::{
-    ConfigError, DirectoryConfig, Eviction, LimitsConfig, NodeConfig, OverlayConfig, Role,
+    ConfigError, DirectoryConfig, Eviction, GuardConfig, LimitsConfig, Network, NodeConfig,
+    OverlayConfig, Role,
 };
-pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
+pub use proofs::sign_entry;
+pub use stats::{CoordView, Counters, DropReason, PeerView, SlotView, Snapshot, Traffic};
 
+use guard::Guard;
 use intake::Windows;
 use join::Join;
 use probe::Probes;
@@ -93,6 +100,7 @@ pub struct Node {
     tree_parents: BTreeSet<Id>,
     tables_seen: u64,
     mint: TokenMint,
+    guard: Guard,
     own: BTreeMap<ObjectId, Own>,
     last_sequence: u64,
     /// Nodes that a client has published an object through.
@@ -132,8 +140,10 @@ impl Node {
             lifetime: d.seed_lifetime,
             eviction: d.eviction,
         };
+        let guard = Guard::new(&config, &seed, &mut rng, now);
         let mut node = Self {
             id,
+            guard,
             vivaldi: Vivaldi::new(config.vivaldi.clone(), rng.next_u64()),
             overlay: Overlay::new(id, config.overlay.leaves_per_side, config.overlay.spares),
             join: Join::new(config.overlay.bootstrap_retry),
@@ -189,8 +199,12 @@ impl Node {
     pub fn handle_datagram(&mut self, from: SocketAddr, payload: &[u8], now: Instant) {
         self.now = now;
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let bytes = payload.len();
+        let Some(payload) = self.admit(from, payload) else {
+            return;
+        };
         match wire::decode(payload) {
-            Ok(envelope) => self.on_envelope(from, envelope, payload.len()),
+            Ok(envelope) => self.on_envelope(from, envelope, bytes),
             Err(_) => self.counters.drop(DropReason::Malformed),
         }
     }
@@ -274,9 +288,20 @@ impl Node {
 
     /// Queues a datagram; `false` if there was no room or it does not fit.
     fn send(&mut self, to: SocketAddr, tx: u32, token: Option<Token>, body: Body) -> bool {
+        self.send_and_keep(to, tx, token, body).is_some()
+    }
+
+    /// The same; what was said comes back, unless that failed.
+    fn send_and_keep(
+        &mut self,
+        to: SocketAddr,
+        tx: u32,
+        token: Option<Token>,
+        body: Body,
+    ) -> Option<Body> {
         if self.transmits.len() >= self.config.limits.transmits {
             self.counters.drop(DropReason::SendQueue);
-            return false;
+            return None;
         }
         let mut sender = self.sender();
         // Who goes leaves the tables of the others, as a client does not enter them.
@@ -289,10 +314,11 @@ impl Node {
         };
         let Ok(payload) = wire::encode(&envelope) else {
             self.counters.drop(DropReason::TooLarge);
-            return false;
+            return None;
         };
+        let payload = self.let_out(to, payload)?;
         self.counters.sent(&envelope.body, payload.len());
         self.transmits.push_back(Transmit { to, payload });
-        true
+        Some(envelope.body)
     }
 }

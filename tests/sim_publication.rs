@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chunkcast::auth::proof::{Publisher, Secret};
 use chunkcast::chunks::ChunkSet;
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::node::{
     Command, DropReason, Event, LookupId, LookupRequest, Node, NodeConfig, Publication, Role,
+    sign_entry,
 };
 use chunkcast::sim::{Links, Net, Topology, What};
 use chunkcast::time::Instant;
@@ -100,9 +102,10 @@ fn publish(net: &mut Net, place: usize, publication: Publication) {
     net.command(place, Command::Publish(publication));
 }
 
+/// Publisher `n`'s entry. Its id is that of a key in an open network: it is known by its address.
 fn entry(net: &Net, place: usize, object: &ObjectId, n: usize) -> Option<Entry> {
     let entries = net.node(place)?.entries(object);
-    entries.into_iter().find(|e| e.publisher == publisher(n))
+    entries.into_iter().find(|e| e.addrs == serves(n))
 }
 
 /// Where entries of the object are held, and how many.
@@ -547,7 +550,10 @@ fn a_client_withdraws_from_every_index_node_that_it_published_through() {
     net.run(secs(20));
     net.set_group(first, 0);
     net.run(secs(100));
-    assert!(entry(&net, first, &o, 0).is_some(), "the old home's copy");
+    assert!(
+        holders(&net, &o).contains_key(&first),
+        "the old home's copy"
+    );
     net.links.loss = 0.05;
     net.command(20, Command::Withdraw(o));
     net.run(secs(20));
@@ -562,6 +568,7 @@ fn a_restarted_publisher_replaces_its_stale_entry_even_if_its_clock_was_set_back
     let o = object(2);
     let config = |sequence_base| NodeConfig {
         id: Some(publisher(99)),
+        secret: Some(Secret([9; 32])),
         sequence_base,
         ..NodeConfig::default()
     };
@@ -677,21 +684,47 @@ impl Alone {
     }
 }
 
-fn said(n: usize, sequence: u64, held: ChunkSet, delta_of: Option<u64>) -> Entry {
-    Entry {
+fn signer(n: usize) -> Publisher {
+    let secret = [u8::try_from(n).expect("small"); 32];
+    Publisher::new(&Secret(secret), None)
+}
+
+/// What publisher `n` holds, signed; with a base only what differs from that.
+fn said(n: usize, sequence: u64, held: &ChunkSet, base: Option<(u64, &ChunkSet)>) -> Entry {
+    let from = SocketAddr::from(([10, 9, 9, 9], 6881));
+    said_at(n, from.into(), sequence, held, base)
+}
+
+fn said_at(
+    n: usize,
+    addrs: PeerAddrs,
+    sequence: u64,
+    held: &ChunkSet,
+    base: Option<(u64, &ChunkSet)>,
+) -> Entry {
+    let entry = Entry {
         object: object(1),
         publisher: publisher(n),
         sequence,
-        addrs: PeerAddrs::from(SocketAddr::from(([10, 9, 9, 9], 6881))),
+        addrs,
         coord: Default::default(),
         chunks: held.len(),
-        held,
-        delta_of,
+        held: held.clone(),
+        delta_of: None,
         summary: None,
         load: 0,
         reachable: true,
         lifetime: secs(300),
         proof: None,
+    };
+    let entry = sign_entry(entry, &signer(n), 300);
+    match base {
+        None => entry,
+        Some((base, was)) => Entry {
+            held: wire::symmetric_difference(was, held),
+            delta_of: Some(base),
+            ..entry
+        },
     }
 }
 
@@ -701,24 +734,27 @@ fn an_address_that_was_not_proven_is_never_taken() {
     let own = "10.9.9.9:6881".parse().expect("an address");
     let victim = "[2001:db8::1]:6881".parse().expect("an address");
     let mut say = |n: usize, addrs: PeerAddrs| {
-        let entry = Entry {
-            addrs,
-            ..said(n, 1, ChunkSet::full(10), None)
-        };
+        let entry = said_at(n, addrs, 1, &ChunkSet::full(10), None);
         let answer = alone.ask(Body::Publish { entry });
         let entries = alone.node.entries(&object(1));
-        let taken = entries.iter().find(|e| e.publisher == publisher(n));
+        let taken = entries.iter().find(|e| e.publisher == signer(n).id());
         (answer, taken.map(|e| e.addrs))
     };
     let proven = PeerAddrs {
         v4: Some(own),
         v6: None,
     };
+    assert_eq!(say(1, proven), (Body::Ack, Some(proven)));
+    // Two addresses are signed and one is proven: what is left is nobody's word.
     let both = PeerAddrs {
         v6: Some(victim),
         ..proven
     };
-    assert_eq!(say(1, both), (Body::Ack, Some(proven)));
+    let unsigned = Body::Refuse {
+        reason: RefuseReason::Proof,
+        token: None,
+    };
+    assert_eq!(say(4, both), (unsigned, None));
     let refused = Body::Refuse {
         reason: RefuseReason::ForeignAddress,
         token: None,
@@ -735,13 +771,9 @@ fn in_an_open_network_a_subnet_has_four_places_and_in_a_closed_one_all() {
         let mut config = NodeConfig::default();
         config.directory.subnet_limits = limits;
         let mut alone = Alone::with(config);
-        for n in 0..9u8 {
-            let addrs = PeerAddrs::from(SocketAddr::from(([8, 8, 8, n + 1], 6881)));
-            let entry = Entry {
-                addrs,
-                ..said(n.into(), 1, ChunkSet::full(10), None)
-            };
-            let entries = vec![entry];
+        for n in 1..10u8 {
+            let addrs = PeerAddrs::from(SocketAddr::from(([8, 8, 8, n], 6881)));
+            let entries = vec![said_at(n.into(), addrs, 1, &ChunkSet::full(10), None)];
             assert_eq!(alone.ask(Body::Propagate { entries }), Body::Ack);
         }
         assert_eq!(alone.node.entries(&object(1)).len(), taken);
@@ -751,27 +783,38 @@ fn in_an_open_network_a_subnet_has_four_places_and_in_a_closed_one_all() {
 #[test]
 fn a_delta_is_applied_to_exactly_its_base_and_the_rest_of_the_message_is_taken() {
     let set = |chunks: &[u32]| ChunkSet::from_indices(100, chunks.iter().copied());
-    let key = |n| (object(1), publisher(n));
+    let key = |n| (object(1), signer(n).id());
     let mut alone = Alone::new();
     let mut tell = |entries: Vec<Entry>| alone.ask(Body::Propagate { entries });
-    assert_eq!(tell(vec![said(1, 5, set(&[1, 2]), None)]), Body::Ack);
-    assert_eq!(tell(vec![said(1, 6, set(&[2, 3]), Some(5))]), Body::Ack);
+    let (five, six) = (set(&[1, 2]), set(&[1, 3]));
+    let delta = said(1, 6, &six, Some((5, &five)));
+    assert_eq!(tell(vec![said(1, 5, &five, None)]), Body::Ack);
+    assert_eq!(tell(vec![delta.clone()]), Body::Ack);
     // Duplicates, also late ones, change nothing.
-    assert_eq!(tell(vec![said(1, 6, set(&[2, 3]), Some(5))]), Body::Ack);
-    assert_eq!(tell(vec![said(1, 5, set(&[1, 2]), None)]), Body::Ack);
+    assert_eq!(tell(vec![delta]), Body::Ack);
+    assert_eq!(tell(vec![said(1, 5, &five, None)]), Body::Ack);
     let gaps = tell(vec![
-        said(1, 8, set(&[9]), Some(7)),
-        said(2, 3, set(&[4]), Some(2)),
-        said(3, 1, set(&[8]), None),
+        said(1, 8, &set(&[9]), Some((7, &six))),
+        said(2, 3, &set(&[4]), Some((2, &set(&[])))),
+        said(3, 1, &set(&[8]), None),
     ]);
     let asked = vec![key(1), key(2)];
     assert_eq!(gaps, Body::SendFull { keys: asked });
     // A delta of another size is none of this entry's.
-    let other = said(1, 9, ChunkSet::from_indices(90, [1]), Some(6));
+    let small = ChunkSet::from_indices(90, [1]);
+    let other = said(1, 9, &small, Some((6, &ChunkSet::empty(90))));
     assert_eq!(tell(vec![other]), Body::SendFull { keys: vec![key(1)] });
+    // Signed is what comes out, not what travels.
+    let forged = Entry {
+        held: set(&[50]),
+        ..said(1, 9, &set(&[1, 3, 4]), Some((6, &six)))
+    };
+    assert_eq!(tell(vec![forged]), Body::Ack);
     let held = |n: usize| {
         let entries = alone.node.entries(&object(1));
-        let entry = entries.into_iter().find(|e| e.publisher == publisher(n))?;
+        let entry = entries
+            .into_iter()
+            .find(|e| e.publisher == signer(n).id())?;
         Some((entry.sequence, entry.held.iter().collect::<Vec<_>>()))
     };
     assert_eq!(held(1), Some((6, vec![1, 3])));

@@ -11,6 +11,7 @@ pub(crate) mod cache;
 pub(crate) mod fresh;
 pub(crate) mod links;
 pub(crate) mod parents;
+mod pointers;
 pub(crate) mod rank;
 pub(crate) mod shares;
 pub(crate) mod spread;

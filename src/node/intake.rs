@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use super::timers::Timer;
 use super::{DropReason, Node};
 use crate::chunks::ChunkSet;
-use crate::directory::cache::{Cache, Held, Stored};
+use crate::directory::cache::{Cache, Stored};
 use crate::directory::fresh::Fresh;
 use crate::id::{Id, ObjectId};
-use crate::wire::{Body, Entry, MAX_GAPS, RefuseReason, Token, symmetric_difference};
+use crate::wire::{Body, Entry, MAX_GAPS, RefuseReason, symmetric_difference};
 
 type Key = (ObjectId, Id);
 
@@ -19,9 +19,14 @@ pub(super) struct Windows {
     fresh: BTreeMap<Key, Fresh>,
 }
 
-/// A delta against an entry that is not held.
+/// Why an entry was not looked at further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gap(pub(super) Key);
+pub(super) enum Refused {
+    /// A delta against an entry that is not held.
+    Gap,
+    /// It is not what its publisher has signed, or beyond its share; counted already.
+    Incredible,
+}
 
 impl Windows {
     /// The parts of the entry that may be passed on under its sequence; `None`: all of it.
@@ -29,17 +34,20 @@ impl Windows {
         self.fresh.get(key)
     }
 
-    /// The entry with the chunks themselves instead of what differs: what its publisher has signed.
-    pub(super) fn undelta(&self, cache: &Cache, entry: Entry) -> Result<Entry, Gap> {
+    /// The entry with the chunks themselves instead of what differs: what its publisher has signed. It is not older than
+    /// what is held.
+    fn undelta(&self, cache: &Cache, entry: Entry) -> Result<Entry, Refused> {
         let key = (entry.object, entry.publisher);
         let Some(held) = cache.held(&key) else {
             return match entry.delta_of {
-                Some(_) => Err(Gap(key)),
+                Some(_) => Err(Refused::Gap),
                 None => Ok(entry),
             };
         };
-        let exact = !held.withdrawn && !self.fresh.contains_key(&key);
-        if exact && held.sequence == entry.sequence && held.chunks == entry.chunks {
+        let withdrawn = held.lifetime.is_zero();
+        let exact = !withdrawn && !self.fresh.contains_key(&key);
+        let repeated = held.sequence == entry.sequence && held.chunks == entry.chunks;
+        if exact && repeated && !entry.lifetime.is_zero() {
             // One sequence says one thing: only the lifetime can be news.
             let held = held.held;
             return Ok(Entry {
@@ -50,12 +58,6 @@ impl Windows {
         }
         match entry.delta_of {
             None => Ok(entry),
-            // It will be refused, whatever it says.
-            Some(_) if held.sequence > entry.sequence => Ok(Entry {
-                held: ChunkSet::default(),
-                delta_of: None,
-                ..entry
-            }),
             Some(base) if exact && base == held.sequence && same_window(&held, &entry) => {
                 Ok(Entry {
                     held: symmetric_difference(&held.held, &entry.held),
@@ -63,7 +65,7 @@ impl Windows {
                     ..entry
                 })
             }
-            Some(_) => Err(Gap(key)),
+            Some(_) => Err(Refused::Gap),
         }
     }
 
@@ -100,7 +102,7 @@ impl Windows {
 }
 
 /// Deltas cover the whole object.
-fn same_window(held: &Held, entry: &Entry) -> bool {
+fn same_window(held: &Entry, entry: &Entry) -> bool {
     let window = |set: &ChunkSet| (set.start(), set.len());
     held.chunks == entry.chunks && window(&held.held) == window(&entry.held)
 }
@@ -112,12 +114,24 @@ impl Node {
         entry: Entry,
         own: bool,
         from: Option<&Id>,
-    ) -> Result<Stored, Gap> {
+    ) -> Result<Stored, Refused> {
         let key = (entry.object, entry.publisher);
         let (sequence, chunks) = (entry.sequence, entry.chunks);
-        let entry = self.windows.undelta(&self.cache, entry)?;
-        let window = (entry.held.start(), entry.held.end());
         let before = self.cache.sequence(&key);
+        if before.is_some_and(|(known, _)| known > sequence) {
+            return Ok(Stored::Old);
+        }
+        let mut entry = self.windows.undelta(&self.cache, entry)?;
+        if !own {
+            entry = self.credible(entry).ok_or(Refused::Incredible)?;
+        }
+        if let Some(child) = from
+            && !self.has_share(&entry, child)
+        {
+            self.counters.drop(DropReason::SubnetFull);
+            return Err(Refused::Incredible);
+        }
+        let window = (entry.held.start(), entry.held.end());
         let withdrawn = entry.lifetime.is_zero();
         let stored = self.cache.store(entry, own, &mut self.rng, self.now);
         match stored {
@@ -183,18 +197,8 @@ impl Node {
         self.timers.set_earlier(Timer::Propagate, self.now + hold);
     }
 
-    /// A client's own entry. It must prove that it receives at the address that it publishes.
-    pub(super) fn on_publish(
-        &mut self,
-        from: SocketAddr,
-        tx: u32,
-        token: Option<Token>,
-        mut entry: Entry,
-    ) {
-        if !self.mint.accepts(from, token) {
-            self.counters.drop(DropReason::Token);
-            return self.refuse(from, tx, RefuseReason::Token);
-        }
+    /// A client's own entry. It has proven that it receives at the address that it publishes.
+    pub(super) fn on_publish(&mut self, from: SocketAddr, tx: u32, mut entry: Entry) {
         if !self.keep_proven(from, &mut entry) {
             self.counters.drop(DropReason::ForeignAddress);
             return self.refuse(from, tx, RefuseReason::ForeignAddress);
@@ -211,13 +215,14 @@ impl Node {
         };
         let body = match self.take_in(entry, false, None) {
             Ok(stored) => {
-                if self.config.directory.subnet_limits {
+                if self.has_limits() {
                     self.shares.note(key, None);
                 }
                 self.note_stored(stored);
                 Body::Ack
             }
-            Err(Gap(key)) => {
+            Err(Refused::Incredible) => return self.refuse(from, tx, RefuseReason::Proof),
+            Err(Refused::Gap) => {
                 self.counters.drop(DropReason::Gap);
                 Body::SendFull { keys: vec![key] }
             }
@@ -243,14 +248,9 @@ impl Node {
         &mut self,
         from: SocketAddr,
         tx: u32,
-        token: Option<Token>,
         sender: &Id,
         entries: Vec<Entry>,
     ) {
-        if !self.mint.accepts(from, token) {
-            self.counters.drop(DropReason::Token);
-            return self.refuse(from, tx, RefuseReason::Token);
-        }
         let mut gaps = Vec::new();
         for entry in entries {
             if self.publishes(&entry) {
@@ -258,18 +258,15 @@ impl Node {
                 continue;
             }
             let key = (entry.object, entry.publisher);
-            if self.config.directory.subnet_limits && !self.admit(&entry, sender) {
-                self.counters.drop(DropReason::SubnetFull);
-                continue;
-            }
             match self.take_in(entry, false, Some(sender)) {
                 Ok(stored) => {
-                    if self.config.directory.subnet_limits && self.cache.sequence(&key).is_some() {
+                    if self.has_limits() && self.cache.sequence(&key).is_some() {
                         self.shares.note(key, Some(sender));
                     }
                     self.note_stored(stored);
                 }
-                Err(Gap(key)) => {
+                Err(Refused::Incredible) => {} // counted
+                Err(Refused::Gap) => {
                     self.counters.drop(DropReason::Gap);
                     gaps.push(key);
                 }
@@ -283,16 +280,24 @@ impl Node {
         self.send(from, tx, None, body);
     }
 
-    fn admit(&mut self, entry: &Entry, child: &Id) -> bool {
+    /// Whether strangers fill the lists.
+    fn has_limits(&self) -> bool {
+        self.config.directory.subnet_limits && self.is_open()
+    }
+
+    /// Whether there is a place for an entry of this child.
+    pub(super) fn has_share(&mut self, entry: &Entry, child: &Id) -> bool {
         let list = self.config.directory.entries_per_object;
-        self.shares
-            .admit(&mut self.cache, entry, child, list, &mut self.rng)
+        !self.has_limits()
+            || self
+                .shares
+                .admit(&mut self.cache, entry, child, list, &mut self.rng)
     }
 
     /// Whether this is an entry that only this node's owner may change.
     pub(super) fn publishes(&self, entry: &Entry) -> bool {
-        self.own
-            .get(&entry.object)
-            .is_some_and(|own| own.publication.publisher.unwrap_or(self.id) == entry.publisher)
+        self.own.get(&entry.object).is_some_and(|own| {
+            self.known_publisher(own.publication.publisher) == Some(entry.publisher)
+        })
     }
 }

@@ -85,15 +85,41 @@ impl Node {
     /// These nodes can be joined through.
     pub(super) fn bootstrap(&mut self, addrs: Vec<SocketAddr>) {
         for addr in addrs.into_iter().filter(|a| usable(*a)) {
-            if self.join.addrs.len() < self.config.limits.bootstrap {
-                self.join.addrs.insert(addr);
-            }
+            self.take_hint(addr);
         }
         if self.join.phase == Phase::Idle || self.join.phase == Phase::Seeking {
             self.join.phase = Phase::Seeking;
             self.join.pause = self.config.overlay.bootstrap_retry;
             self.seek();
         }
+    }
+
+    /// The node has another id: it joins through those that it knew, and through all others.
+    pub(super) fn join_anew(&mut self, known: Vec<SocketAddr>) {
+        let alone = self.join.addrs.is_empty() && known.is_empty();
+        self.join.waiting.clear();
+        self.join.joined = alone;
+        self.join.phase = Phase::Idle;
+        self.bootstrap(known);
+        if alone {
+            self.joined();
+        }
+    }
+
+    /// Remembers an address to join through. Most hints are dead sooner or later, so when there are too many a random one
+    /// goes; those of the configuration stay.
+    fn take_hint(&mut self, addr: SocketAddr) {
+        let full = self.join.addrs.len() >= self.config.limits.bootstrap;
+        if full && !self.join.addrs.contains(&addr) {
+            let hints = (self.join.addrs.iter()).filter(|a| !self.config.bootstrap.contains(a));
+            let mut hints: Vec<SocketAddr> = hints.copied().collect();
+            if hints.is_empty() {
+                return;
+            }
+            let out = hints.swap_remove(self.rng.random_range(0..hints.len()));
+            self.join.addrs.remove(&out);
+        }
+        self.join.addrs.insert(addr);
     }
 
     /// Asks some bootstrap nodes, and again later unless one answers.
@@ -137,11 +163,12 @@ impl Node {
                 .pending
                 .is_asking(*addr, |a| matches!(a, Asked::Bootstrap))
             {
+                let token = self.guard.tokens.remove(addr);
                 self.request(
                     *addr,
                     None,
                     Asked::Bootstrap,
-                    None,
+                    token,
                     Body::Ping,
                     BOOTSTRAP_TIMEOUT,
                 );
@@ -270,15 +297,18 @@ impl Node {
         let known = self.overlay.leaf_contacts();
         let mut asked = BTreeSet::from([self.id]);
         for c in contacts.into_iter().chain(known) {
-            if !usable(c.addr) || !asked.insert(c.id) {
+            if !usable(c.addr) || self.has_place(&c).is_err() || !asked.insert(c.id) {
                 continue;
             }
             let timeout = predicted_timeout(&here, &c.coord);
-            let body = Body::Leaves {
-                contacts: self.overlay.leaf_contacts(),
+            let contacts = match self.overlay.leaf_contacts() {
+                none if none.is_empty() => vec![c],
+                some => some,
             };
-            let id = self.overlay.peer(&c.id).map(|p| p.contact.id);
-            let tx = self.request(c.addr, id, Asked::Leaves, None, body, timeout);
+            let body = Body::Leaves { contacts };
+            let known = self.overlay.peer(&c.id);
+            let (id, token) = (known.map(|p| p.contact.id), known.and_then(|p| p.token));
+            let tx = self.request(c.addr, id, Asked::Leaves, token, body, timeout);
             self.join.waiting.extend(tx);
         }
         self.advance();

@@ -184,6 +184,7 @@ impl Node {
             .into_iter()
             .filter(|c| c.id != *id)
             .collect();
+        let contacts = self.some_leaves(contacts, id);
         self.ask(id, Asked::Leaves, Body::Leaves { contacts });
     }
 

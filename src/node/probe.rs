@@ -14,6 +14,10 @@ use crate::wire::{Body, Contact};
 /// How long an address that did not answer is left alone.
 const LEFT_ALONE: Duration = Duration::from_secs(60); // guess: as long as a suspect is kept
 
+/// How long a probe waits at least: nothing waits for it, and a coordinate that is wrong must not make a node that is
+/// there unreachable for good.
+const PATIENCE: Duration = Duration::from_secs(1); // guess: longer than any path takes
+
 /// Candidates that wait, and addresses that did not answer.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
@@ -32,6 +36,9 @@ impl Node {
     pub(super) fn consider(&mut self, contact: Contact) {
         let here = self.vivaldi.coord();
         if self.is_client() || !usable(contact.addr) || !self.overlay.wants(&contact, &here) {
+            return;
+        }
+        if self.has_place(&contact).is_err() {
             return;
         }
         if self
@@ -65,7 +72,7 @@ impl Node {
             if !self.overlay.wants(&contact, &here) {
                 continue;
             }
-            let timeout = predicted_timeout(&here, &contact.coord);
+            let timeout = predicted_timeout(&here, &contact.coord).max(PATIENCE);
             let sent = self.request(contact.addr, None, Asked::Probe, None, Body::Ping, timeout);
             if sent.is_none() {
                 return;

@@ -11,7 +11,7 @@ use super::rpc::{Asked, Passed};
 use super::timers::Timer;
 use super::{DropReason, Node};
 use crate::id::{Id, ObjectId};
-use crate::wire::{Body, Entry, MAX_DATAGRAM, RefuseReason, pack_entries};
+use crate::wire::{Body, Entry, MAX_DATAGRAM, RefuseReason, pack_entries_within};
 
 type Key = (ObjectId, Id);
 
@@ -214,7 +214,7 @@ impl Node {
             return;
         };
         let mut entries: Vec<Entry> = ready.iter().take(BATCH).map(|r| r.entry.clone()).collect();
-        let fit = pack_entries(&self.sender(), Some(token), &entries);
+        let fit = pack_entries_within(self.max_payload(), &self.sender(), Some(token), &entries);
         entries.truncate(fit);
         if fit == 0 {
             self.counters.drop(DropReason::TooLarge);
@@ -294,8 +294,7 @@ impl Node {
         }
     }
 
-    /// The parent wants a fresh token (which came along): again at once, but only once in a row. As tokens are renewed
-    /// before they end, it has probably started anew and holds nothing.
+    /// The parent wants a fresh token (which came along): again at once, but only once in a row.
     pub(super) fn on_propagate_refused(
         &mut self,
         by: &Id,
@@ -309,7 +308,6 @@ impl Node {
             .map(|p| std::mem::replace(&mut p.token_refused, true));
         match again {
             Some(false) if reason == RefuseReason::Token => {
-                self.tell_everything(by);
                 self.timers.set(Timer::Propagate, self.now);
             }
             _ => self.hasten(self.config.directory.active_period),
@@ -317,7 +315,7 @@ impl Node {
     }
 
     /// This node has forgotten what it was told.
-    fn tell_everything(&mut self, to: &Id) {
+    pub(super) fn tell_everything(&mut self, to: &Id) {
         self.bases.forget_all(to);
         let objects = self.cache.objects().filter(|o| self.spread.goes_to(o, to));
         for object in objects.collect::<Vec<_>>() {
@@ -325,6 +323,9 @@ impl Node {
                 let key = (object, publisher);
                 self.spread.untold(&mut self.cache, key, to);
             }
+        }
+        if self.cache.has_changes() {
+            self.propagate_soon();
         }
     }
 }

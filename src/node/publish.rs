@@ -79,10 +79,12 @@ impl Node {
             .sequence_base
             .saturating_add(self.now.as_micros());
         self.last_sequence = since_epoch.max(self.last_sequence + 1);
+        let tag = self.own.get(&object)?.publication.publisher;
+        let publisher = self.publisher(tag);
         let publication = &self.own.get(&object)?.publication;
-        Some(Entry {
+        let entry = Entry {
             object,
-            publisher: publication.publisher.unwrap_or(self.id),
+            publisher,
             sequence: self.last_sequence,
             addrs,
             coord: self.vivaldi.coord(),
@@ -94,7 +96,8 @@ impl Node {
             reachable: publication.reachable,
             lifetime,
             proof: None,
-        })
+        };
+        Some(self.signed(entry, tag))
     }
 
     /// An own entry goes to the own cache, or from a client to its index node.
@@ -105,7 +108,7 @@ impl Node {
         }
         let complete = entry.chunks > 0 && entry.held.is_full();
         let stored = self.take_in(entry, true, None);
-        let stored = stored.expect("an own entry is no delta");
+        let stored = stored.expect("an own entry is neither a delta nor forged");
         self.note_stored(stored);
         if complete && stored == Stored::Changed {
             self.propagate_soon();

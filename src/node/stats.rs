@@ -46,6 +46,26 @@ pub enum DropReason {
     EventQueue,
     /// A message of this node that does not fit a datagram.
     TooLarge,
+    /// In a closed network: not sealed, or not with its key.
+    Unauthenticated,
+    /// A sealed datagram that was seen before, or that was sealed here.
+    Replayed,
+    /// A sealed datagram or a signed entry whose time is too far from the own clock.
+    Clock,
+    /// A new session of a closed network, and the table of sessions is full.
+    Sessions,
+    /// Its source is over its rate.
+    Rate,
+    /// What would have made the answers to an unproven source larger than its request.
+    Amplification,
+    /// An index node whose id does not fit its address.
+    UnboundId,
+    /// An index node of a subnet that has its share of the tables.
+    Subnet,
+    /// An entry without a signature.
+    Unsigned,
+    /// An entry whose signature is not its publisher's.
+    Forged,
 }
 
 /// Datagrams and bytes.
@@ -130,6 +150,8 @@ fn kind(body: &Body) -> &'static str {
 pub struct Snapshot {
     /// Ring id, hexadecimal.
     pub id: String,
+    /// `index` or `client`.
+    pub role: &'static str,
     /// Whether it is in a ring.
     pub joined: bool,
     /// Own address as others see it.
@@ -142,6 +164,10 @@ pub struct Snapshot {
     pub rows: BTreeMap<usize, usize>,
     /// Nodes known altogether.
     pub peers: usize,
+    /// Of these, nodes that owe an answer.
+    pub suspects: usize,
+    /// Smoothed round-trip time to the nearest node that answers.
+    pub nearest_rtt_us: Option<u64>,
     /// Live entries by object, hexadecimal.
     pub entries: BTreeMap<String, usize>,
     /// Bytes of the entries.
@@ -154,6 +180,10 @@ pub struct Snapshot {
     pub routed: usize,
     /// Nodes heard of that wait for a probe.
     pub candidates: usize,
+    /// Sources over which rates are kept.
+    pub sources: usize,
+    /// Sessions of a closed network whose replays are refused.
+    pub sessions: usize,
     /// Totals.
     pub counters: Counters,
 }
@@ -178,6 +208,21 @@ pub struct PeerView {
     pub addr: String,
     /// Smoothed round-trip time, if measured.
     pub rtt_us: Option<u64>,
+    /// Round-trip time as the coordinates predict it.
+    pub predicted_us: u64,
     /// It owes an answer.
     pub suspect: bool,
+    /// Its coordinate, as it told it last.
+    pub coord: CoordView,
+}
+
+/// A slot of the routing table that has contacts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SlotView {
+    /// Digits that its contacts share with the node's id.
+    pub row: usize,
+    /// Their next digit, 0 ..= 15.
+    pub column: u8,
+    /// The contact that requests are sent to, then its spares.
+    pub contacts: Vec<PeerView>,
 }

@@ -2,23 +2,18 @@
 
 use std::time::Duration;
 
-use super::{CoordView, Counters, Node, PeerView, Snapshot};
+use super::{CoordView, Counters, Node, PeerView, SlotView, Snapshot};
+use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
+use crate::overlay::Peer;
 use crate::wire::{Contact, Entry};
 
 impl Node {
-    /// The highest sequence that this node has published under. Saved and given to the next start as
-    /// [`sequence_base`](super::NodeConfig::sequence_base) if that is above the wall clock, it keeps a clock that was set back
-    /// from locking the node out of its own older entries until those end.
-    pub fn last_sequence(&self) -> u64 {
-        self.last_sequence
-    }
-
     /// The live entries that it holds of an object, by publisher, with the lifetimes that they came with. Of a large one
     /// the windows that were seen so far are joined; its summary says where more is held, and is there only while windows
     /// are missing.
     pub fn entries(&self, object: &ObjectId) -> Vec<Entry> {
-        self.cache.entries(object, self.now).cloned().collect()
+        self.cache.entries(object, self.now).collect()
     }
 
     /// Totals since the start.
@@ -50,15 +45,14 @@ impl Node {
         let mut counters = self.counters.clone();
         counters.entries_evicted = self.cache.evicted();
         let row = |row: usize| (row, self.overlay.row_contacts(row, &coord).len());
+        let alive = self.overlay.peers().filter(|p| p.suspect.is_none());
+        let nearest = alive.map(Peer::measured).min();
         Snapshot {
             id: self.id.to_string(),
+            role: if self.is_client() { "client" } else { "index" },
             joined: self.join.joined,
             observed: self.observed.map(|a| a.to_string()),
-            coord: CoordView {
-                position: coord.position,
-                height: coord.height,
-                error: coord.error,
-            },
+            coord: coord_view(&coord),
             leaves: self
                 .overlay
                 .leaf_ids()
@@ -67,6 +61,8 @@ impl Node {
                 .collect(),
             rows: self.overlay.rows().into_iter().map(row).collect(),
             peers: self.overlay.len(),
+            suspects: self.overlay.peers().filter(|p| p.suspect.is_some()).count(),
+            nearest_rtt_us: nearest.and_then(measured_us),
             entries: self
                 .cache
                 .counts()
@@ -78,18 +74,57 @@ impl Node {
             pending: self.pending.len(),
             routed: self.routes.len(),
             candidates: self.probes.len(),
+            sources: self.guard.rates.len(),
+            sessions: self.guard.seal.as_ref().map_or(0, |s| s.sessions()),
             counters,
         }
     }
 
+    /// The routing table slot by slot, by row and column; only slots that have contacts.
+    pub fn slots(&self) -> Vec<SlotView> {
+        let slots = self.overlay.slots();
+        slots
+            .map(|(row, column, ids)| SlotView {
+                row,
+                column,
+                contacts: ids.iter().filter_map(|id| self.peer_view(id)).collect(),
+            })
+            .collect()
+    }
+
+    /// The highest sequence number of its own publications so far, 0 before the first. A later run has to begin above it:
+    /// see [`sequence_base`](super::NodeConfig::sequence_base).
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
     fn peer_view(&self, id: &Id) -> Option<PeerView> {
         let peer = self.overlay.peer(id)?;
-        let measured = Some(peer.measured()).filter(|rtt| *rtt != Duration::MAX);
+        let coord = peer.contact.coord;
         Some(PeerView {
             id: id.to_string(),
             addr: peer.contact.addr.to_string(),
-            rtt_us: measured.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            rtt_us: measured_us(peer.measured()),
+            predicted_us: micros(self.vivaldi.coord().rtt(&coord)),
             suspect: peer.suspect.is_some(),
+            coord: coord_view(&coord),
         })
     }
+}
+
+fn coord_view(coord: &Coord) -> CoordView {
+    CoordView {
+        position: coord.position,
+        height: coord.height,
+        error: coord.error,
+    }
+}
+
+/// `None` for a node that was never measured.
+fn measured_us(rtt: Duration) -> Option<u64> {
+    Some(rtt).filter(|rtt| *rtt != Duration::MAX).map(micros)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -32,10 +32,6 @@ impl Node {
         self.own.remove(&object);
         self.arm_republish();
         let Some(entry) = entry else { return };
-        let entry = Entry {
-            held: Default::default(),
-            ..entry
-        };
         if !self.is_client() {
             return self.hand_in(Some(entry));
         }

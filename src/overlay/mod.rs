@@ -144,6 +144,11 @@ impl Overlay {
         self.table.rows()
     }
 
+    /// Slots of the routing table that have contacts, by row and column, nearest first.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (usize, u8, &[Id])> {
+        self.table.slots()
+    }
+
     /// Every contact of the table, spares included.
     pub(crate) fn table_ids(&self) -> Vec<Id> {
         self.table.all().collect()

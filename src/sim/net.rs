@@ -347,7 +347,9 @@ impl Net {
         let Some(node) = &mut host.node else { return };
         while let Some(event) = node.poll_event() {
             if event == Event::Joined && !host.client {
-                host.member = true;
+                if std::mem::replace(&mut host.member, true) {
+                    self.members.retain(|_, p| *p != place); // it has moved
+                }
                 self.members.insert(node.id(), place);
             }
             self.happened.push_back(Happening {

@@ -27,6 +27,7 @@
 //!
 //! Differences from the paper: it names the fields (3.1, 3.2) and no encoding.
 
+mod bencode;
 mod bits;
 mod codec;
 mod compact;
@@ -43,7 +44,7 @@ pub use bits::{
 };
 pub use codec::{DecodeError, EncodeError, decode, encode, encoded_entry_len};
 pub use message::*;
-pub use pack::pack_entries;
+pub use pack::{pack_entries, pack_entries_within};
 pub use windows::{
     MAX_ENTRY_BITS, MAX_LOOKUP_BITS, SUMMARISED_LOOKUP_BITS, entry_windows, fits_entry,
     lookup_window, summarised_lookup_window,
