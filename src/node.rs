@@ -23,9 +23,11 @@ mod dial;
 mod guard;
 mod hot;
 mod incoming;
+mod intake;
 mod join;
 mod lookup;
 mod maintain;
+mod parcel;
 mod place;
 mod probe;
 mod proofs;
@@ -41,6 +43,7 @@ mod timers;
 mod trace;
 mod view;
 mod wall;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -50,8 +53,11 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::coords::{Coord, Vivaldi};
+use crate::directory::bases::Bases;
 use crate::directory::cache::{Cache, Limits};
 use crate::directory::parents::Parents;
+use crate::directory::shares::Shares;
+use crate::directory::spread::Spread;
 use crate::directory::token::TokenMint;
 use crate::id::{Id, ObjectId};
 use crate::overlay::Overlay;
@@ -60,8 +66,8 @@ use crate::wire::{self, Body, Envelope, Sender, Token};
 
 pub use api::{Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit};
 pub use config::{
-    ConfigError, DirectoryConfig, GuardConfig, LimitsConfig, Network, NodeConfig, OverlayConfig,
-    Role,
+    ConfigError, DirectoryConfig, Eviction, GuardConfig, LimitsConfig, Network, NodeConfig,
+    OverlayConfig, Role,
 };
 pub use dial::DialId;
 pub use hot::HotConfig;
@@ -73,6 +79,7 @@ use attach::Attach;
 use dial::Dials;
 use guard::Guard;
 use hot::Hot;
+use intake::Windows;
 use join::Join;
 use probe::Probes;
 use publish::Own;
@@ -96,14 +103,23 @@ pub struct Node {
     routes: Routes,
     cache: Cache,
     hot: Hot,
+    /// What of large entries belongs to their newest sequence.
+    windows: Windows,
+    /// Who has not heard of which entry.
+    spread: Spread,
+    /// What others are known to hold.
+    bases: Bases,
+    shares: Shares,
     parents: Parents,
-    /// The next hops of all objects in the cache, as of `tables_seen`.
+    /// Where the entries of all objects in the cache go, as of `tables_seen`.
     tree_parents: BTreeSet<Id>,
     tables_seen: u64,
     mint: TokenMint,
     guard: Guard,
     own: BTreeMap<ObjectId, Own>,
     last_sequence: u64,
+    /// Nodes that a client has published an object through.
+    homes: BTreeMap<ObjectId, Vec<Id>>,
     /// Own coordinate when everything was last published.
     published_at: Coord,
     window_turn: u32,
@@ -140,6 +156,7 @@ impl Node {
             bytes: d.bytes,
             chunks: d.chunks,
             lifetime: d.seed_lifetime,
+            eviction: d.eviction,
         };
         let guard = Guard::new(&config, &seed, &mut rng, now);
         let mut node = Self {
@@ -153,6 +170,10 @@ impl Node {
             routes: Routes::default(),
             cache: Cache::new(limits),
             hot: Hot::new(&config.directory.hot),
+            windows: Windows::default(),
+            spread: Spread::default(),
+            bases: Bases::new(d.delta_bytes, d.delta_quiet),
+            shares: Shares::default(),
             parents: Parents::default(),
             tree_parents: BTreeSet::new(),
             tables_seen: 0,
@@ -160,6 +181,7 @@ impl Node {
             mint: TokenMint::new(d.token_period, &mut rng, now),
             own: BTreeMap::new(),
             last_sequence: 0,
+            homes: BTreeMap::new(),
             window_turn: 0,
             timers: Timers::default(),
             observed: None,

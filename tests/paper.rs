@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 
 use chunkcast::chunks::ChunkSet;
 use chunkcast::id::{Id, ObjectId};
-use chunkcast::node::{Command, NodeConfig, OverlayConfig, Publication};
+use chunkcast::node::{Command, DirectoryConfig, NodeConfig, OverlayConfig, Publication};
 use chunkcast::wire::{PeerAddrs, Ranking, Wanted};
 use common::*;
 
-/// A small ring with leaf sets of 1 + 1 (so that routes have hops) on a line; positions are milliseconds.
+/// A small ring with leaf sets of 1 + 1 (so that routes have hops) on a line; positions are milliseconds. As in the paper
+/// the root keeps its entries for itself.
 fn line(nodes: &[(&str, u64)]) -> (Net, BTreeMap<String, SocketAddr>) {
     let mut net = Net::new(seed(3));
     let mut names = BTreeMap::new();
@@ -33,6 +34,10 @@ fn line(nodes: &[(&str, u64)]) -> (Net, BTreeMap<String, SocketAddr>) {
             overlay: OverlayConfig {
                 leaves_per_side: 1,
                 ..OverlayConfig::default()
+            },
+            directory: DirectoryConfig {
+                replicas: false,
+                ..DirectoryConfig::default()
             },
             ..NodeConfig::default()
         };

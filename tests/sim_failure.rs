@@ -279,3 +279,46 @@ fn without_any_answer_the_lookup_ends_with_what_is_known() {
     }
     assert!(net.now - start <= secs(6));
 }
+
+#[test]
+fn a_root_that_starts_anew_at_the_same_address_holds_everything_after_a_seeds_refresh() {
+    let mut net = Net::new(seed(23));
+    let all = net.ring(6);
+    net.run(secs(30));
+    let root = net.root_of(object("o").key());
+    let others: Vec<_> = all.iter().filter(|a| **a != root).copied().collect();
+    // More than the datagram that goes along with any news.
+    let roots = |o: &ObjectId| net.root_of(o.key()) == root;
+    let objects = (0..u16::MAX).map(|i| ObjectId::from_name(&i.to_be_bytes()));
+    let objects: Vec<ObjectId> = objects.filter(roots).take(41).collect();
+    let (news, objects) = objects.split_first().expect("41 objects");
+    let seeds = |n, object: &ObjectId| Publication {
+        object: *object,
+        complete: true,
+        ..holds(n, [0])
+    };
+    for (n, at) in (1..).zip(&others) {
+        for object in objects {
+            net.command(*at, publish(seeds(n, object)));
+        }
+    }
+    net.run(secs(20));
+    let held = |net: &Net| -> usize {
+        let node = net.node(root);
+        objects.iter().map(|o| node.entries(o).len()).sum()
+    };
+    assert_eq!(held(&net), 200);
+    let id = net.node(root).id();
+    net.kill(root);
+    let config = NodeConfig {
+        id: Some(id),
+        ..joining(others[0])
+    };
+    net.add(root, config);
+    net.run(secs(1));
+    for (n, at) in (1..).zip(&others) {
+        net.command(*at, publish(seeds(n, news)));
+    }
+    net.run(secs(725));
+    assert_eq!(held(&net), 200);
+}

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::id::{Id, ObjectId};
 use crate::time::Instant;
+use crate::wire::Token;
 
 /// Budgets save at most this much time.
-const BURST: Duration = Duration::from_secs(2); // the active period: a period's messages may go out together
+const BURST: Duration = Duration::from_secs(3); // the longest active period: its messages may go out together
 
 /// Sending state for each parent.
 #[derive(Debug, Default)]
@@ -20,14 +21,37 @@ struct Parent {
     bytes: u64,
     filled: Instant,
     cursor: (ObjectId, Id),
-    sent: Option<Instant>,
+    fill_cursor: (ObjectId, Id),
+    filled_up: Option<Instant>,
+    /// The token in use, and since when.
+    token: Option<(Token, Instant)>,
 }
 
 impl Parents {
-    /// Whether nothing was sent to `parent` for this long.
-    pub(crate) fn silent_for(&self, parent: &Id, silence: Duration, now: Instant) -> bool {
-        let sent = self.parents.get(parent).and_then(|p| p.sent);
-        sent.is_none_or(|sent| now - sent >= silence)
+    /// Whether `parent` was not reminded of what it was told for this long.
+    pub(crate) fn is_fill_due(&self, parent: &Id, silence: Duration, now: Instant) -> bool {
+        let filled = self.parents.get(parent).and_then(|p| p.filled_up);
+        filled.is_none_or(|filled| now - filled >= silence)
+    }
+
+    /// Whether the token of `parent` has been in use for this long.
+    pub(crate) fn is_token_old(
+        &mut self,
+        parent: &Id,
+        token: Token,
+        age: Duration,
+        now: Instant,
+    ) -> bool {
+        let Some(p) = self.parents.get_mut(parent) else {
+            return false;
+        };
+        match p.token {
+            Some((known, since)) if known == token => now - since >= age,
+            _ => {
+                p.token = Some((token, now));
+                false
+            }
+        }
     }
 
     /// Bytes that may be sent to `parent` now, at `rate` bytes/s.
@@ -37,7 +61,9 @@ impl Parents {
             bytes: most,
             filled: now,
             cursor: Default::default(),
-            sent: None,
+            fill_cursor: Default::default(),
+            filled_up: None,
+            token: None,
         });
         let elapsed = u64::try_from((now - p.filled).as_micros()).unwrap_or(u64::MAX);
         let gained = rate.saturating_mul(elapsed) / 1_000_000;
@@ -49,9 +75,8 @@ impl Parents {
     }
 
     /// Takes what was sent from the budget.
-    pub(crate) fn spend(&mut self, parent: &Id, bytes: u64, now: Instant) {
+    pub(crate) fn spend(&mut self, parent: &Id, bytes: u64) {
         if let Some(p) = self.parents.get_mut(parent) {
-            p.sent = Some(now);
             p.bytes = p.bytes.saturating_sub(bytes);
         }
     }
@@ -67,6 +92,21 @@ impl Parents {
     pub(crate) fn set_cursor(&mut self, parent: &Id, cursor: (ObjectId, Id)) {
         if let Some(p) = self.parents.get_mut(parent) {
             p.cursor = cursor;
+        }
+    }
+
+    /// Where the round robin over what was told before stands.
+    pub(crate) fn fill_cursor(&self, parent: &Id) -> (ObjectId, Id) {
+        self.parents
+            .get(parent)
+            .map_or_else(Default::default, |p| p.fill_cursor)
+    }
+
+    /// The parent was reminded of an entry.
+    pub(crate) fn filled(&mut self, parent: &Id, cursor: (ObjectId, Id), now: Instant) {
+        if let Some(p) = self.parents.get_mut(parent) {
+            p.fill_cursor = cursor;
+            p.filled_up = Some(now);
         }
     }
 

@@ -24,13 +24,16 @@ pub(super) struct Pointer {
     pub(super) own: bool,
     /// The parent has not been told of it.
     pub(super) changed: bool,
+    /// It came from a node that entries of the object go to.
+    pub(super) from_above: bool,
 }
 
 /// Bytes of a pointer beside its chunk bits.
 pub(super) const POINTER_BYTES: usize = size_of::<Row>() + size_of::<Place>();
 
 /// Bits of [`Row::chunks`] that count; the flags are above them.
-const CHUNKS: u32 = (1 << 22) - 1;
+const CHUNKS: u32 = (1 << 21) - 1;
+const FROM_ABOVE: u32 = 1 << 21;
 const V4: u32 = 1 << 22;
 const V6: u32 = 1 << 23;
 /// Chunk bits are kept: neither none nor all.
@@ -179,9 +182,11 @@ impl Pointers {
         self.rows[n].chunks != before
     }
 
-    /// The parent has been told of none.
-    pub(super) fn all_changed(&mut self) {
-        self.rows.iter_mut().for_each(|row| row.chunks |= CHANGED);
+    /// Notes that a pointer came from a node that entries of the object go to.
+    pub(super) fn set_from_above(&mut self, publisher: &Id) {
+        if let Ok(n) = self.find(publisher) {
+            self.rows[n].chunks |= FROM_ABOVE;
+        }
     }
 
     /// Moves the heap together once an eighth of it is holes.
@@ -218,6 +223,7 @@ impl Row {
             | flag(pointer.withdrawn, WITHDRAWN)
             | flag(pointer.own, OWN)
             | flag(pointer.changed, CHANGED)
+            | flag(pointer.from_above, FROM_ABOVE)
             | flag(e.proof.is_some(), SIGNED)
             | flag(e.summary.is_some(), SUMMARISED);
         let mut v4 = [0; 6];
@@ -344,6 +350,10 @@ impl View<'_> {
         self.row.has(CHANGED)
     }
 
+    pub(super) fn is_from_above(&self) -> bool {
+        self.row.has(FROM_ABOVE)
+    }
+
     /// Neither withdrawn nor at its end.
     pub(super) fn is_live(&self, now: Instant) -> bool {
         !self.is_withdrawn() && self.expires() > now
@@ -352,6 +362,11 @@ impl View<'_> {
     /// Whether the publisher holds any chunk.
     pub(super) fn holds_any(&self) -> bool {
         self.row.has(SOME | ALL)
+    }
+
+    /// Predicted round-trip time to `place`, in steps of 10 µs.
+    pub(super) fn distance(&self, place: &Place) -> f32 {
+        distance(self.place, place)
     }
 
     /// Bytes that the pointer takes.
@@ -480,6 +495,7 @@ impl View<'_> {
             withdrawn: self.is_withdrawn(),
             own: self.is_own(),
             changed: self.is_changed(),
+            from_above: self.is_from_above(),
         }
     }
 }

@@ -66,6 +66,7 @@ fn pointers() -> impl Strategy<Value = Pointer> {
             withdrawn,
             own,
             changed,
+            from_above: false,
         }
     })
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::cache::{Cache, Limits};
+use super::cache::{Cache, Eviction, Limits};
 use super::rank::search;
 use crate::chunks::ChunkSet;
 use crate::coords::Coord;
@@ -28,6 +28,7 @@ fn cache() -> Cache {
         bytes: 64 << 20,
         chunks: 1 << 20,
         lifetime: Duration::from_secs(1800),
+        eviction: Eviction::Random,
     })
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::cache::{Cache, Limits, Stored};
+use super::cache::{Cache, Eviction, Limits, Stored};
 use super::rank::search;
 use crate::chunks::ChunkSet;
 use crate::coords::Coord;
@@ -23,6 +23,7 @@ fn limits() -> Limits {
         bytes: 1 << 20,
         chunks: 1000,
         lifetime: Duration::from_secs(1800),
+        eviction: Eviction::Random,
     }
 }
 
@@ -153,7 +154,7 @@ fn a_withdrawn_entry_is_told_on_and_older_copies_do_not_bring_it_back() {
     };
     assert_eq!(
         cache.store(withdrawal.clone(), false, &mut rng, second(1)),
-        Stored::Changed
+        Stored::Withdrawn
     );
     assert_eq!(held(&cache, 1, second(1)), None);
     assert!(cache.is_changed(&key));
@@ -278,6 +279,81 @@ fn eviction_takes_every_foreign_entry_about_as_often() {
     assert_eq!(kept[&5], 600, "the newcomer is in");
 }
 
+#[test]
+fn by_distance_the_farthest_goes() {
+    let far = Limits {
+        eviction: Eviction::Farthest,
+        ..limits()
+    };
+    let (mut cache, mut rng) = (Cache::new(far), rng());
+    cache.moved_to(at(100));
+    for n in 1..=20 {
+        let e = Entry {
+            coord: at(10 * u32::from(n)),
+            ..entry(n, 1, [1])
+        };
+        cache.store(e, false, &mut rng, second(0));
+    }
+    let object = object(1);
+    let kept = cache.entries(&object, second(1));
+    let kept: Vec<u8> = kept.map(|e| e.publisher.0[0]).collect();
+    assert_eq!(kept, [9, 10, 11, 20], "the newcomer is in, whoever it is");
+}
+
+#[test]
+fn a_tombstone_that_everyone_has_heard_of_goes_before_any_live_entry() {
+    let (mut cache, mut rng) = (Cache::new(limits()), rng());
+    for n in 1..=4 {
+        cache.store(entry(n, 1, [1]), false, &mut rng, second(0));
+    }
+    let gone = Entry {
+        lifetime: Duration::ZERO,
+        ..entry(2, 2, [])
+    };
+    cache.store(gone, false, &mut rng, second(0));
+    cache.told(&(object(1), Id([2; 20])));
+    cache.store(entry(5, 1, [1]), false, &mut rng, second(0));
+    let object = object(1);
+    let kept = cache.entries(&object, second(1));
+    let kept: Vec<u8> = kept.map(|e| e.publisher.0[0]).collect();
+    assert_eq!(kept, [1, 3, 4, 5]);
+}
+
+#[test]
+fn a_tombstone_outlives_every_copy_also_one_that_comes_after_it() {
+    let (mut cache, mut rng) = (Cache::new(limits()), rng());
+    let gone = |publisher, sequence| Entry {
+        lifetime: Duration::ZERO,
+        ..entry(publisher, sequence, [])
+    };
+    cache.store(entry(1, 5, [1]), false, &mut rng, second(0));
+    let mut store = |e, now| cache.store(e, false, &mut rng, second(now));
+    assert_eq!(store(gone(1, 6), 10), Stored::Withdrawn);
+    // Overtaken by its withdrawal.
+    assert_eq!(store(gone(2, 6), 10), Stored::Withdrawn);
+    assert_eq!(store(entry(2, 5, [1]), 11), Stored::Old);
+    cache.expire(second(299));
+    let late = Entry {
+        lifetime: Duration::from_secs(2),
+        ..entry(1, 5, [1])
+    };
+    let mut store = |e, now| cache.store(e, false, &mut rng, second(now));
+    assert_eq!(store(late, 299), Stored::Old, "the last moment of a copy");
+    let seed = Entry {
+        lifetime: Duration::from_secs(1),
+        ..entry(2, 5, [1])
+    };
+    assert_eq!(store(seed, 1799), Stored::Old);
+    // A tombstone makes nobody go.
+    for n in 3..=4 {
+        cache.store(entry(n, 1, [1]), false, &mut rng, second(0));
+    }
+    assert_eq!(
+        cache.store(gone(9, 1), false, &mut rng, second(0)),
+        Stored::Full
+    );
+}
+
 proptest! {
     #[test]
     fn the_cache_stays_within_its_bounds_and_its_indexes_agree(
@@ -301,7 +377,7 @@ proptest! {
             prop_assert_eq!(cache.is_empty(), cache.bytes() == 0);
             prop_assert_eq!(cache.is_empty(), cache.next_expiry().is_none());
         }
-        cache.expire(second(now + 10_000));
+        cache.expire(second(now + 100_000));
         prop_assert!(cache.is_empty() && !cache.has_changes() && cache.bytes() == 0);
     }
 }

@@ -253,7 +253,7 @@ impl Node {
             false => self.client_joined(),
             true => {
                 if let Some((_, old)) = old {
-                    self.withdraw_at(&old);
+                    self.part_from(&old);
                 }
                 self.publish_all();
             }
@@ -311,7 +311,7 @@ impl Node {
     }
 
     /// Own entries leave an index node that is no longer used. Nobody waits for its answer: soft state ends by itself.
-    fn withdraw_at(&mut self, old: &Id) {
+    fn part_from(&mut self, old: &Id) {
         for entry in self.parting_entries() {
             let v4 = self
                 .overlay

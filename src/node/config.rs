@@ -9,6 +9,7 @@ use crate::auth::proof::Secret;
 use crate::auth::rates::RateConfig;
 use crate::auth::seal::{NetworkKey, SealConfig};
 use crate::coords::VivaldiConfig;
+pub use crate::directory::cache::Eviction;
 use crate::id::Id;
 
 /// What a node does for others.
@@ -135,6 +136,19 @@ pub struct DirectoryConfig {
     pub quiet_period: Duration,
     /// Bytes a second to one parent.
     pub parent_rate: u64,
+    /// The root of an object passes its entries to its ring neighbours, one on each side: when it dies, one of these is the
+    /// root and knows them. `false`: as in the paper, the root forwards nothing.
+    pub replicas: bool,
+    /// Whom a full list of entries loses for a newcomer.
+    pub eviction: Eviction,
+    /// Of propagated entries with public addresses at most 4 an object from one /24 (IPv4) or /56 (IPv6), and at most a
+    /// quarter of a full list from one child. Only in networks that strangers can join, see [`Network::Open`].
+    pub subnet_limits: bool,
+    /// Bytes that copies of what others hold of changing entries may take, so that only differences are sent; 0: entries are
+    /// always sent in full.
+    pub delta_bytes: usize,
+    /// How long such a copy is kept that is not used.
+    pub delta_quiet: Duration,
     /// How long a token stays the newest; it is accepted for two more periods.
     pub token_period: Duration,
     /// Protection of roots that everybody asks and publishes to.
@@ -295,6 +309,11 @@ impl Default for DirectoryConfig {
             active_period: s(2),         // guess
             quiet_period: s(60),         // guess
             parent_rate: 8 << 10,        // guess
+            replicas: true,              // not in the paper: a root's death loses nothing
+            eviction: Eviction::Random,  // paper 3.1
+            subnet_limits: true,         // whoever rents a subnet does not own the lists
+            delta_bytes: 4 << 20,        // guess: the bases of 10,000 entries of 1,000 chunks
+            delta_quiet: s(60),          // guess: what changes does so every few seconds
             token_period: s(300),        // guess: as in the Mainline DHT
             hot: HotConfig::default(),
         }
@@ -361,6 +380,7 @@ impl NodeConfig {
             ("directory.first_hold", d.first_hold),
             ("directory.active_period", d.active_period),
             ("directory.quiet_period", d.quiet_period),
+            ("directory.delta_quiet", d.delta_quiet),
             ("directory.token_period", d.token_period),
             ("directory.downloader_refresh", d.downloader_refresh),
             ("directory.seed_refresh", d.seed_refresh),

@@ -104,7 +104,7 @@ impl Node {
             Body::Join { joiner, hops } => self.on_join(from, tx, joiner, hops),
             Body::Lookup(lookup) => self.on_lookup(from, tx, &sender, lookup),
             Body::Publish { entry } => self.on_publish(from, tx, entry),
-            Body::Propagate { entries } => self.on_propagate(from, tx, entries),
+            Body::Propagate { entries } => self.on_propagate(from, tx, &sender.id, entries),
             Body::Dial { port } => self.on_dial(from, tx, port),
             Body::Reach { nonce } => self.on_reach(from, tx, nonce),
             Body::ReachFor { addr, nonce } => self.on_reach_for(from, tx, addr, nonce),
@@ -189,15 +189,17 @@ impl Node {
             (Body::LeavesReply { contacts } | Body::RowReply { contacts, .. }, _) => {
                 contacts.into_iter().for_each(|c| self.consider(c));
             }
-            (Body::Ack, Asked::Propagate(_)) => self.passed_on(&sender.id),
-            (Body::SendFull { keys }, Asked::Propagate(_)) => {
-                self.passed_on(&sender.id);
-                self.not_passed_on(keys);
+            (Body::Ack, Asked::Propagate(passed)) => self.passed_on(&sender.id, passed, &[]),
+            (Body::SendFull { keys }, Asked::Propagate(passed)) => {
+                self.passed_on(&sender.id, passed, &keys);
             }
-            (Body::SendFull { .. }, Asked::Publish { object, .. }) => {
-                self.publish_elsewhere(object);
+            (Body::SendFull { keys }, Asked::Publish { object, passed, .. }) => {
+                self.published(&sender.id, object, passed, &keys);
             }
-            (Body::Ack, Asked::Publish { .. }) => self.settle_leave(),
+            (Body::Ack, Asked::Publish { object, passed, .. }) => {
+                self.published(&sender.id, object, passed, &[]);
+            }
+            (Body::Ack | Body::SendFull { .. }, Asked::Withdraw { .. }) => self.settle_leave(),
             (Body::Ack, Asked::Reach { .. }) => self.on_reach_sent(),
             (Body::Ack, Asked::ReachFor { addr, tx, .. }) => {
                 self.send(addr, tx, None, Body::Ack);
@@ -306,17 +308,29 @@ impl Node {
 
     fn on_refused(&mut self, by: Id, reason: RefuseReason, token: Option<Token>, asked: Asked) {
         if let (Some(token), Some(peer)) = (token, self.overlay.peer_mut(&by)) {
-            peer.token = Some(token);
+            // As tokens are renewed before they end, it has probably started anew and holds nothing.
+            if peer.token.replace(token).is_some() {
+                self.tell_everything(&by);
+            }
         }
         match asked {
             Asked::Routed(route) => self.on_route_refused(route, reason),
-            Asked::Propagate(keys) => self.on_propagate_refused(&by, keys),
-            Asked::Publish { object, retried } => {
+            Asked::Propagate(passed) => self.on_propagate_refused(&by, reason, passed),
+            Asked::Publish {
+                object,
+                retried,
+                passed,
+            } => {
+                self.bases.lost(&by, &passed.key, passed.sequence);
                 self.on_publish_refused(object, reason, retried);
             }
             Asked::Reach { retried } => self.on_reach_refused(&by, reason, retried),
             Asked::ReachFor { .. } => self.on_reach_for_refused(&by, reason, &asked),
             Asked::Dial { .. } => self.on_dial_refused(Some(by), reason, &asked),
+            Asked::Withdraw { entry, tries } if reason == RefuseReason::Token => {
+                self.withdraw_again(Some(by), *entry, tries);
+            }
+            Asked::Withdraw { .. } => self.settle_leave(),
             _ => {}
         }
     }
@@ -333,7 +347,10 @@ fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
         Body::RowReply { .. } => matches!(asked, Asked::Row),
         Body::Dialled { port, .. } => matches!(asked, Asked::Dial { port: p, .. } if p == port),
         Body::SendFull { .. } => {
-            matches!(asked, Asked::Propagate(_) | Asked::Publish { .. })
+            matches!(
+                asked,
+                Asked::Propagate(_) | Asked::Publish { .. } | Asked::Withdraw { .. }
+            )
         }
         Body::Found(_) => matches!(asked, Asked::Routed(route) if !routes.is_join(*route)),
         Body::JoinReply { .. } => matches!(asked, Asked::Routed(route) if routes.is_join(*route)),
@@ -347,6 +364,7 @@ fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
                     | Asked::Reach { .. }
                     | Asked::ReachFor { .. }
                     | Asked::Dial { .. }
+                    | Asked::Withdraw { .. }
             )
         }
         _ => matches!(body, Body::Refuse { .. }),

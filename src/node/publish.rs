@@ -1,33 +1,29 @@
-//! Publication (paper 3.1): the owner's entries, and those of clients.
+//! Publication (paper 3.1): the owner's entries, in the own cache or, from a client, at its index node.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
 use rand::RngExt;
 
-use super::rpc::Asked;
+use super::rpc::{Asked, Passed};
 use super::timers::Timer;
 use super::{DropReason, Event, Node, Publication};
 use crate::coords::Coord;
 use crate::directory::cache::Stored;
-use crate::id::ObjectId;
+use crate::id::{Id, ObjectId};
 use crate::time::Instant;
-use crate::wire::{Body, Entry, MAX_ENTRY_BITS, PeerAddrs, RefuseReason, entry_windows};
-
-/// Windows of one large entry that are sent together.
-pub(super) const WINDOWS: u32 = 8; // guess: 32,768 chunks a turn
-
-/// How long [`Command::Leave`](super::Command::Leave) waits for the others to hear of it.
-const LEAVE_WAIT: Duration = Duration::from_secs(1); // guess
+use crate::wire::{Body, Entry, PeerAddrs, RefuseReason};
 
 /// How far the own coordinate moves before own entries are renewed.
 const MOVED: Duration = Duration::from_millis(10); // guess: what decides between near and far
 
+type Key = (ObjectId, Id);
+
 /// What this node publishes itself.
 #[derive(Debug)]
 pub(super) struct Own {
-    publication: Publication,
+    pub(super) publication: Publication,
     refresh_at: Instant,
     /// The address is not known yet.
     unresolved: bool,
@@ -92,7 +88,7 @@ impl Node {
         }
     }
 
-    fn own_entry(
+    pub(super) fn own_entry(
         &mut self,
         object: ObjectId,
         addrs: PeerAddrs,
@@ -126,33 +122,22 @@ impl Node {
     }
 
     /// An own entry goes to the own cache, or from a client to its index node.
-    fn hand_in(&mut self, entry: Option<Entry>) {
+    pub(super) fn hand_in(&mut self, entry: Option<Entry>) {
         let Some(entry) = entry else { return };
         if self.is_client() {
             return self.send_entry(entry, false);
         }
-        let stored = self.cache.store(entry, true, &mut self.rng, self.now);
+        let complete = entry.chunks > 0 && entry.held.is_full();
+        let stored = self.take_in(entry, true, None);
+        let stored = stored.expect("an own entry is neither a delta nor forged");
         self.note_stored(stored);
-    }
-
-    /// What a stored entry means for the next propagation, or which drop it counts as.
-    pub(super) fn note_stored(&mut self, stored: Stored) {
-        let d = &self.config.directory;
-        match stored {
-            Stored::First => {
-                let share = self.rng.random_range(0.1..1.0);
-                let hold = d.first_hold.mul_f64(share);
-                self.timers.set_earlier(Timer::Propagate, self.now + hold);
-            }
-            Stored::Changed | Stored::Refreshed => self.hasten(d.active_period),
-            Stored::Old => self.counters.drop(DropReason::OldEntry),
-            Stored::Malformed => self.counters.drop(DropReason::MalformedEntry),
-            Stored::Full => self.counters.drop(DropReason::CacheFull),
+        if complete && stored == Stored::Changed {
+            self.propagate_soon();
         }
     }
 
     /// Unspecified addresses replaced by the one that others see; `None` while that is unknown.
-    fn resolved(&self, addrs: &PeerAddrs) -> Option<PeerAddrs> {
+    pub(super) fn resolved(&self, addrs: &PeerAddrs) -> Option<PeerAddrs> {
         let seen = self.observed.map(|a| a.ip());
         let v4 = match (addrs.v4, seen) {
             (Some(a), Some(IpAddr::V4(ip))) if a.ip().is_unspecified() => {
@@ -221,63 +206,22 @@ impl Node {
         self.arm_republish();
     }
 
-    fn arm_republish(&mut self) {
+    pub(super) fn arm_republish(&mut self) {
         match self.own.values().map(|own| own.refresh_at).min() {
             Some(at) => self.timers.set(Timer::Republish, at),
             None => self.timers.clear(Timer::Republish),
         }
     }
 
-    pub(super) fn withdraw(&mut self, object: ObjectId) {
-        let Some(own) = self.own.get(&object) else {
-            return;
-        };
-        let addrs = self.resolved(&own.publication.addrs);
-        let entry = addrs.and_then(|addrs| self.own_entry(object, addrs, Duration::ZERO));
-        self.own.remove(&object);
-        self.forget_own_ports(&self.own_ports());
-        self.arm_republish();
-        self.hand_in(entry);
-        if !self.is_client() {
-            self.hasten(self.config.directory.first_hold);
-        }
-    }
-
-    fn own_ports(&self) -> BTreeSet<u16> {
+    pub(super) fn own_ports(&self) -> BTreeSet<u16> {
         let addrs = self.own.values().flat_map(|o| o.publication.addrs.iter());
         addrs.map(|a| a.port()).collect()
     }
 
-    pub(super) fn leave(&mut self) {
-        for object in self.own.keys().copied().collect::<Vec<_>>() {
-            self.withdraw(object);
-        }
-        self.leaving = true;
-        self.timers.set(Timer::Left, self.now + LEAVE_WAIT);
-        if !self.is_client() {
-            self.propagate();
-            self.say_farewell();
-        }
-        self.settle_leave();
-    }
-
-    /// Ends a leave as soon as nobody is left to hear of it.
-    pub(super) fn settle_leave(&mut self) {
-        if self.leaving && self.pending.handing_over() == 0 {
-            self.left();
-        }
-    }
-
-    pub(super) fn left(&mut self) {
-        if std::mem::take(&mut self.leaving) {
-            self.timers.clear(Timer::Left);
-            self.event(Event::Left);
-        }
-    }
-
     // -- the client's side --
 
-    /// Sends an own entry to the nearest index node, in windows if it is large.
+    /// Sends an own entry to the nearest index node: what differs from the one that it holds if that is shorter, else
+    /// everything, in windows if it is large.
     fn send_entry(&mut self, entry: Entry, retried: bool) {
         let Some(home) = self.way_in(&[]) else {
             return;
@@ -287,16 +231,16 @@ impl Node {
             return;
         }
         let object = entry.object;
-        for held in self.windows(&entry.held) {
-            let entry = Entry {
-                held,
-                ..entry.clone()
+        self.note_home(object, id);
+        let parcel = self.parcel(&id, &entry, None);
+        let passed = parcel.passed;
+        for entry in parcel.parts {
+            let asked = Asked::Publish {
+                object,
+                retried,
+                passed,
             };
-            self.ask(
-                &id,
-                Asked::Publish { object, retried },
-                Body::Publish { entry },
-            );
+            self.ask(&id, asked, Body::Publish { entry });
         }
     }
 
@@ -312,20 +256,17 @@ impl Node {
         }
     }
 
-    /// The set in parts that a datagram carries: one, or the next few of a large set.
-    pub(super) fn windows(
-        &mut self,
-        held: &crate::chunks::ChunkSet,
-    ) -> Vec<crate::chunks::ChunkSet> {
-        let first = entry_windows(held, self.window_turn);
-        if first.len() == held.len() {
-            return vec![first];
+    /// The index node has taken an own entry, or asks for all of it.
+    pub(super) fn published(&mut self, by: &Id, object: ObjectId, passed: Passed, gaps: &[Key]) {
+        if gaps.contains(&passed.key) {
+            self.bases.forget(by, &passed.key);
+            if passed.delta {
+                return self.publish_elsewhere(object);
+            }
+        } else {
+            self.bases.acked(by, &passed.key, passed.sequence);
         }
-        let turns = held.len().div_ceil(MAX_ENTRY_BITS).min(WINDOWS);
-        let windows = (0..turns).map(|i| entry_windows(held, self.window_turn.wrapping_add(i)));
-        let windows = windows.collect();
-        self.window_turn = self.window_turn.wrapping_add(turns);
-        windows
+        self.settle_leave();
     }
 
     /// The index node did not answer: the next one is told.
@@ -360,39 +301,5 @@ impl Node {
         if let Some(entry) = self.own_entry(object, addrs, lifetime) {
             self.send_entry(entry, retried);
         }
-    }
-
-    // -- the index node's side --
-
-    /// A client's own entry. It has proven that it receives at the address that it publishes.
-    pub(super) fn on_publish(&mut self, from: SocketAddr, tx: u32, entry: Entry) {
-        // The port is the peer's own affair: it serves over TCP, not from this socket.
-        if entry.addrs.iter().any(|a| a.ip() != from.ip()) {
-            self.counters.drop(DropReason::ForeignAddress);
-            return self.refuse(from, tx, RefuseReason::ForeignAddress);
-        }
-        if self.publishes(&entry) {
-            self.counters.drop(DropReason::OldEntry);
-            return self.refuse(from, tx, RefuseReason::Unsupported);
-        }
-        let Some(entry) = self.credible(entry) else {
-            return self.refuse(from, tx, RefuseReason::Proof);
-        };
-        // paper 3.1: the coordinate is that of the index node which the peer published through
-        let entry = Entry {
-            coord: self.vivaldi.coord(),
-            ..entry
-        };
-        let entry = self.dialled_back(from, entry);
-        let stored = self.cache.store(entry, false, &mut self.rng, self.now);
-        self.note_stored(stored);
-        self.send(from, tx, None, Body::Ack);
-    }
-
-    /// Whether this is an entry that only this node's owner may change.
-    pub(super) fn publishes(&self, entry: &Entry) -> bool {
-        self.own.get(&entry.object).is_some_and(|own| {
-            self.known_publisher(own.publication.publisher) == Some(entry.publisher)
-        })
     }
 }

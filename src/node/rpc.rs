@@ -10,7 +10,7 @@ use super::route::RouteId;
 use super::{DropReason, Node};
 use crate::id::{Id, ObjectId};
 use crate::time::Instant;
-use crate::wire::{Body, RefuseReason, Token};
+use crate::wire::{Body, Entry, RefuseReason, Token};
 
 /// What an answer is for.
 #[derive(Clone, Debug)]
@@ -27,14 +27,20 @@ pub(super) enum Asked {
     Row,
     Routed(RouteId),
     /// These entries were passed on.
-    Propagate(Vec<(ObjectId, Id)>),
+    Propagate(Vec<Passed>),
     /// Own entry of a client; second try?
     Publish {
         object: ObjectId,
         retried: bool,
+        passed: Passed,
     },
-    /// A client withdraws from a former index node.
+    /// A client withdraws from a former index node that it has moved away from.
     Parting,
+    /// A client takes its own entry back.
+    Withdraw {
+        entry: Box<Entry>,
+        tries: u8,
+    },
     /// Others are to show that they reach this node.
     Reach {
         retried: bool,
@@ -51,6 +57,15 @@ pub(super) enum Asked {
         port: u16,
         retried: bool,
     },
+}
+
+/// An entry on its way to another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) key: (ObjectId, Id),
+    pub(super) sequence: u64,
+    /// Only what differs from what the other holds.
+    pub(super) delta: bool,
 }
 
 #[derive(Debug)]
@@ -122,7 +137,10 @@ impl Pending {
     fn count(&mut self, asked: &Asked, by: isize) {
         let counter = match asked {
             Asked::Probe => &mut self.probes,
-            Asked::Propagate(_) | Asked::Publish { .. } | Asked::Farewell => &mut self.handing_over,
+            Asked::Propagate(_)
+            | Asked::Publish { .. }
+            | Asked::Withdraw { .. }
+            | Asked::Farewell => &mut self.handing_over,
             _ => return,
         };
         *counter = counter.saturating_add_signed(by);
@@ -264,8 +282,14 @@ impl Node {
                 self.counters.hops_routed_around += 1;
                 self.hop_was_silent(route, request.id);
             }
-            Asked::Propagate(keys) => self.not_passed_on(keys),
-            Asked::Publish { object, .. } => self.publish_elsewhere(object),
+            Asked::Propagate(passed) => self.not_passed_on(request.id, passed),
+            Asked::Publish { object, passed, .. } => {
+                if let Some(id) = &request.id {
+                    self.bases.lost(id, &passed.key, passed.sequence);
+                }
+                self.publish_elsewhere(object);
+            }
+            Asked::Withdraw { entry, tries } => self.withdraw_again(request.id, *entry, tries),
             Asked::Probe => {
                 self.candidate_answered(request.to.is_ipv4(), false);
                 self.probe_failed(request.to);

@@ -34,6 +34,10 @@ pub enum DropReason {
     MalformedEntry,
     /// An entry for which there is no room.
     CacheFull,
+    /// A propagated entry beyond the share of its subnet.
+    SubnetFull,
+    /// A change relative to an entry that is not held; the sender is asked for all of it.
+    Gap,
     /// A candidate that did not fit the queue of probes.
     Candidates,
     /// A datagram that did not fit the send queue.

@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use super::{CoordView, Counters, Node, PeerView, SlotView, Snapshot};
 use crate::coords::Coord;
-use crate::id::Id;
+use crate::id::{Id, ObjectId};
 use crate::overlay::Peer;
-use crate::wire::Contact;
+use crate::wire::{Contact, Entry};
 
 impl Node {
+    /// The live entries that it holds of an object, by publisher, with the lifetimes that they came with. Of a large one
+    /// the windows that were seen so far are joined; its summary says where more is held, and is there only while windows
+    /// are missing.
+    pub fn entries(&self, object: &ObjectId) -> Vec<Entry> {
+        self.cache.entries(object, self.now).collect()
+    }
+
     /// Totals since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -46,8 +46,8 @@ pub use codec::{DecodeError, EncodeError, decode, encode, encoded_entry_len};
 pub use message::*;
 pub use pack::{pack_entries, pack_entries_within};
 pub use windows::{
-    MAX_ENTRY_BITS, MAX_LOOKUP_BITS, SUMMARISED_LOOKUP_BITS, entry_windows, lookup_window,
-    summarised_lookup_window,
+    MAX_ENTRY_BITS, MAX_LOOKUP_BITS, SUMMARISED_LOOKUP_BITS, entry_windows, fits_entry,
+    lookup_window, summarised_lookup_window,
 };
 
 /// No datagram is longer than this many bytes, so that none is ever fragmented.

@@ -60,6 +60,11 @@ const fn payload(bits: u32) -> usize {
     bits as usize / 8
 }
 
+/// Whether the shortest form of the set takes at most `bytes` behind its tag.
+pub fn fits_entry(set: &ChunkSet, bytes: usize) -> bool {
+    fits(set, bytes)
+}
+
 /// Whether a set may go into one datagram with windows of `bits` chunks.
 pub(super) fn sendable(set: &ChunkSet, bits: u32) -> bool {
     set.end() <= MAX_CHUNKS && fits(set, payload(bits))
