@@ -72,7 +72,7 @@ impl Node {
                     self.ping_silent(all, period / 2);
                     self.ping_suspects();
                 } else {
-                    self.ping_silent(self.overlay.firsts(), period / 2);
+                    self.ping_silent(self.overlay.used(), period / 2);
                     self.ping_silent(all, period * SPARES_SLOWER);
                 }
             }

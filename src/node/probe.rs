@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::rpc::Asked;
 use super::{DropReason, Node};
 use crate::id::Id;
-use crate::overlay::predicted_timeout;
+use crate::overlay::{MAX_TIMEOUT, predicted_timeout};
 use crate::time::Instant;
 use crate::wire::{Body, Contact};
 
@@ -65,7 +65,11 @@ impl Node {
             if !self.overlay.wants(&contact, &here) {
                 continue;
             }
-            let timeout = predicted_timeout(&here, &contact.coord);
+            // Whoever would be a leaf must not be missed because its coordinate is wrong.
+            let timeout = match self.overlay.wants_as_leaf(&contact.id) {
+                true => MAX_TIMEOUT,
+                false => predicted_timeout(&here, &contact.coord),
+            };
             let sent = self.request(contact.addr, None, Asked::Probe, None, Body::Ping, timeout);
             if sent.is_none() {
                 return;

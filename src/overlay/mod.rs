@@ -28,7 +28,7 @@ use crate::wire::Contact;
 
 use leaf::LeafSet;
 use pace::{Pace, Passed};
-pub(crate) use peer::{Peer, predicted_timeout};
+pub(crate) use peer::{MAX_TIMEOUT, Peer, predicted_timeout};
 use table::RoutingTable;
 
 /// A node that one has only heard of is probed if its prediction times this is nearer than what is there: coordinates
@@ -36,8 +36,10 @@ use table::RoutingTable;
 const OPTIMISM: f64 = 0.8; // measured: nearer to 1 misses the nearest few, less probes twice as many
 /// And if it is nearer by this: between neighbours a coordinate's error is larger than the distance.
 const BLUR: Duration = Duration::from_millis(1); // measured: the error of a coordinate among hosts of one site
-/// The same for the last spare of a slot.
+/// The same for the last spare of a slot, if that is farther than [`NEAR`] beyond the first.
 const SPARE_GAIN: f64 = 0.5; // guess: worth a probe only if much nearer
+/// Contacts of a slot that are at most this much farther than its nearest are taken to be equally near: see [`agreed`].
+pub(crate) const NEAR: Duration = Duration::from_millis(5); // measured: less and neighbours disagree more, more and they part from the nearest
 
 /// What became of a node that has just answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,9 +151,20 @@ impl Overlay {
         self.table.all().collect()
     }
 
-    /// The first contact of every slot: whom requests are sent to.
-    pub(crate) fn firsts(&self) -> Vec<Id> {
-        self.table.firsts().collect()
+    /// Of every slot the nearest contact and those that are as good: whom requests are sent to.
+    pub(crate) fn used(&self) -> Vec<Id> {
+        let near = |slot: &[Id]| {
+            let band = self.band(slot.first());
+            let near = |id: &&Id| self.peers.get(id).is_some_and(|p| p.measured() <= band);
+            slot.iter().filter(near).copied().collect::<Vec<_>>()
+        };
+        self.table.slots().flat_map(near).collect()
+    }
+
+    /// Up to which distance a contact is as good as the slot's nearest.
+    fn band(&self, nearest: Option<&Id>) -> Duration {
+        let nearest = nearest.and_then(|id| self.peers.get(id));
+        nearest.map_or(Duration::MAX, |p| p.measured().saturating_add(NEAR))
     }
 
     /// Whether the node is among the two nearest on either side.
@@ -208,7 +221,9 @@ impl Overlay {
                         id.and_then(|id| self.peers.get(id))
                             .is_none_or(|p| far < p.proximity(here).mul_f64(gain))
                     };
-                    nearer(slot.first(), 1.0) || nearer(slot.last(), SPARE_GAIN)
+                    nearer(slot.first(), 1.0)
+                        || nearer(slot.last(), SPARE_GAIN)
+                        || far <= self.band(slot.first()) && nearer(slot.last(), 1.0)
                 }
             }
     }
@@ -361,7 +376,7 @@ impl Overlay {
             return self.leaves.ids().iter().filter_map(usable).min_by(nearest);
         }
         let prefix = self.me.common_prefix(key);
-        if let Some(peer) = self.table.slot(key).iter().find_map(usable) {
+        if let Some(peer) = self.in_slot(key, usable) {
             return Some(peer);
         }
         let known = || self.peers.keys().filter_map(usable);
@@ -371,6 +386,25 @@ impl Overlay {
             .or_else(|| known().min_by(nearest))
     }
 
+    /// The contact of the key's slot to go to: of the nearest and those equally near the one that all nodes hereabouts
+    /// agree on; whoever owes an answer comes last.
+    fn in_slot<'a>(
+        &'a self,
+        key: &Id,
+        usable: impl Fn(&Id) -> Option<&'a Peer>,
+    ) -> Option<&'a Peer> {
+        let alive: Vec<&Peer> = self.table.slot(key).iter().filter_map(usable).collect();
+        let sound = |p: &&&Peer| p.missed == 0;
+        let nearest = alive.iter().find(sound).or(alive.first())?;
+        let band = nearest.measured().saturating_add(NEAR);
+        let equal = alive
+            .iter()
+            .filter(|p| p.missed <= nearest.missed && p.measured() <= band);
+        equal
+            .min_by_key(|p| (agreed(&p.contact.id, key), p.contact.id))
+            .copied()
+    }
+
     /// The nearest unsuspected node that is not `tried`: a client's way into the ring.
     pub(crate) fn nearest(&self, tried: &[Id]) -> Option<&Peer> {
         self.peers
@@ -378,4 +412,13 @@ impl Overlay {
             .filter(|p| p.suspect.is_none() && !tried.contains(&p.contact.id))
             .min_by_key(|p| (p.measured(), p.contact.id))
     }
+}
+
+/// Which of several equally near nodes a request for `key` goes to: the one with the smallest rank. The rank is the
+/// exclusive or of the last eight bytes, so that it depends on nothing that differs between neighbours, not on how near to
+/// the key the node is (which would shorten routes until they meet at the root only), and on the key, so that nobody
+/// serves all keys of its neighbours.
+pub(crate) fn agreed(id: &Id, key: &Id) -> u64 {
+    let last = |id: &Id| id.0.iter().skip(12).fold(0, |n, b| n << 8 | u64::from(*b));
+    last(id) ^ last(key)
 }

@@ -11,7 +11,7 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(150); // guess: longer than 
 /// What an answer may take longer than the smoothed round trip at least: on a path without jitter the deviation is zero.
 const MARGIN: Duration = Duration::from_millis(50); // guess: a scheduling delay at either end
 /// Longest time to wait for an answer.
-const MAX_TIMEOUT: Duration = Duration::from_secs(3); // guess
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(3); // guess
 
 /// A node that has answered this one.
 #[derive(Debug)]

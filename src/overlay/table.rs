@@ -72,9 +72,9 @@ impl RoutingTable {
         self.slots.values().flatten().copied()
     }
 
-    /// The first contact of every slot.
-    pub(crate) fn firsts(&self) -> impl Iterator<Item = Id> + '_ {
-        self.slots.values().filter_map(|slot| slot.first().copied())
+    /// Every slot that has contacts, by row and column.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = &[Id]> {
+        self.slots.values().map(Vec::as_slice)
     }
 
     /// Takes the node if its slot has room or it is nearer than the slot's farthest.
