@@ -78,6 +78,9 @@ fn noise(len: u32) -> ChunkSet {
 
 fn entry(held: ChunkSet) -> Entry {
     Entry {
+        delta_of: None,
+        summary: None,
+        proof: None,
         object: ObjectId(Id([3; 20])),
         publisher: Id([4; 20]),
         sequence: u64::MAX,
@@ -93,6 +96,8 @@ fn entry(held: ChunkSet) -> Entry {
 
 fn lookup(wanted: Wanted) -> Lookup {
     Lookup {
+        summary: None,
+        trace: false,
         object: ObjectId(Id([3; 20])),
         wanted,
         p: 8,
@@ -142,6 +147,8 @@ fn fullest() -> Vec<Body> {
         },
         Body::Lookup(lookup(Wanted::Chunks(noise_from(MAX_CHUNKS - 2048, 2048)))),
         Body::Found(Found {
+            loaded: false,
+            trace: Vec::new(),
             matches: matches(8),
             hops: 64,
             root: true,
@@ -374,6 +381,8 @@ fn a_field_beyond_its_bound_is_neither_sent_nor_read() {
             ..any()
         }),
         Body::Found(Found {
+            loaded: false,
+            trace: Vec::new(),
             matches: matches(9),
             hops: 0,
             root: false,
@@ -494,7 +503,7 @@ fn bounds_hold_for_a_sender_that_ignores_them() {
             ),
         ),
         ("p", with(Body::Lookup(any()), b"1:pi8e", b"1:pi9e")),
-        ("ranking", with(Body::Lookup(any()), b"1:ki1e", b"1:ki2e")),
+        ("ranking", with(Body::Lookup(any()), b"1:ki1e", b"1:ki3e")),
         (
             "wanted window",
             with(

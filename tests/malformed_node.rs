@@ -95,6 +95,9 @@ impl Attacker {
 
     fn entry(&mut self) -> Entry {
         Entry {
+            delta_of: None,
+            summary: None,
+            proof: None,
             object: self.object(),
             publisher: self.id(),
             sequence: self.rng.next_u64(),
@@ -123,6 +126,8 @@ impl Attacker {
 
     fn lookup(&mut self) -> Lookup {
         Lookup {
+            summary: None,
+            trace: false,
             object: self.object(),
             wanted: if self.rng.random() {
                 Wanted::Any
@@ -189,6 +194,8 @@ impl Attacker {
             },
             12 => Body::Lookup(self.lookup()),
             _ => Body::Found(Found {
+                loaded: false,
+                trace: Vec::new(),
                 matches: self.matches(),
                 hops: self.rng.random(),
                 root: self.rng.random(),
@@ -464,6 +471,8 @@ fn a_lookup_is_not_ended_by_the_answer_to_a_join_nor_the_other_way_round() {
         hops: 1,
     };
     let found = Body::Found(Found {
+        loaded: false,
+        trace: Vec::new(),
         matches: Vec::new(),
         hops: 1,
         root: true,
@@ -492,6 +501,7 @@ fn a_lookup_is_not_ended_by_the_answer_to_a_join_nor_the_other_way_round() {
     assert!(matches!(asks, Body::Leaves { .. }), "it goes on: {asks:?}");
 
     let request = chunkcast::node::LookupRequest {
+        trace: false,
         object: ObjectId(Id([5; 20])),
         wanted: Wanted::Any,
         p: 1,

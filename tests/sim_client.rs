@@ -220,6 +220,9 @@ fn say(token: Option<Token>, client: bool, body: Body) -> Vec<u8> {
 
 fn entry(addrs: PeerAddrs) -> wire::Entry {
     wire::Entry {
+        delta_of: None,
+        summary: None,
+        proof: None,
         object: object("o"),
         publisher: Id([9; 20]),
         sequence: 1,

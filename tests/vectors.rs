@@ -13,8 +13,9 @@ use chunkcast::chunks::ChunkSet;
 use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::wire::{
-    Body, Contact, Entry, Envelope, Found, Lookup, Match, PeerAddrs, Ranking, RefuseReason, Sender,
-    Summary, Token, Wanted, decode, decode_bits, decode_delta, encode, encode_bits, encode_delta,
+    Body, Contact, Entry, Envelope, Found, Lookup, Match, PeerAddrs, Proof, Ranking, RefuseReason,
+    Sender, Summary, Token, TraceHop, Wanted, Why, decode, decode_bits, decode_delta, encode,
+    encode_bits, encode_delta,
 };
 
 fn read_hex(name: &str) -> Vec<u8> {
@@ -91,9 +92,12 @@ fn entry(publisher: u8, chunks: u32, held: ChunkSet) -> Entry {
         coord: coord(0.03),
         chunks,
         held,
+        delta_of: None,
+        summary: None,
         load: 17,
         reachable: true,
         lifetime: Duration::from_secs(300),
+        proof: None,
     }
 }
 
@@ -125,6 +129,8 @@ fn vectors() -> Vec<(&'static str, Envelope)> {
     let mut ping = say(1, None, Body::Ping);
     ping.sender.client = true;
     let lookup = Lookup {
+        summary: None,
+        trace: false,
         object: ObjectId::from_name(b"ubuntu.iso"),
         wanted: Wanted::Chunks(prefix.complement()),
         p: 4,
@@ -161,6 +167,56 @@ fn vectors() -> Vec<(&'static str, Envelope)> {
             ..entry(0xc3, 0, ChunkSet::empty(0))
         },
     ];
+    let delta = Entry {
+        sequence: 301,
+        delta_of: Some(300),
+        ..entry(0xc3, 5, ChunkSet::from_indices(5, [1]))
+    };
+    let signed = Entry {
+        summary: Some(Box::new(Summary::of(&ChunkSet::from_indices(
+            10_000,
+            0..3_000,
+        )))),
+        proof: Some(Box::new(Proof {
+            key: [0x11; 32],
+            signature: [0x22; 64],
+            expires: 1_800_000_000,
+        })),
+        ..entry(0xc4, 10_000, ChunkSet::from_indices(10_000, 0..3_000))
+    };
+    let summarised = Lookup {
+        ranking: Ranking::Hybrid,
+        wanted: Wanted::Chunks(ChunkSet::from_indices(10_000, 3_000..10_000)),
+        summary: Some(Box::new(Summary::of(&ChunkSet::from_indices(
+            10_000,
+            3_000..10_000,
+        )))),
+        trace: true,
+        ..lookup.clone()
+    };
+    let traced = Found {
+        matches: matches.clone(),
+        hops: 2,
+        root: false,
+        by: id(0xe2),
+        loaded: true,
+        trace: vec![
+            TraceHop {
+                id: id(0xe1),
+                addr: None,
+                rtt: Some(Duration::from_micros(20_500)),
+                known: 1,
+                why: Why::TooFew,
+            },
+            TraceHop {
+                id: id(0xe2),
+                addr: Some("198.51.100.2:4240".parse().unwrap()),
+                rtt: None,
+                known: 2,
+                why: Why::Loaded,
+            },
+        ],
+    };
     vec![
         ("ping.hex", ping),
         (
@@ -249,11 +305,80 @@ fn vectors() -> Vec<(&'static str, Envelope)> {
                 8,
                 None,
                 Body::Found(Found {
+                    loaded: false,
+                    trace: Vec::new(),
                     matches,
                     hops: 3,
                     root: true,
                     by: id(0xe1),
                 }),
+            ),
+        ),
+        ("ping-token.hex", say(10, token, Body::Ping)),
+        (
+            "publish-delta.hex",
+            say(11, token, Body::Publish { entry: delta }),
+        ),
+        (
+            "publish-signed.hex",
+            say(12, token, Body::Publish { entry: signed }),
+        ),
+        (
+            "lookup-summary.hex",
+            say(13, token, Body::Lookup(summarised)),
+        ),
+        ("found-trace.hex", say(13, None, Body::Found(traced))),
+        (
+            "send-full.hex",
+            say(
+                11,
+                None,
+                Body::SendFull {
+                    keys: vec![(ObjectId::from_name(b"ubuntu.iso"), id(0xc3))],
+                },
+            ),
+        ),
+        ("dial.hex", say(14, token, Body::Dial { port: 6881 })),
+        (
+            "dialled.hex",
+            say(
+                14,
+                None,
+                Body::Dialled {
+                    port: 6881,
+                    reached: true,
+                },
+            ),
+        ),
+        (
+            "reach.hex",
+            say(
+                15,
+                token,
+                Body::Reach {
+                    nonce: 0x0102_0304_0506_0708,
+                },
+            ),
+        ),
+        (
+            "reach-for.hex",
+            say(
+                16,
+                token,
+                Body::ReachFor {
+                    addr: "203.0.113.9:4240".parse().unwrap(),
+                    nonce: 0x0102_0304_0506_0708,
+                },
+            ),
+        ),
+        (
+            "reached.hex",
+            say(
+                17,
+                None,
+                Body::Reached {
+                    nonce: 0x0102_0304_0506_0708,
+                },
             ),
         ),
     ]

@@ -81,6 +81,9 @@ impl Forger {
 
     fn entry(&mut self) -> Entry {
         Entry {
+            delta_of: None,
+            summary: None,
+            proof: None,
             object: self.object(),
             publisher: Id(self.rng.random()),
             sequence: u64::MAX - u64::from(self.rng.next_u32()),
@@ -112,6 +115,8 @@ impl Forger {
                     .collect(),
             },
             4 => Body::Found(Found {
+                loaded: false,
+                trace: Vec::new(),
                 matches: (0..8)
                     .map(|_| Match {
                         addrs: PeerAddrs::from(self.victim),
@@ -126,6 +131,8 @@ impl Forger {
                 by: Id(self.rng.random()),
             }),
             5 => Body::Lookup(Lookup {
+                summary: None,
+                trace: false,
                 object: self.object(),
                 wanted: Wanted::Any,
                 p: 8,

@@ -89,6 +89,15 @@ fn rank(pool: &mut [Match], ranking: Ranking, asker: &Coord) {
         match ranking {
             Ranking::Overlap => (u128::from(fewest), distance.as_micros(), m.addrs),
             Ranking::Closeness => (distance.as_micros(), u128::from(fewest), m.addrs),
+            Ranking::Hybrid => {
+                // What a chunk costs: time there, stretched by up to twice under full load, shared by what one gets.
+                let cost = distance.as_micros() * (255 + u128::from(m.load));
+                (
+                    cost / u128::from(m.matched.max(1)),
+                    u128::from(fewest),
+                    m.addrs,
+                )
+            }
         }
     });
 }

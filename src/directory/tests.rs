@@ -48,6 +48,9 @@ fn at(ms: u32) -> Coord {
 
 fn entry(publisher: u8, sequence: u64, held: impl IntoIterator<Item = u32>) -> Entry {
     Entry {
+        delta_of: None,
+        summary: None,
+        proof: None,
         object: object(1),
         publisher: Id([publisher; 20]),
         sequence,
@@ -307,6 +310,8 @@ proptest! {
 
 fn lookup(wanted: Wanted, p: u8, ranking: Ranking) -> Lookup {
     Lookup {
+        summary: None,
+        trace: false,
         object: object(1),
         wanted,
         p,

@@ -28,6 +28,7 @@ fn publication(port: u16) -> Publication {
 
 fn query() -> LookupRequest {
     LookupRequest {
+        trace: false,
         object: object(),
         wanted: Wanted::Any,
         p: 8,

@@ -65,6 +65,8 @@ pub struct LookupRequest {
     pub ignore: Vec<SocketAddr>,
     /// Do not answer before the root.
     pub to_root: bool,
+    /// Every hop tells in the answer what it knew and why it went on.
+    pub trace: bool,
 }
 
 /// What a node tells its owner.

@@ -31,7 +31,9 @@ impl Node {
             | Body::LeavesReply { .. }
             | Body::RowReply { .. }
             | Body::JoinReply { .. }
-            | Body::Found(_) => self.on_answer(from, tx, sender, body),
+            | Body::Found(_)
+            | Body::SendFull { .. }
+            | Body::Dialled { .. } => self.on_answer(from, tx, sender, body),
             _ => self.on_request(from, tx, sender, token, body),
         }
     }
@@ -88,13 +90,19 @@ impl Node {
             Body::Lookup(lookup) => self.on_lookup(from, tx, &sender, lookup),
             Body::Publish { entry } => self.on_publish(from, tx, token, entry),
             Body::Propagate { entries } => self.on_propagate(from, tx, token, entries),
+            Body::Dial { .. } | Body::Reach { .. } | Body::ReachFor { .. } => {
+                self.refuse(from, tx, RefuseReason::Unsupported);
+            }
+            Body::Reached { .. } => self.counters.drop(DropReason::Unsolicited),
             Body::Pong { .. }
             | Body::Ack
             | Body::Refuse { .. }
             | Body::LeavesReply { .. }
             | Body::RowReply { .. }
             | Body::JoinReply { .. }
-            | Body::Found(_) => unreachable!("answers were sorted out before"),
+            | Body::Found(_)
+            | Body::SendFull { .. }
+            | Body::Dialled { .. } => unreachable!("answers were sorted out before"),
         }
     }
 
@@ -144,6 +152,13 @@ impl Node {
                 contacts.into_iter().for_each(|c| self.consider(c));
             }
             (Body::Ack, Asked::Propagate(_)) => self.passed_on(&sender.id),
+            (Body::SendFull { keys }, Asked::Propagate(_)) => {
+                self.passed_on(&sender.id);
+                self.not_passed_on(keys);
+            }
+            (Body::SendFull { .. }, Asked::Publish { object, .. }) => {
+                self.publish_elsewhere(object);
+            }
             (Body::Ack, Asked::Publish { .. }) => self.settle_leave(),
             (Body::Refuse { reason, token }, asked) => {
                 self.on_refused(sender.id, reason, token, asked);
@@ -246,6 +261,9 @@ fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
         ),
         Body::LeavesReply { .. } => matches!(asked, Asked::Leaves),
         Body::RowReply { .. } => matches!(asked, Asked::Row),
+        Body::SendFull { .. } => {
+            matches!(asked, Asked::Propagate(_) | Asked::Publish { .. })
+        }
         Body::Found(_) => matches!(asked, Asked::Routed(route) if !routes.is_join(*route)),
         Body::JoinReply { .. } => matches!(asked, Asked::Routed(route) if routes.is_join(*route)),
         Body::Ack => {

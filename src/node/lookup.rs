@@ -19,6 +19,7 @@ impl Node {
             asker,
             mut ignore,
             to_root,
+            trace,
         } = request;
         ignore.truncate(MAX_IGNORED);
         self.window_turn = self.window_turn.wrapping_add(1);
@@ -30,6 +31,7 @@ impl Node {
         let mut lookup = Lookup {
             object,
             wanted,
+            summary: None,
             p,
             mix: mix.min(p),
             ranking,
@@ -37,6 +39,7 @@ impl Node {
             asker,
             ignore,
             to_root,
+            trace,
             hops: 0,
             matches: Vec::new(),
         };
@@ -101,6 +104,8 @@ impl Node {
             hops: lookup.hops,
             root,
             by: self.id,
+            loaded: false,
+            trace: Vec::new(),
         };
         self.deliver(origin, found);
     }

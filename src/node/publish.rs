@@ -92,9 +92,12 @@ impl Node {
             coord: self.vivaldi.coord(),
             chunks: publication.chunks,
             held: publication.held.clone(),
+            delta_of: None,
+            summary: None,
             load: publication.load,
             reachable: publication.reachable,
             lifetime,
+            proof: None,
         })
     }
 

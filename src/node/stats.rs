@@ -112,6 +112,12 @@ fn kind(body: &Body) -> &'static str {
         Body::Propagate { .. } => "propagate",
         Body::Lookup(_) => "lookup",
         Body::Found(_) => "found",
+        Body::SendFull { .. } => "send_full",
+        Body::Dial { .. } => "dial",
+        Body::Dialled { .. } => "dialled",
+        Body::Reach { .. } => "reach",
+        Body::ReachFor { .. } => "reach_for",
+        Body::Reached { .. } => "reached",
     }
 }
 

@@ -233,6 +233,7 @@ impl Scenario {
         };
         self.probes.insert(id, probe);
         let request = LookupRequest {
+            trace: false,
             object: ObjectId(key),
             wanted: Wanted::Any,
             p: 1,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::chunks::ChunkSet;
 use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
+use crate::wire::Summary;
 
 /// One datagram: who says it, in which exchange, and what.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,14 +112,33 @@ pub struct Entry {
     pub coord: Coord,
     /// Chunks in the whole object; 0 while the peer does not know it.
     pub chunks: u32,
-    /// Chunks held: the whole object's, or a window of it when the object is larger than a datagram carries.
+    /// Chunks held: the whole object's, or a window of it when the object is larger than a datagram carries. With
+    /// [`Entry::delta_of`] the chunks of that window in which it differs from the base.
     pub held: ChunkSet,
+    /// The sequence of this publisher's entry that `held` is relative to; a reader that does not hold that one asks for
+    /// the full entry with [`Body::SendFull`].
+    pub delta_of: Option<u64>,
+    /// Where in a large object the peer holds anything, beside the exact window.
+    pub summary: Option<Box<Summary>>,
     /// 0 = idle .. 255 = full.
     pub load: u8,
     /// Whether others can dial the peer.
     pub reachable: bool,
     /// How much longer the entry lives without a refresh, whole seconds on the wire; zero withdraws it.
     pub lifetime: Duration,
+    /// The publisher's signature; open networks take no entry without it.
+    pub proof: Option<Box<Proof>>,
+}
+
+/// A publisher's ed25519 signature of its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Public key.
+    pub key: [u8; 32],
+    /// Signature.
+    pub signature: [u8; 64],
+    /// Seconds since 1970: the entry is void from then on.
+    pub expires: u64,
 }
 
 /// Which chunks a lookup is about.
@@ -138,6 +158,8 @@ pub enum Ranking {
     /// Smallest coordinate distance first.
     #[default]
     Closeness,
+    /// Overlap, distance and load weighed against each other.
+    Hybrid,
 }
 
 /// An anycast query on its way to the root (paper 3.2).
@@ -147,6 +169,8 @@ pub struct Lookup {
     pub object: ObjectId,
     /// The chunks asked for.
     pub wanted: Wanted,
+    /// Where in a large object anything is wanted, beside the exact window.
+    pub summary: Option<Box<Summary>>,
     /// Peers to return, 1..=8.
     pub p: u8,
     /// How many of the `p` are drawn at random among the matches instead of ranked, 0..=p.
@@ -161,6 +185,8 @@ pub struct Lookup {
     pub ignore: Vec<SocketAddr>,
     /// Do not answer before the root.
     pub to_root: bool,
+    /// Every hop tells in the answer what it knew and why it went on.
+    pub trace: bool,
     /// Index nodes passed so far.
     pub hops: u8,
     /// The best matches so far, piggybacked (paper 3.2); at most `p`.
@@ -193,6 +219,45 @@ pub struct Found {
     pub root: bool,
     /// The node that answered.
     pub by: Id,
+    /// It is asked about this object more than its share, and answered with what it had: ask less often.
+    pub loaded: bool,
+    /// The index nodes passed, the first one first; empty unless the lookup asked for it. At most
+    /// [`MAX_TRACE`](super::MAX_TRACE).
+    pub trace: Vec<TraceHop>,
+}
+
+/// One index node of a traced lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceHop {
+    /// The node.
+    pub id: Id,
+    /// Its address as the hop before knows it; `None` for the first hop.
+    pub addr: Option<SocketAddr>,
+    /// Measured round-trip time to the next hop, whole microseconds; `None` for the answering node.
+    pub rtt: Option<Duration>,
+    /// Matches known there, its own included.
+    pub known: u8,
+    /// What it did.
+    pub why: Why,
+}
+
+/// What an index node did with a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// Answered: it knew enough matches.
+    Enough,
+    /// Answered: it is the root.
+    Root,
+    /// Answered with what it passed on a moment ago.
+    Cached,
+    /// Answered with what it had, as it is asked too often.
+    Loaded,
+    /// Answered: every next hop was silent.
+    Silent,
+    /// Passed on: too few matches.
+    TooFew,
+    /// Passed on: the asker wants the root's answer.
+    ToRoot,
 }
 
 /// Why a request was not carried out.
@@ -268,13 +333,13 @@ pub enum Body {
         hops: u8,
     },
     /// A peer's own entry, to a nearby index node; its addresses must be the sender's. Needs a token.
-    /// Answered by [`Body::Ack`].
+    /// Answered by [`Body::Ack`] or [`Body::SendFull`].
     Publish {
         /// The peer's entry for one object.
         entry: Entry,
     },
     /// Entries of many peers and objects, from an index node to its parent in their trees (paper 3.1). Needs a token.
-    /// Answered by [`Body::Ack`].
+    /// Answered by [`Body::Ack`] or [`Body::SendFull`].
     Propagate {
         /// As many as fit the datagram.
         entries: Vec<Entry>,
@@ -283,4 +348,41 @@ pub enum Body {
     Lookup(Lookup),
     /// The answer to [`Body::Lookup`], back along the same hops.
     Found(Found),
+    /// Entries were taken, but for these: they are relative to ones that the receiver does not hold. Answers
+    /// [`Body::Publish`] and [`Body::Propagate`].
+    SendFull {
+        /// Object and publisher, at most [`MAX_GAPS`](super::MAX_GAPS); the sender may send others in full as well.
+        keys: Vec<(ObjectId, Id)>,
+    },
+    /// Dial my TCP port at the address that this comes from. Needs a token. Answered by [`Body::Ack`] at once, then by
+    /// [`Body::Dialled`].
+    Dial {
+        /// The port, not 0.
+        port: u16,
+    },
+    /// The answer to [`Body::Dial`].
+    Dialled {
+        /// The port.
+        port: u16,
+        /// Whether somebody accepted there.
+        reached: bool,
+    },
+    /// Let a node that I have never talked to send to the address that this comes from. Needs a token. Answered by
+    /// [`Body::Ack`].
+    Reach {
+        /// To be repeated in [`Body::Reached`].
+        nonce: u64,
+    },
+    /// Send [`Body::Reached`] there, from one index node to another. Needs a token. Answered by [`Body::Ack`].
+    ReachFor {
+        /// Where to.
+        addr: SocketAddr,
+        /// What to say.
+        nonce: u64,
+    },
+    /// Unasked, to see whether it arrives. Not answered.
+    Reached {
+        /// As in [`Body::Reach`].
+        nonce: u64,
+    },
 }

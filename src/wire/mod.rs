@@ -44,7 +44,10 @@ pub use bits::{
 pub use codec::{DecodeError, EncodeError, decode, encode, encoded_entry_len};
 pub use message::*;
 pub use pack::pack_entries;
-pub use windows::{MAX_ENTRY_BITS, MAX_LOOKUP_BITS, entry_windows, lookup_window};
+pub use windows::{
+    MAX_ENTRY_BITS, MAX_LOOKUP_BITS, SUMMARISED_LOOKUP_BITS, entry_windows, lookup_window,
+    summarised_lookup_window,
+};
 
 /// No datagram is longer than this many bytes, so that none is ever fragmented.
 pub const MAX_DATAGRAM: usize = 1200;
@@ -56,5 +59,9 @@ pub const MAX_CONTACTS: usize = 17;
 pub const MAX_IGNORED: usize = 8;
 /// Matches in a lookup or an answer, and the largest `p`.
 pub const MAX_MATCHES: usize = 8;
+/// Hops in the trace of an answer.
+pub const MAX_TRACE: usize = 12;
+/// Keys in one [`Body::SendFull`].
+pub const MAX_GAPS: usize = 24;
 /// Index nodes that a routed request may pass.
 pub const MAX_HOPS: u8 = 64;

@@ -63,21 +63,46 @@ fn chunks() -> impl Strategy<Value = ChunkSet> {
     })
 }
 
+fn proof() -> impl Strategy<Value = Box<Proof>> {
+    (any::<[u8; 32]>(), any::<[[u8; 32]; 2]>(), any::<u64>()).prop_map(|(key, s, expires)| {
+        let signature = s.concat().try_into().unwrap();
+        Box::new(Proof {
+            key,
+            signature,
+            expires,
+        })
+    })
+}
+
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {
     let who = (id(), id(), any::<u64>(), addrs(), coord());
     let what = (chunks(), any::<u32>(), 0u32..3);
-    (who, what, any::<u8>(), any::<bool>(), any::<u32>()).prop_map(
-        |(who, (all, rotate, more), load, reachable, seconds)| Entry {
-            object: ObjectId(who.0),
-            publisher: who.1,
-            sequence: who.2,
-            addrs: who.3,
-            coord: who.4,
-            chunks: all.end() + more,
-            held: entry_windows(&all, rotate),
-            load,
-            reachable,
-            lifetime: Duration::from_secs(seconds.into()),
+    let flags = (any::<u8>(), any::<bool>(), any::<u32>());
+    let more = (
+        prop::option::of(any::<u64>()),
+        any::<bool>(),
+        prop::option::of(proof()),
+    );
+    (who, what, flags, more).prop_map(
+        |(who, (all, rotate, more), (load, reachable, seconds), (delta_of, summary, proof))| {
+            let chunks = all.end() + more;
+            let mut whole = ChunkSet::empty(chunks);
+            whole.overwrite(&all);
+            Entry {
+                object: ObjectId(who.0),
+                publisher: who.1,
+                sequence: who.2,
+                addrs: who.3,
+                coord: who.4,
+                chunks,
+                held: entry_windows(&all, rotate),
+                delta_of,
+                summary: summary.then(|| Box::new(Summary::of(&whole))),
+                load,
+                reachable,
+                lifetime: Duration::from_secs(seconds.into()),
+                proof,
+            }
         },
     )
 }
@@ -100,13 +125,18 @@ fn matches() -> impl Strategy<Value = Vec<Match>> {
 
 fn lookup() -> impl Strategy<Value = Lookup> {
     let wanted = prop_oneof![
-        1 => Just(Wanted::Any),
-        4 => (chunks(), any::<u32>()).prop_map(|(c, n)| Wanted::Chunks(lookup_window(&c, n))),
+        1 => Just((Wanted::Any, None)),
+        4 => (chunks(), any::<u32>()).prop_map(|(c, n)| (Wanted::Chunks(lookup_window(&c, n)), None)),
+        4 => (chunks(), any::<u32>()).prop_map(|(c, n)| {
+            let summary = Some(Box::new(Summary::of(&c)));
+            (Wanted::Chunks(summarised_lookup_window(&c, n)), summary)
+        }),
     ];
     let p = (1u8..=8).prop_flat_map(|p| (Just(p), 0..=p));
-    let ranking = select(vec![Ranking::Overlap, Ranking::Closeness]);
+    let ranking = select(vec![Ranking::Overlap, Ranking::Closeness, Ranking::Hybrid]);
     let asker = prop_oneof![1 => Just(PeerAddrs::default()), 4 => addrs()];
     let ignore = prop::collection::vec(addr(), 0..=MAX_IGNORED);
+    let flags = (any::<bool>(), any::<bool>());
     (
         id(),
         wanted,
@@ -115,28 +145,57 @@ fn lookup() -> impl Strategy<Value = Lookup> {
         coord(),
         asker,
         ignore,
-        any::<bool>(),
+        flags,
         0..=MAX_HOPS,
         matches(),
     )
         .prop_map(
-            |(object, wanted, (p, mix), ranking, coord, asker, ignore, to_root, hops, m)| {
+            |(
+                object,
+                (wanted, summary),
+                (p, mix),
+                ranking,
+                coord,
+                asker,
+                ignore,
+                flags,
+                hops,
+                m,
+            )| {
                 let object = ObjectId(object);
                 Lookup {
                     object,
                     wanted,
+                    summary,
                     p,
                     mix,
                     ranking,
                     coord,
                     asker,
                     ignore,
-                    to_root,
+                    to_root: flags.0,
+                    trace: flags.1,
                     hops,
                     matches: m,
                 }
             },
         )
+}
+
+fn trace() -> impl Strategy<Value = Vec<TraceHop>> {
+    use Why::*;
+    let why = select(vec![Enough, Root, Cached, Loaded, Silent, TooFew, ToRoot]);
+    let rtt = prop::option::of((1..=u32::MAX).prop_map(|n| Duration::from_micros(n.into())));
+    let hop = (id(), prop::option::of(addr()), rtt, any::<u8>(), why).prop_map(
+        |(id, addr, rtt, known, why)| TraceHop {
+            id,
+            addr,
+            rtt,
+            known,
+            why,
+        },
+    );
+    prop::collection::vec(hop, 0..=MAX_TRACE)
 }
 
 fn contacts() -> impl Strategy<Value = Vec<Contact>> {
@@ -166,14 +225,23 @@ fn body() -> impl Strategy<Value = Body> {
         entry().prop_map(|entry| Body::Publish { entry }),
         prop::collection::vec(entry(), 0..20).prop_map(|entries| Body::Propagate { entries }),
         lookup().prop_map(Body::Lookup),
-        (matches(), hops, any::<bool>(), id()).prop_map(|(matches, hops, root, by)| Body::Found(
-            Found {
+        (matches(), hops, any::<(bool, bool)>(), id(), trace()).prop_map(
+            |(matches, hops, (root, loaded), by, trace)| Body::Found(Found {
                 matches,
                 hops,
                 root,
-                by
-            }
-        )),
+                by,
+                loaded,
+                trace,
+            })
+        ),
+        prop::collection::vec((id().prop_map(ObjectId), id()), 0..=MAX_GAPS)
+            .prop_map(|keys| Body::SendFull { keys }),
+        (1..=u16::MAX).prop_map(|port| Body::Dial { port }),
+        (1..=u16::MAX, any::<bool>()).prop_map(|(port, reached)| Body::Dialled { port, reached }),
+        any::<u64>().prop_map(|nonce| Body::Reach { nonce }),
+        (addr(), any::<u64>()).prop_map(|(addr, nonce)| Body::ReachFor { addr, nonce }),
+        any::<u64>().prop_map(|nonce| Body::Reached { nonce }),
     ]
 }
 
@@ -202,13 +270,41 @@ pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {
     })
 }
 
+/// What the authentication of a closed network adds to a datagram at most.
+const SEAL_ROOM: usize = 40;
+
+#[test]
+fn a_pong_is_no_longer_than_the_ping_of_a_stranger() {
+    let sender = Sender {
+        id: Id::default(),
+        coord: Coord::default(),
+        client: false,
+    };
+    let say = |body| {
+        let envelope = Envelope {
+            tx: 7,
+            sender,
+            token: None,
+            body,
+        };
+        encode(&envelope).unwrap().len()
+    };
+    for observed in ["192.0.2.1:6881", "[2001:db8::1]:6881"] {
+        let observed = observed.parse().unwrap();
+        let token = Token([1; 8]);
+        assert!(say(Body::Pong { token, observed }) <= say(Body::Ping));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_message_within_bounds_fits_a_datagram_and_comes_back(envelope in envelope()) {
         let bytes = encode(&envelope).unwrap();
-        prop_assert!(bytes.len() <= MAX_DATAGRAM);
+        let entries = matches!(envelope.body, Body::Propagate { .. });
+        let room = MAX_DATAGRAM - usize::from(!entries) * SEAL_ROOM;
+        prop_assert!(bytes.len() <= room);
         prop_assert_eq!(decode(&bytes), Ok(envelope));
     }
 

@@ -12,6 +12,8 @@ use crate::chunks::ChunkSet;
 pub const MAX_ENTRY_BITS: u32 = 4096; // 512 bytes: half a datagram
 /// Chunks in a window of a lookup that does not fit whole; its bits take at most an eighth of this in bytes.
 pub const MAX_LOOKUP_BITS: u32 = 2048; // 256 bytes: leaves room for 8 piggybacked matches
+/// The same when the lookup carries a summary too.
+pub const SUMMARISED_LOOKUP_BITS: u32 = 1024; // 128 bytes: what a summary leaves
 
 /// The part of `held` to publish in turn `rotate`: everything when its short form takes at most 512 bytes, otherwise
 /// the `rotate`-th window of [`MAX_ENTRY_BITS`] chunks, round robin.
@@ -26,18 +28,27 @@ pub fn entry_windows(held: &ChunkSet, rotate: u32) -> ChunkSet {
 /// The part of `wanted` to ask for in turn `rotate`: everything when its short form takes at most 256 bytes, otherwise
 /// one window of [`MAX_LOOKUP_BITS`] chunks, round robin among those with a wanted chunk.
 pub fn lookup_window(wanted: &ChunkSet, rotate: u32) -> ChunkSet {
-    if fits(wanted, payload(MAX_LOOKUP_BITS)) {
+    window_of(wanted, rotate, MAX_LOOKUP_BITS)
+}
+
+/// The same for a lookup that carries a summary beside it: windows of [`SUMMARISED_LOOKUP_BITS`], 128 bytes.
+pub fn summarised_lookup_window(wanted: &ChunkSet, rotate: u32) -> ChunkSet {
+    window_of(wanted, rotate, SUMMARISED_LOOKUP_BITS)
+}
+
+fn window_of(wanted: &ChunkSet, rotate: u32, bits: u32) -> ChunkSet {
+    if fits(wanted, payload(bits)) {
         return wanted.clone();
     }
-    let useful: Vec<ChunkSet> = (0..wanted.len().div_ceil(MAX_LOOKUP_BITS))
-        .map(|n| nth_window(wanted, n, MAX_LOOKUP_BITS))
+    let useful: Vec<ChunkSet> = (0..wanted.len().div_ceil(bits))
+        .map(|n| nth_window(wanted, n, bits))
         .filter(|window| !window.is_none())
         .collect();
     let turn = rotate as usize % useful.len().max(1);
     useful
         .into_iter()
         .nth(turn)
-        .unwrap_or_else(|| nth_window(wanted, 0, MAX_LOOKUP_BITS))
+        .unwrap_or_else(|| nth_window(wanted, 0, bits))
 }
 
 fn nth_window(set: &ChunkSet, n: u32, len: u32) -> ChunkSet {

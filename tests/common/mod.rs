@@ -248,6 +248,7 @@ impl Net {
         self.next_lookup += 1;
         let id = LookupId(self.next_lookup);
         let mut request = LookupRequest {
+            trace: false,
             object: object("o"),
             wanted: Wanted::Any,
             p: 4,

@@ -65,6 +65,7 @@ pub async fn ask_once(
     };
     let node = IndexNode::start(Role::Client, SocketAddr::new(any, 0), bootstrap).await?;
     let request = LookupRequest {
+        trace: false,
         object,
         wanted: Wanted::Any,
         p,

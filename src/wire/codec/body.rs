@@ -14,6 +14,14 @@
 //! | 11 | propagate | `e` list of entries |
 //! | 12 | lookup | see `lookup.rs` |
 //! | 13 | found | see `lookup.rs` |
+//! | 14 | send full | `k` list of object 20, publisher 20 |
+//! | 15 | dial | `p` port |
+//! | 16 | dialled | `p` port, `r` 1 when somebody accepted, else 0 |
+//! | 17 | reach | `n` nonce 8 |
+//! | 18 | reach for | `a` address, `n` nonce 8 |
+//! | 19 | reached | `n` nonce 8 |
+//!
+//! A ping without a token has the fields `x`, 32 bytes of zero: its answer is no longer than it is.
 //!
 //! Reasons: 0 token, 1 foreign address, 2 busy, 3 hops, 4 unsupported; others read as 4, because a refusal is one
 //! whatever its reason.
@@ -26,9 +34,11 @@ use bendy::encoding::SortedDictEncoder;
 use super::envelope::take_token;
 use super::fields::{Written, dict, form, forms, int, int_to, need, put_bytes, put_int, put_list};
 use super::{DecodeError, EncodeError, entry, lookup};
-use crate::id::Id;
+use crate::id::{Id, ObjectId};
 use crate::wire::compact::{put_addr, put_contact, take_addr, take_contact, usable};
-use crate::wire::{Body, Contact, Entry, MAX_CHUNKS, MAX_CONTACTS, MAX_HOPS, RefuseReason};
+use crate::wire::{
+    Body, Contact, Entry, MAX_CHUNKS, MAX_CONTACTS, MAX_GAPS, MAX_HOPS, RefuseReason,
+};
 
 const PING: u64 = 0;
 const PONG: u64 = 1;
@@ -44,6 +54,15 @@ const PUBLISH: u64 = 10;
 const PROPAGATE: u64 = 11;
 const LOOKUP: u64 = 12;
 const FOUND: u64 = 13;
+const SEND_FULL: u64 = 14;
+const DIAL: u64 = 15;
+const DIALLED: u64 = 16;
+const REACH: u64 = 17;
+const REACH_FOR: u64 = 18;
+const REACHED: u64 = 19;
+
+/// Zeros in a ping without a token: as long as what a pong says of an IPv6 address.
+const PADDING: [u8; 32] = [0; 32];
 
 /// The last row of a routing table.
 const LAST_ROW: u8 = 39; // Id::DIGITS - 1
@@ -64,15 +83,22 @@ pub(super) fn kind(body: &Body) -> u64 {
         Body::Propagate { .. } => PROPAGATE,
         Body::Lookup(_) => LOOKUP,
         Body::Found(_) => FOUND,
+        Body::SendFull { .. } => SEND_FULL,
+        Body::Dial { .. } => DIAL,
+        Body::Dialled { .. } => DIALLED,
+        Body::Reach { .. } => REACH,
+        Body::ReachFor { .. } => REACH_FOR,
+        Body::Reached { .. } => REACHED,
     }
 }
 
 pub(super) fn known(kind: u64) -> bool {
-    kind <= FOUND
+    kind <= REACHED
 }
 
-pub(super) fn has_fields(body: &Body) -> bool {
-    bare(kind(body)).is_none()
+/// Whether there are fields to write: those of the kind, or a ping's padding.
+pub(super) fn has_fields(body: &Body, token: bool) -> bool {
+    bare(kind(body)).is_none() || (*body == Body::Ping && !token)
 }
 
 /// The kinds that say everything by themselves.
@@ -111,6 +137,10 @@ pub(super) fn check(body: &Body) -> Result<(), EncodeError> {
         }
         Body::Lookup(lookup) => lookup::check(lookup),
         Body::Found(found) => lookup::check_found(found),
+        Body::SendFull { keys } => bound(keys.len() <= MAX_GAPS, "number of keys"),
+        Body::Dial { port } | Body::Dialled { port, .. } => bound(*port != 0, "port"),
+        Body::ReachFor { addr, .. } => bound(usable(canonical(*addr)), "address"),
+        Body::Reach { .. } | Body::Reached { .. } => Ok(()),
     }
 }
 
@@ -138,7 +168,8 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
 pub(super) fn write(body: &Body, mut d: SortedDictEncoder<'_>) -> Written {
     let d = &mut d;
     match body {
-        Body::Ping | Body::Ack => Ok(()),
+        Body::Ping => put_bytes(d, b"x", &PADDING),
+        Body::Ack => Ok(()),
         Body::Pong { token, observed } => {
             put_bytes(d, b"a", &addr_form(*observed))?;
             put_bytes(d, b"t", &token.0)
@@ -173,6 +204,19 @@ pub(super) fn write(body: &Body, mut d: SortedDictEncoder<'_>) -> Written {
         }),
         Body::Lookup(lookup) => lookup::write(lookup, d),
         Body::Found(found) => lookup::write_found(found, d),
+        Body::SendFull { keys } => put_list(d, b"k", keys, |(object, publisher)| {
+            [object.0.0, publisher.0].concat()
+        }),
+        Body::Dial { port } => put_int(d, b"p", *port),
+        Body::Dialled { port, reached } => {
+            put_int(d, b"p", *port)?;
+            put_int(d, b"r", *reached)
+        }
+        Body::Reach { nonce } | Body::Reached { nonce } => put_bytes(d, b"n", &nonce.to_be_bytes()),
+        Body::ReachFor { addr, nonce } => {
+            put_bytes(d, b"a", &addr_form(*addr))?;
+            put_bytes(d, b"n", &nonce.to_be_bytes())
+        }
     }
 }
 
@@ -209,6 +253,9 @@ struct Small<'a> {
     contacts: Option<Vec<Contact>>,
     hops: Option<u8>,
     joiner: Option<Id>,
+    keys: Option<Vec<(ObjectId, Id)>>,
+    nonce: Option<u64>,
+    port: Option<u16>,
     number: Option<u64>,
     token: Option<&'a [u8]>,
 }
@@ -218,12 +265,15 @@ impl<'a> Small<'a> {
         let mut small = Small::default();
         while let Some((key, value)) = fields.next_pair()? {
             match key {
-                b"a" => small.addr = Some(form(value, "observed address", take_addr)?),
+                b"a" => small.addr = Some(form(value, "address", take_addr)?),
                 b"c" => {
                     small.contacts = Some(forms(value, MAX_CONTACTS, "contacts", take_contact)?);
                 }
                 b"h" => small.hops = Some(int_to(value, MAX_HOPS, "hops")?),
                 b"j" => small.joiner = Some(form(value, "joiner", Id::from_slice)?),
+                b"k" => small.keys = Some(forms(value, MAX_GAPS, "keys", take_key)?),
+                b"n" => small.nonce = Some(form(value, "nonce", take_nonce)?),
+                b"p" => small.port = Some(int(value, "port")?),
                 b"r" => small.number = Some(int(value, "row or reason")?),
                 b"t" => small.token = Some(form(value, "token", Some)?),
                 _ => {}
@@ -239,6 +289,11 @@ impl<'a> Small<'a> {
         let token = token.transpose()?;
         let contacts = || need(self.contacts, "c");
         let hops = || need(self.hops, "h");
+        let nonce = || need(self.nonce, "n");
+        let port = || match need(self.port, "p")? {
+            0 => Err(DecodeError::Bounds("port")),
+            port => Ok(port),
+        };
         let row = || {
             let row = u8::try_from(need(self.number, "r")?).unwrap_or(u8::MAX);
             if row <= LAST_ROW {
@@ -277,9 +332,39 @@ impl<'a> Small<'a> {
                 contacts: contacts()?,
                 hops: hops()?,
             },
+            SEND_FULL => Body::SendFull {
+                keys: need(self.keys, "k")?,
+            },
+            DIAL => Body::Dial { port: port()? },
+            DIALLED => Body::Dialled {
+                port: port()?,
+                reached: match need(self.number, "r")? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(DecodeError::Bounds("reached")),
+                },
+            },
+            REACH => Body::Reach { nonce: nonce()? },
+            REACH_FOR => Body::ReachFor {
+                addr: need(self.addr, "a")?,
+                nonce: nonce()?,
+            },
+            REACHED => Body::Reached { nonce: nonce()? },
             _ => return Err(DecodeError::Bounds("kind")),
         })
     }
+}
+
+fn take_key(bytes: &[u8]) -> Option<(ObjectId, Id)> {
+    let (object, publisher) = bytes.split_at_checked(Id::LEN)?;
+    Some((
+        ObjectId(Id::from_slice(object)?),
+        Id::from_slice(publisher)?,
+    ))
+}
+
+fn take_nonce(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
 fn entry_field(mut fields: DictDecoder<'_, '_>) -> Result<Body, DecodeError> {

@@ -4,7 +4,10 @@
 //! | --- | --- |
 //! | `a` | the peer's addresses |
 //! | `c` | chunks held: start, length (varints), bits (see `bits.rs`) |
+//! | `d` | sequence that `c` is relative to, varint (absent: `c` is whole) |
 //! | `h` | object 20, publisher 20, coordinate 14, load 1, flags 1 (bit 0: reachable); varints: sequence, chunks of the object, lifetime in seconds |
+//! | `p` | public key 32, signature 64, expiry in seconds since 1970 as varint (absent: unsigned) |
+//! | `s` | summary (absent: none); only with `chunks` above 0 |
 
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ use crate::wire::compact::{
     REACHABLE, put_addrs, put_varint, take, take_addrs, take_coord, take_varint, usable,
 };
 use crate::wire::windows::{MAX_ENTRY_BITS, put_window, sendable, take_window};
-use crate::wire::{Entry, MAX_CHUNKS};
+use crate::wire::{Entry, MAX_CHUNKS, Proof, Summary};
 
 /// Bytes that the entry takes in a propagation message.
 pub fn encoded_entry_len(entry: &Entry) -> usize {
@@ -43,6 +46,11 @@ pub(super) fn check(entry: &Entry) -> Result<(), EncodeError> {
     bound(entry.addrs.iter().all(usable), "entry's addresses")?;
     bound(entry.chunks <= MAX_CHUNKS, "entry's number of chunks")?;
     bound(entry.held.end() <= entry.chunks, "entry's window")?;
+    let summary = entry
+        .summary
+        .as_ref()
+        .is_none_or(|s| s.chunks() == entry.chunks);
+    bound(summary, "entry's summary")?;
     bound(sendable(&entry.held, MAX_ENTRY_BITS), "entry's window")
 }
 
@@ -51,7 +59,42 @@ pub(super) fn write(entry: &Entry, mut d: SortedDictEncoder<'_>) -> Written {
     put_addrs(&mut addrs, &entry.addrs);
     put_bytes(&mut d, b"a", &addrs)?;
     put_bytes(&mut d, b"c", &put_window(&entry.held))?;
-    put_bytes(&mut d, b"h", &put_head(entry))
+    if let Some(base) = entry.delta_of {
+        let mut varint = Vec::with_capacity(10);
+        put_varint(&mut varint, base);
+        put_bytes(&mut d, b"d", &varint)?;
+    }
+    put_bytes(&mut d, b"h", &put_head(entry))?;
+    if let Some(proof) = &entry.proof {
+        put_bytes(&mut d, b"p", &put_proof(proof))?;
+    }
+    match &entry.summary {
+        Some(summary) => put_bytes(&mut d, b"s", &summary.encode()),
+        None => Ok(()),
+    }
+}
+
+fn put_proof(proof: &Proof) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32 + 64 + 10);
+    out.extend(proof.key);
+    out.extend(proof.signature);
+    put_varint(&mut out, proof.expires);
+    out
+}
+
+fn take_proof(mut bytes: &[u8]) -> Option<Proof> {
+    let b = &mut bytes;
+    let (key, signature, expires) = (take(b)?, take(b)?, take_varint(b)?);
+    b.is_empty().then_some(Proof {
+        key,
+        signature,
+        expires,
+    })
+}
+
+fn take_whole_varint(mut bytes: &[u8]) -> Option<u64> {
+    let n = take_varint(&mut bytes)?;
+    bytes.is_empty().then_some(n)
 }
 
 fn put_head(entry: &Entry) -> Vec<u8> {
@@ -118,11 +161,15 @@ pub(super) fn read(
     budget: &mut u32,
 ) -> Result<Entry, DecodeError> {
     let (mut addrs, mut held, mut head) = (None, None, None);
+    let (mut delta_of, mut proof, mut summary) = (None, None, None);
     while let Some((key, value)) = fields.next_pair()? {
         match key {
             b"a" => addrs = Some(form(value, "entry's addresses", take_addrs)?),
             b"c" => held = Some(bytes(value, "entry's window")?),
+            b"d" => delta_of = Some(form(value, "entry's base", take_whole_varint)?),
             b"h" => head = Some(form(value, "entry's head", take_head)?),
+            b"p" => proof = Some(Box::new(form(value, "entry's proof", take_proof)?)),
+            b"s" => summary = Some(bytes(value, "entry's summary")?),
             _ => {}
         }
     }
@@ -133,6 +180,10 @@ pub(super) fn read(
     if addrs.is_empty() {
         return Err(DecodeError::Bounds("entry's addresses"));
     }
+    let summary = summary
+        .map(|bytes| Summary::decode(head.chunks, bytes).map(Box::new))
+        .transpose()
+        .map_err(|_| DecodeError::Bounds("entry's summary"))?;
     Ok(Entry {
         object: head.object,
         publisher: head.publisher,
@@ -141,8 +192,11 @@ pub(super) fn read(
         coord: head.coord,
         chunks: head.chunks,
         held,
+        delta_of,
+        summary,
         load: head.load,
         reachable: head.reachable,
         lifetime: head.lifetime,
+        proof,
     })
 }

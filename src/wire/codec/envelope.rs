@@ -29,7 +29,7 @@ fn write(envelope: &Envelope) -> Vec<u8> {
     let mut encoder = Encoder::new();
     let written: Written = encoder.emit_dict(|mut d| {
         put_int(&mut d, b"k", body::kind(&envelope.body))?;
-        if body::has_fields(&envelope.body) {
+        if body::has_fields(&envelope.body, envelope.token.is_some()) {
             d.emit_pair_with(b"m", |e| e.emit_dict(|d| body::write(&envelope.body, d)))?;
         }
         if let Some(token) = &envelope.token {

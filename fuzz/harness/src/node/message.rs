@@ -127,6 +127,9 @@ fn chunks(input: &mut Input<'_>) -> u32 {
 
 fn entry(input: &mut Input<'_>, from: SocketAddr) -> Entry {
     Entry {
+        delta_of: None,
+        summary: None,
+        proof: None,
         object: object(input),
         publisher: id(input),
         sequence: match input.byte() {
@@ -174,6 +177,8 @@ fn ranking(input: &mut Input<'_>) -> Ranking {
 
 fn lookup(input: &mut Input<'_>, from: SocketAddr) -> Lookup {
     Lookup {
+        summary: None,
+        trace: false,
         object: object(input),
         wanted: wanted(input),
         p: input.byte() % 10,
@@ -190,6 +195,8 @@ fn lookup(input: &mut Input<'_>, from: SocketAddr) -> Lookup {
 
 fn found(input: &mut Input<'_>) -> Found {
     Found {
+        loaded: false,
+        trace: Vec::new(),
         matches: matches(input, own_addr()),
         hops: input.byte() % 66,
         root: input.bool(),
@@ -306,6 +313,7 @@ pub(super) fn command(input: &mut Input<'_>, id: LookupId) -> Command {
         _ => Command::Lookup(
             id,
             LookupRequest {
+                trace: false,
                 object: object(input),
                 wanted: wanted(input),
                 p: input.byte(),

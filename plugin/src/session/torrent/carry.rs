@@ -290,6 +290,7 @@ impl Torrent {
             return self.swarm.handle_no_answer(now);
         };
         let request = LookupRequest {
+            trace: false,
             object: object_id(&self.info_hash),
             wanted: match asked.wanted {
                 Wanted::Chunks(set) if set.len() <= dir::MAX_CHUNKS => dir::Wanted::Chunks(set),
