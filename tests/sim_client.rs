@@ -317,10 +317,11 @@ fn a_client_may_not_propagate_join_or_ask_for_tables() {
             joiner: Id([9; 20]),
             hops: 0,
         },
-        Body::Leaves {
-            contacts: Vec::new(),
+        Body::Leaves { names: Vec::new() },
+        Body::Row {
+            row: 0,
+            names: Vec::new(),
         },
-        Body::Row { row: 0 },
     ];
     for body in bodies {
         let said = answer(&mut node, addr(5), &say(None, true, body), 1);

@@ -18,7 +18,7 @@ use super::timers::Timer;
 use super::{Event, Node};
 use crate::id::Id;
 use crate::overlay::predicted_timeout;
-use crate::wire::{Body, Contact, RefuseReason};
+use crate::wire::{Body, Contact, MAX_NAMES, Name, RefuseReason};
 
 /// Bootstrap addresses asked at once.
 const AT_ONCE: usize = 8; // guess
@@ -26,6 +26,8 @@ const AT_ONCE: usize = 8; // guess
 const NOW_AND_THEN: usize = 2; // guess: all nodes of a ring look, one is enough
 /// Lost nodes whose addresses are remembered to find back to a split ring.
 const REMEMBERED: usize = 32; // guess: two leaf sets
+/// Ring neighbours whose leaf sets are asked for while joining; the others are only pinged.
+const ASKED: usize = 6; // guess: three on each side, of which the outermost see past the joiner's own leaf set
 /// Rows asked for while joining.
 const ROWS: usize = 8; // log16 of four billion nodes
 /// How long to wait for a bootstrap address: nothing is known of the path.
@@ -267,15 +269,25 @@ impl Node {
 
     fn ask_leaves(&mut self, contacts: Vec<Contact>) {
         let here = self.vivaldi.coord();
-        let known = self.overlay.leaf_contacts();
-        let mut asked = BTreeSet::from([self.id]);
-        for c in contacts.into_iter().chain(known) {
-            if !usable(c.addr) || !asked.insert(c.id) {
+        let mut leaves = contacts;
+        leaves.extend(self.overlay.leaf_contacts());
+        let mut seen = BTreeSet::from([self.id]);
+        leaves.retain(|c| usable(c.addr) && seen.insert(c.id));
+        leaves.sort_by_key(|c| (self.id.distance(&c.id), c.id));
+        // Each is told of those that this node has heard of already, so that the answers do not repeat each other.
+        let names: Vec<Name> = leaves
+            .iter()
+            .map(|c| Name::of(&c.id))
+            .take(MAX_NAMES)
+            .collect();
+        for (i, c) in leaves.into_iter().enumerate() {
+            if i >= ASKED {
+                self.hear_of(c, false);
                 continue;
             }
             let timeout = predicted_timeout(&here, &c.coord);
             let body = Body::Leaves {
-                contacts: self.overlay.leaf_contacts(),
+                names: names.clone(),
             };
             let id = self.overlay.peer(&c.id).map(|p| p.contact.id);
             let tx = self.request(c.addr, id, Asked::Leaves, None, body, timeout);
@@ -320,7 +332,8 @@ impl Node {
             let (Some(id), Ok(number)) = (nearest.map(|p| p.contact.id), u8::try_from(row)) else {
                 continue;
             };
-            let tx = self.ask(&id, Asked::Row, Body::Row { row: number });
+            let names = self.overlay.row_names(row);
+            let tx = self.ask(&id, Asked::Row, Body::Row { row: number, names });
             self.join.waiting.extend(tx);
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{CoordView, Counters, Node, PeerView, Snapshot};
 use crate::id::Id;
+use crate::time::Instant;
 use crate::wire::Contact;
 
 impl Node {
@@ -35,7 +36,14 @@ impl Node {
         let coord = self.vivaldi.coord();
         let mut counters = self.counters.clone();
         counters.entries_evicted = self.cache.evicted();
-        let row = |row: usize| (row, self.overlay.row_contacts(row, &coord).len());
+        let row = |row: usize| {
+            (
+                row,
+                self.overlay
+                    .row_contacts(row, &coord, &coord, &[], Instant::ZERO)
+                    .len(),
+            )
+        };
         Snapshot {
             id: self.id.to_string(),
             joined: self.join.joined,
