@@ -76,6 +76,8 @@ enum Input {
 /// What a node tells whoever watches it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
+    /// Its ring id.
+    pub id: Id,
     /// Its network coordinate.
     pub coord: Coord,
     /// It is in a ring (a client: an index node answers).
@@ -90,7 +92,6 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub struct Handle {
     local_addr: SocketAddr,
-    id: Id,
     inputs: mpsc::Sender<Input>,
     state: watch::Receiver<State>,
 }
@@ -105,11 +106,11 @@ pub async fn spawn(
     bootstrap: Vec<SocketAddr>,
 ) -> Result<Handle, DriverError> {
     config.bootstrap.extend(bootstrap);
+    let wall = wall();
+    config.wall = Some(wall);
     if config.sequence_base == 0 {
         // Only the order of two runs counts; a clock that was set back costs the lifetime of the older entries.
-        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let micros = since_1970.map_or(0, |d| d.as_micros());
-        config.sequence_base = u64::try_from(micros).unwrap_or(0);
+        config.sequence_base = u64::try_from(wall.as_micros()).unwrap_or(0);
     }
     let socket = UdpSocket::bind(listen)
         .await
@@ -131,10 +132,12 @@ pub async fn spawn(
     let clock = Clock(std::time::Instant::now());
     let node = Node::new(config, seed, clock.now())?;
     let (inputs, receiver) = mpsc::channel(COMMANDS);
-    let (state, watched) = watch::channel(State::default());
+    let (state, watched) = watch::channel(State {
+        id: node.id(),
+        ..State::default()
+    });
     let handle = Handle {
         local_addr,
-        id: node.id(),
         inputs,
         state: watched,
     };
@@ -159,9 +162,9 @@ impl Handle {
         self.local_addr
     }
 
-    /// Its ring id.
+    /// Its ring id; another one once it has learned of an address that the first one does not fit.
     pub fn id(&self) -> Id {
-        self.id
+        self.state.borrow().id
     }
 
     /// Whether it is in a ring, and how others see it.
@@ -242,6 +245,12 @@ impl Handle {
     }
 }
 
+/// Time since 1970.
+fn wall() -> Duration {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.unwrap_or_default()
+}
+
 /// Monotonic time since the node was started.
 #[derive(Clone, Copy, Debug)]
 struct Clock(std::time::Instant);
@@ -293,12 +302,16 @@ impl Task {
                     Some(input) => self.on_input(input),
                     None => return, // the last handle is gone
                 },
-                () = tokio::time::sleep(wait) => self.node.handle_timeout(self.clock.now()),
+                () = tokio::time::sleep(wait) => {
+                    self.node.handle_wall(wall(), self.clock.now());
+                    self.node.handle_timeout(self.clock.now());
+                }
             }
         }
     }
 
     fn on_received(&mut self, n: usize, from: SocketAddr, buffer: &mut [u8]) {
+        self.node.handle_wall(wall(), self.clock.now());
         self.node
             .handle_datagram(from, &buffer[..n], self.clock.now());
         for _ in 1..BATCH {
@@ -321,6 +334,7 @@ impl Task {
 
     fn on_input(&mut self, input: Input) {
         let now = self.clock.now();
+        self.node.handle_wall(wall(), now);
         match input {
             Input::Command(command) => self.node.handle_command(command, now),
             Input::Ask(request, answer) => {
@@ -361,6 +375,14 @@ impl Task {
                     }
                 }
                 Event::Left => self.left = true,
+                Event::Moved(id) => self.state.send_modify(|s| {
+                    s.id = id;
+                    s.joined = false;
+                }),
+                Event::ClockOff => tracing::warn!(
+                    "the clock of this machine and those of other index nodes differ by more than ten minutes: set it, or \
+                     the others ignore what this node publishes"
+                ),
                 Event::Joined => self.state.send_modify(|s| s.joined = true),
                 Event::Observed(addr) => self.state.send_modify(|s| s.observed = Some(addr)),
                 Event::PublishRefused { object, reason } => {

@@ -10,6 +10,7 @@
 //! - `sim` (feature `sim`): a deterministic simulator over the real node.
 //! - [`driver`]: a tokio UDP loop around a [`Node`](node::Node) and the handle that programs use.
 
+pub mod auth;
 pub mod chunks;
 pub mod client;
 pub mod coords;

@@ -2,7 +2,7 @@
 //!
 //! # Contract
 //! - Inputs: [`Node::handle_datagram`], [`Node::handle_command`], [`Node::handle_timeout`]. Each takes the time, which
-//!   never runs backwards.
+//!   never runs backwards. [`Node::handle_wall`] says what time it is elsewhere; that may run backwards.
 //! - Outputs, to be drained after every input: [`Node::poll_transmit`], [`Node::poll_event`], [`Node::poll_timeout`] (when
 //!   to call [`Node::handle_timeout`] next; calling it early or late is harmless).
 //! - The node reads no clock, opens no socket, draws no entropy: the same configuration, seed and inputs give the same
@@ -18,11 +18,14 @@
 
 mod api;
 mod config;
+mod guard;
 mod incoming;
 mod join;
 mod lookup;
 mod maintain;
+mod place;
 mod probe;
+mod proofs;
 mod propagate;
 mod publish;
 mod route;
@@ -30,6 +33,7 @@ mod rpc;
 mod stats;
 mod timers;
 mod view;
+mod wall;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -48,9 +52,14 @@ use crate::time::Instant;
 use crate::wire::{self, Body, Envelope, Sender, Token};
 
 pub use api::{Command, Event, LookupError, LookupId, LookupRequest, Publication, Transmit};
-pub use config::{ConfigError, DirectoryConfig, LimitsConfig, NodeConfig, OverlayConfig, Role};
+pub use config::{
+    ConfigError, DirectoryConfig, GuardConfig, LimitsConfig, Network, NodeConfig, OverlayConfig,
+    Role,
+};
+pub use proofs::sign_entry;
 pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
 
+use guard::Guard;
 use join::Join;
 use probe::Probes;
 use publish::Own;
@@ -77,6 +86,7 @@ pub struct Node {
     tree_parents: BTreeSet<Id>,
     tables_seen: u64,
     mint: TokenMint,
+    guard: Guard,
     own: BTreeMap<ObjectId, Own>,
     last_sequence: u64,
     /// Own coordinate when everything was last published.
@@ -113,8 +123,10 @@ impl Node {
             chunks: d.chunks,
             lifetime: d.seed_lifetime,
         };
+        let guard = Guard::new(&config, &seed, &mut rng, now);
         let mut node = Self {
             id,
+            guard,
             vivaldi: Vivaldi::new(config.vivaldi.clone(), rng.next_u64()),
             overlay: Overlay::new(id, config.overlay.leaves_per_side, config.overlay.spares),
             join: Join::new(config.overlay.bootstrap_retry),
@@ -165,8 +177,12 @@ impl Node {
     pub fn handle_datagram(&mut self, from: SocketAddr, payload: &[u8], now: Instant) {
         self.now = now;
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let bytes = payload.len();
+        let Some(payload) = self.admit(from, payload) else {
+            return;
+        };
         match wire::decode(payload) {
-            Ok(envelope) => self.on_envelope(from, envelope, payload.len()),
+            Ok(envelope) => self.on_envelope(from, envelope, bytes),
             Err(_) => self.counters.drop(DropReason::Malformed),
         }
     }
@@ -250,9 +266,20 @@ impl Node {
 
     /// Queues a datagram; `false` if there was no room or it does not fit.
     fn send(&mut self, to: SocketAddr, tx: u32, token: Option<Token>, body: Body) -> bool {
+        self.send_and_keep(to, tx, token, body).is_some()
+    }
+
+    /// The same; what was said comes back, unless that failed.
+    fn send_and_keep(
+        &mut self,
+        to: SocketAddr,
+        tx: u32,
+        token: Option<Token>,
+        body: Body,
+    ) -> Option<Body> {
         if self.transmits.len() >= self.config.limits.transmits {
             self.counters.drop(DropReason::SendQueue);
-            return false;
+            return None;
         }
         let mut sender = self.sender();
         // Who goes leaves the tables of the others, as a client does not enter them.
@@ -265,10 +292,11 @@ impl Node {
         };
         let Ok(payload) = wire::encode(&envelope) else {
             self.counters.drop(DropReason::TooLarge);
-            return false;
+            return None;
         };
+        let payload = self.let_out(to, payload)?;
         self.counters.sent(&envelope.body, payload.len());
         self.transmits.push_back(Transmit { to, payload });
-        true
+        Some(envelope.body)
     }
 }

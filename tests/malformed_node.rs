@@ -4,6 +4,7 @@ mod common;
 
 use std::net::SocketAddr;
 
+use chunkcast::auth::proof::{Publisher, Secret};
 use chunkcast::chunks::ChunkSet;
 use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
@@ -93,7 +94,18 @@ impl Attacker {
         }
     }
 
+    /// Signed now and then by the publisher that it names.
     fn entry(&mut self) -> Entry {
+        let entry = self.unsigned();
+        if self.rng.random_bool(0.2) {
+            return entry;
+        }
+        let publisher = Publisher::new(&Secret([self.rng.random_range(0..60); 32]), None);
+        let expires = self.rng.random_range(0..4_000);
+        chunkcast::node::sign_entry(entry, &publisher, expires)
+    }
+
+    fn unsigned(&mut self) -> Entry {
         Entry {
             delta_of: None,
             summary: None,

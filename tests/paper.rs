@@ -146,8 +146,9 @@ fn section_3_1_state_of_many_peers_travels_in_one_message() {
     }
     f.net.run(secs(4));
     let after = f.net.node(server).snapshot().counters.sent["propagate"].messages;
+    // Two datagrams, at once and with the next period: signatures double the size of an entry.
     assert!(
-        after - before <= 2,
+        after - before <= 4,
         "{} messages for eight entries",
         after - before
     );

@@ -342,6 +342,11 @@ impl Cache {
             .filter(move |key| *key > after)
     }
 
+    /// What is held of this publisher's entry, withdrawn or not.
+    pub(crate) fn held(&self, key: &(ObjectId, Id)) -> Option<&Entry> {
+        Some(&self.objects.get(&key.0)?.pointers.get(&key.1)?.entry)
+    }
+
     /// The entry as it is passed on: with the time that it has left. `None` once that is too short to tell.
     pub(crate) fn passed_on(&self, key: &(ObjectId, Id), now: Instant) -> Option<Entry> {
         let pointer = self.objects.get(&key.0)?.pointers.get(&key.1)?;

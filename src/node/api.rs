@@ -92,6 +92,10 @@ pub enum Event {
     },
     /// [`Command::Leave`] is done.
     Left,
+    /// The node has taken another id, one that fits the address at which others see it; it joins again.
+    Moved(Id),
+    /// Others agree on a time that is too far from the own wall clock. At most once an hour.
+    ClockOff,
 }
 
 /// Why a lookup has no result.

@@ -3,6 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::auth::CLOCK_TOLERANCE;
+use crate::auth::proof::Secret;
+use crate::auth::rates::RateConfig;
+use crate::auth::seal::{NetworkKey, SealConfig};
 use crate::coords::VivaldiConfig;
 use crate::id::Id;
 
@@ -14,6 +18,16 @@ pub enum Role {
     Index,
     /// A client: it asks and publishes through an index node that it was told of, and serves nobody.
     Client,
+}
+
+/// Who takes part in the directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Anyone: ids are bound to public addresses, entries are signed.
+    #[default]
+    Open,
+    /// Whoever has this key: every datagram is sealed with it, and nothing else is read.
+    Closed(NetworkKey),
 }
 
 /// Settings of one node.
@@ -36,6 +50,15 @@ pub struct NodeConfig {
     pub vivaldi: VivaldiConfig,
     /// Bounds of the tables that outsiders can fill.
     pub limits: LimitsConfig,
+    /// Who takes part.
+    pub network: Network,
+    /// What its publishers are derived from; from the seed when `None`. Should survive a restart.
+    pub secret: Option<Secret>,
+    /// Time since 1970 at the start; later times come through [`Node::handle_wall`](super::Node::handle_wall). `None`:
+    /// the node's own clock counts from 1970, as that of a simulation may.
+    pub wall: Option<Duration>,
+    /// What others may do.
+    pub guard: GuardConfig,
 }
 
 /// Ring, timers and timeouts. Every period is drawn anew from 0.5 to 1.5 times its value.
@@ -132,6 +155,24 @@ pub struct LimitsConfig {
     pub bootstrap: usize,
 }
 
+/// What others may do.
+#[derive(Clone, Debug)]
+pub struct GuardConfig {
+    /// How sealed datagrams are opened; its tolerance is also that of signed expiries.
+    pub seal: SealConfig,
+    /// What one source may cost.
+    pub rates: RateConfig,
+    /// By how much the wall clock may differ from the monotonic one between two readings before this counts as a sleep
+    /// or as a clock that was set.
+    pub clock_step: Duration,
+    /// Whether index nodes with public addresses need ids that fit them (BEP 42), in an open network.
+    pub bind_ids: bool,
+    /// Nodes of one public /24 (IPv4) or /48 (IPv6) in the leaf set, in an open network.
+    pub subnet_leaves: usize,
+    /// The same in one row of the routing table.
+    pub subnet_row: usize,
+}
+
 /// A value that a node cannot work with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is out of range: {expected}")]
@@ -153,6 +194,23 @@ impl Default for NodeConfig {
             directory: DirectoryConfig::default(),
             vivaldi: VivaldiConfig::default(),
             limits: LimitsConfig::default(),
+            network: Network::default(),
+            secret: None,
+            wall: None,
+            guard: GuardConfig::default(),
+        }
+    }
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self {
+            seal: SealConfig::default(),
+            rates: RateConfig::default(),
+            clock_step: Duration::from_secs(10), // guess: more than a clock is slewed by
+            bind_ids: true,
+            subnet_leaves: 4, // guess: a quarter of the leaf set
+            subnet_row: 2,    // guess: one slot can be lost, a row cannot
         }
     }
 }
@@ -348,6 +406,27 @@ impl NodeConfig {
         check(l.transmits >= 64, "limits.transmits", "at least 64")?;
         check(l.events >= 64, "limits.events", "at least 64")?;
         check(l.bootstrap > 0, "limits.bootstrap", "at least 1")?;
+        let g = &self.guard;
+        check(
+            g.seal.tolerance >= Duration::from_secs(1) && g.seal.tolerance <= 6 * CLOCK_TOLERANCE,
+            "guard.seal.tolerance",
+            "a second to an hour",
+        )?;
+        check(g.seal.sessions > 0, "guard.seal.sessions", "at least 1")?;
+        check(g.seal.window > 0, "guard.seal.window", "at least 1")?;
+        check(g.rates.sources > 0, "guard.rates.sources", "at least 1")?;
+        check(
+            g.rates.burst >= 100 || g.rates.per_second == 0,
+            "guard.rates.burst",
+            "at least 100",
+        )?;
+        check(
+            g.clock_step >= Duration::from_secs(1),
+            "guard.clock_step",
+            "at least a second",
+        )?;
+        check(g.subnet_leaves > 0, "guard.subnet_leaves", "at least 1")?;
+        check(g.subnet_row > 0, "guard.subnet_row", "at least 1")?;
         self.vivaldi.validate().map_err(|_| ConfigError {
             field: "vivaldi",
             expected: "see VivaldiConfig::validate",

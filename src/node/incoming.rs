@@ -9,7 +9,7 @@ use super::{DropReason, Event, Node};
 use crate::id::Id;
 use crate::overlay::{Kept, NEIGHBOUR};
 use crate::time::Instant;
-use crate::wire::{Body, Contact, Envelope, Name, RefuseReason, Sender, Token};
+use crate::wire::{Body, Contact, Envelope, RefuseReason, Sender, Token};
 
 impl Node {
     pub(super) fn on_envelope(&mut self, from: SocketAddr, envelope: Envelope, bytes: usize) {
@@ -22,7 +22,9 @@ impl Node {
         self.counters.received(&body, bytes);
         if sender.id == self.id {
             self.counters.drop(DropReason::OwnId);
-            return self.met_myself(tx, from, &body);
+            return self.guarded(from, token, bytes, |node, _| {
+                node.met_myself(tx, from, &body)
+            });
         }
         match body {
             Body::Pong { .. }
@@ -34,19 +36,19 @@ impl Node {
             | Body::Found(_)
             | Body::SendFull { .. }
             | Body::Dialled { .. } => self.on_answer(from, tx, sender, body),
-            _ => self.on_request(from, tx, sender, token, body),
+            _ => self.guarded(from, token, bytes, |node, proven| {
+                if node.may_ask(from, tx, proven, &body) {
+                    node.on_request(from, tx, sender, proven, body);
+                }
+            }),
         }
     }
 
-    fn on_request(
-        &mut self,
-        from: SocketAddr,
-        tx: u32,
-        sender: Sender,
-        token: Option<Token>,
-        body: Body,
-    ) {
-        self.overlay.heard(&sender.id, from, sender.coord, self.now);
+    fn on_request(&mut self, from: SocketAddr, tx: u32, sender: Sender, proven: bool, body: Body) {
+        // From here on only a ping may come from someone who was never seen to receive anything.
+        if proven {
+            self.overlay.heard(&sender.id, from, sender.coord, self.now);
+        }
         if self.is_client() && body != Body::Ping {
             self.counters.drop(DropReason::Role);
             return self.refuse(from, tx, RefuseReason::Unsupported);
@@ -56,8 +58,10 @@ impl Node {
                 self.counters.drop(DropReason::Role);
                 return self.refuse(from, tx, RefuseReason::Unsupported);
             }
-            self.on_farewell(from, &sender.id);
-        } else {
+            if proven {
+                self.on_farewell(from, &sender.id);
+            }
+        } else if proven {
             self.consider(Contact {
                 id: sender.id,
                 addr: from,
@@ -73,9 +77,7 @@ impl Node {
                 self.send(from, tx, None, pong);
             }
             Body::Leaves { names } => {
-                let told = |c: &Contact| names.contains(&Name::of(&c.id)) || c.id == sender.id;
-                let mut contacts = self.overlay.leaf_contacts();
-                contacts.retain(|c| !told(c));
+                let contacts = self.overlay.leaf_news(&sender.id, &names);
                 self.send(from, tx, None, Body::LeavesReply { contacts });
             }
             Body::Row { row, names } => {
@@ -89,8 +91,8 @@ impl Node {
             }
             Body::Join { joiner, hops } => self.on_join(from, tx, joiner, hops),
             Body::Lookup(lookup) => self.on_lookup(from, tx, &sender, lookup),
-            Body::Publish { entry } => self.on_publish(from, tx, token, entry),
-            Body::Propagate { entries } => self.on_propagate(from, tx, token, entries),
+            Body::Publish { entry } => self.on_publish(from, tx, entry),
+            Body::Propagate { entries } => self.on_propagate(from, tx, entries),
             Body::Dial { .. } | Body::Reach { .. } | Body::ReachFor { .. } => {
                 self.refuse(from, tx, RefuseReason::Unsupported);
             }
@@ -127,6 +129,14 @@ impl Node {
         } else if matches!(body, Body::Pong { .. }) {
             self.on_gone(from, &sender.id);
         }
+        if let Body::Refuse {
+            reason: RefuseReason::Token,
+            token: Some(token),
+        } = body
+            && self.ask_again(tx, sender.id, token)
+        {
+            return;
+        }
         if matches!(
             (&body, self.asked(tx, from)),
             (Body::Ack, Some(Asked::Routed(_)))
@@ -137,14 +147,17 @@ impl Node {
             return;
         };
         match (body, request.asked) {
-            (Body::Pong { observed, .. }, asked) => {
+            (Body::Pong { observed, token }, asked) => {
                 self.on_observed(observed, sender.id);
                 match asked {
-                    Asked::Bootstrap if !sender.client => self.on_bootstrap_answer(Contact {
-                        id: sender.id,
-                        addr: from,
-                        coord: sender.coord,
-                    }),
+                    Asked::Bootstrap if !sender.client => self.met_bootstrap(
+                        Contact {
+                            id: sender.id,
+                            addr: from,
+                            coord: sender.coord,
+                        },
+                        token,
+                    ),
                     Asked::Farewell => self.settle_leave(),
                     _ => {}
                 }
@@ -194,15 +207,18 @@ impl Node {
         immediate: bool,
         body: &Body,
     ) {
-        let rtt = immediate.then(|| self.now - sent);
-        if let Some(rtt) = rtt {
-            self.vivaldi.sample(sender.id, &sender.coord, rtt);
-        }
         let contact = Contact {
             id: sender.id,
             addr: from,
             coord: sender.coord,
         };
+        if let Err(reason) = self.has_place(&contact) {
+            return self.counters.drop(reason);
+        }
+        let rtt = immediate.then(|| self.now - sent);
+        if let Some(rtt) = rtt {
+            self.vivaldi.sample(sender.id, &sender.coord, rtt);
+        }
         let keep = self.is_client();
         let kept = self.overlay.verified(contact, rtt, keep, self.now);
         if let (Body::Pong { token, .. }, Some(peer)) = (body, self.overlay.peer_mut(&sender.id)) {
@@ -211,6 +227,9 @@ impl Node {
         let close = kept == Kept::NewLeaf && self.overlay.is_close_leaf(&sender.id);
         if close && !keep && !matches!(body, Body::LeavesReply { .. }) {
             self.exchange_leaves(&sender.id);
+        } else if matches!(kept, Kept::NewLeaf | Kept::NewContact) && !keep {
+            // The probe had no token, so the other one may not ask back yet. This has.
+            self.ping(&sender.id);
         }
         if matches!(kept, Kept::NewLeaf | Kept::NewContact) && !self.cache.is_empty() {
             self.hasten(self.config.directory.active_period);
@@ -234,6 +253,7 @@ impl Node {
             self.observed = Some(observed);
             self.observed_vote = None;
             self.event(Event::Observed(observed));
+            self.fit_address(observed.ip());
             self.republish_unresolved();
         } else {
             self.observed_vote = Some((observed, by));

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+use super::maintain::some_names;
 use super::probe::usable;
 use super::route::{Origin, Request as Routed, RouteId};
 use super::rpc::Asked;
@@ -53,6 +54,8 @@ pub(super) struct Join {
     pub(super) joined: bool,
     phase: Phase,
     addrs: BTreeSet<SocketAddr>,
+    /// Those that were asked since all were.
+    asked: BTreeSet<SocketAddr>,
     remembered: VecDeque<SocketAddr>,
     pause: Duration,
     waiting: BTreeSet<u32>,
@@ -64,6 +67,7 @@ impl Join {
             joined: false,
             phase: Phase::Idle,
             addrs: BTreeSet::new(),
+            asked: BTreeSet::new(),
             remembered: VecDeque::new(),
             pause,
             waiting: BTreeSet::new(),
@@ -98,6 +102,18 @@ impl Node {
         }
     }
 
+    /// The node has another id: it joins through those that it knew, and through all others.
+    pub(super) fn join_anew(&mut self, known: Vec<SocketAddr>) {
+        let alone = self.join.addrs.is_empty() && known.is_empty();
+        self.join.waiting.clear();
+        self.join.joined = alone;
+        self.join.phase = Phase::Idle;
+        self.bootstrap(known);
+        if alone {
+            self.joined();
+        }
+    }
+
     /// Asks some bootstrap nodes, and again later unless one answers.
     pub(super) fn seek(&mut self) {
         if self.join.phase != Phase::Seeking {
@@ -117,7 +133,12 @@ impl Node {
         let pause = self.join.pause;
         let pause = self.jitter(pause);
         self.timers.set(Timer::Bootstrap, self.now + pause);
-        self.join.pause = (self.join.pause * 2).min(self.config.overlay.bootstrap_retry_max);
+        // While there is anyone left to ask, the next ones are: most of a saved table may be dead.
+        let all = self.join.addrs.iter().chain(&self.join.remembered);
+        if all.clone().all(|addr| self.join.asked.contains(addr)) {
+            self.join.asked.clear();
+            self.join.pause = (self.join.pause * 2).min(self.config.overlay.bootstrap_retry_max);
+        }
     }
 
     /// Whether there was any that is not known yet.
@@ -129,21 +150,24 @@ impl Node {
             true => NOW_AND_THEN,
             false => AT_ONCE,
         };
-        for i in 0..addrs.len().min(at_once) {
+        for i in 0..addrs.len() {
             let j = self.rng.random_range(i..addrs.len());
             addrs.swap(i, j);
         }
+        addrs.sort_by_key(|addr| self.join.asked.contains(addr)); // a stable sort
         addrs.truncate(at_once);
         for addr in &addrs {
+            self.join.asked.insert(*addr);
             if !self
                 .pending
                 .is_asking(*addr, |a| matches!(a, Asked::Bootstrap))
             {
+                let token = self.guard.tokens.remove(addr);
                 self.request(
                     *addr,
                     None,
                     Asked::Bootstrap,
-                    None,
+                    token,
                     Body::Ping,
                     BOOTSTRAP_TIMEOUT,
                 );
@@ -287,10 +311,11 @@ impl Node {
             }
             let timeout = predicted_timeout(&here, &c.coord);
             let body = Body::Leaves {
-                names: names.clone(),
+                names: some_names(names.clone(), &c.id),
             };
-            let id = self.overlay.peer(&c.id).map(|p| p.contact.id);
-            let tx = self.request(c.addr, id, Asked::Leaves, None, body, timeout);
+            let known = self.overlay.peer(&c.id);
+            let (id, token) = (known.map(|p| p.contact.id), known.and_then(|p| p.token));
+            let tx = self.request(c.addr, id, Asked::Leaves, token, body, timeout);
             self.join.waiting.extend(tx);
         }
         self.advance();

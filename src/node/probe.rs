@@ -16,6 +16,10 @@ const LEFT_ALONE: Duration = Duration::from_secs(60); // guess: as long as a sus
 /// And if it sends something itself: whoever forges its address is not to have it pinged at will.
 const LEFT_ALONE_ALIVE: Duration = Duration::from_secs(5); // guess
 
+/// How long a probe waits at least: nothing waits for it, and a coordinate that is wrong must not make a node that is
+/// there unreachable for good.
+const PATIENCE: Duration = Duration::from_secs(1); // guess: longer than any path takes
+
 /// Candidates that wait, and addresses that did not answer.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
@@ -44,6 +48,9 @@ impl Node {
     fn candidate(&mut self, contact: Contact, near: bool, left_alone: Duration) {
         let here = self.vivaldi.coord();
         if self.is_client() || !usable(contact.addr) || !self.overlay.wants(&contact, &here, near) {
+            return;
+        }
+        if self.has_place(&contact).is_err() {
             return;
         }
         if self
@@ -77,10 +84,10 @@ impl Node {
             if !self.overlay.wants(&contact, &here, near) {
                 continue;
             }
-            // Whoever would be a leaf must not be missed because its coordinate is wrong.
+            // Whoever would be a leaf must not be missed however far it is.
             let timeout = match self.overlay.wants_as_leaf(&contact.id) {
                 true => MAX_TIMEOUT,
-                false => predicted_timeout(&here, &contact.coord),
+                false => predicted_timeout(&here, &contact.coord).max(PATIENCE),
             };
             let sent = self.request(contact.addr, None, Asked::Probe, None, Body::Ping, timeout);
             if sent.is_none() {

@@ -9,7 +9,7 @@ use super::rpc::Asked;
 use super::timers::Timer;
 use super::{DropReason, Node};
 use crate::id::{Id, ObjectId};
-use crate::wire::{Body, Entry, MAX_DATAGRAM, RefuseReason, Token, pack_entries};
+use crate::wire::{Body, Entry, MAX_DATAGRAM, pack_entries_within};
 
 type Key = (ObjectId, Id);
 
@@ -156,7 +156,7 @@ impl Node {
             return;
         };
         let mut entries: Vec<Entry> = ready.iter().take(BATCH).map(|r| r.entry.clone()).collect();
-        let fit = pack_entries(&self.sender(), Some(token), &entries);
+        let fit = pack_entries_within(self.max_payload(), &self.sender(), Some(token), &entries);
         entries.truncate(fit);
         if fit == 0 {
             self.counters.drop(DropReason::TooLarge);
@@ -220,22 +220,15 @@ impl Node {
     }
 
     /// Entries from a node whose parent this one is.
-    pub(super) fn on_propagate(
-        &mut self,
-        from: SocketAddr,
-        tx: u32,
-        token: Option<Token>,
-        entries: Vec<Entry>,
-    ) {
-        if !self.mint.accepts(from, token) {
-            self.counters.drop(DropReason::Token);
-            return self.refuse(from, tx, RefuseReason::Token);
-        }
+    pub(super) fn on_propagate(&mut self, from: SocketAddr, tx: u32, entries: Vec<Entry>) {
         for entry in entries {
             if self.publishes(&entry) {
                 self.counters.drop(DropReason::OldEntry);
                 continue;
             }
+            let Some(entry) = self.credible(entry) else {
+                continue;
+            };
             let stored = self.cache.store(entry, false, &mut self.rng, self.now);
             self.note_stored(stored);
         }

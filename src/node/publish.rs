@@ -12,7 +12,7 @@ use crate::coords::Coord;
 use crate::directory::cache::Stored;
 use crate::id::ObjectId;
 use crate::time::Instant;
-use crate::wire::{Body, Entry, MAX_ENTRY_BITS, PeerAddrs, RefuseReason, Token, entry_windows};
+use crate::wire::{Body, Entry, MAX_ENTRY_BITS, PeerAddrs, RefuseReason, entry_windows};
 
 /// Windows of one large entry that are sent together.
 pub(super) const WINDOWS: u32 = 8; // guess: 32,768 chunks a turn
@@ -83,10 +83,12 @@ impl Node {
             .sequence_base
             .saturating_add(self.now.as_micros());
         self.last_sequence = since_epoch.max(self.last_sequence + 1);
+        let tag = self.own.get(&object)?.publication.publisher;
+        let publisher = self.publisher(tag);
         let publication = &self.own.get(&object)?.publication;
-        Some(Entry {
+        let entry = Entry {
             object,
-            publisher: publication.publisher.unwrap_or(self.id),
+            publisher,
             sequence: self.last_sequence,
             addrs,
             coord: self.vivaldi.coord(),
@@ -98,7 +100,8 @@ impl Node {
             reachable: publication.reachable,
             lifetime,
             proof: None,
-        })
+        };
+        Some(self.signed(entry, tag))
     }
 
     /// An own entry goes to the own cache, or from a client to its index node.
@@ -212,11 +215,7 @@ impl Node {
         let entry = addrs.and_then(|addrs| self.own_entry(object, addrs, Duration::ZERO));
         self.own.remove(&object);
         self.arm_republish();
-        let withdrawn = entry.map(|e| Entry {
-            held: Default::default(),
-            ..e
-        });
-        self.hand_in(withdrawn);
+        self.hand_in(entry);
         if !self.is_client() {
             self.hasten(self.config.directory.first_hold);
         }
@@ -338,18 +337,8 @@ impl Node {
 
     // -- the index node's side --
 
-    /// A client's own entry. It must prove that it receives at the address that it publishes.
-    pub(super) fn on_publish(
-        &mut self,
-        from: SocketAddr,
-        tx: u32,
-        token: Option<Token>,
-        entry: Entry,
-    ) {
-        if !self.mint.accepts(from, token) {
-            self.counters.drop(DropReason::Token);
-            return self.refuse(from, tx, RefuseReason::Token);
-        }
+    /// A client's own entry. It has proven that it receives at the address that it publishes.
+    pub(super) fn on_publish(&mut self, from: SocketAddr, tx: u32, entry: Entry) {
         // The port is the peer's own affair: it serves over TCP, not from this socket.
         if entry.addrs.iter().any(|a| a.ip() != from.ip()) {
             self.counters.drop(DropReason::ForeignAddress);
@@ -359,6 +348,9 @@ impl Node {
             self.counters.drop(DropReason::OldEntry);
             return self.refuse(from, tx, RefuseReason::Unsupported);
         }
+        let Some(entry) = self.credible(entry) else {
+            return self.refuse(from, tx, RefuseReason::Proof);
+        };
         // paper 3.1: the coordinate is that of the index node which the peer published through
         let entry = Entry {
             coord: self.vivaldi.coord(),
@@ -371,8 +363,8 @@ impl Node {
 
     /// Whether this is an entry that only this node's owner may change.
     pub(super) fn publishes(&self, entry: &Entry) -> bool {
-        self.own
-            .get(&entry.object)
-            .is_some_and(|own| own.publication.publisher.unwrap_or(self.id) == entry.publisher)
+        self.own.get(&entry.object).is_some_and(|own| {
+            self.known_publisher(own.publication.publisher) == Some(entry.publisher)
+        })
     }
 }

@@ -269,7 +269,7 @@ impl Node {
             hop.addr,
             Some(hop.id),
             Asked::Routed(id),
-            None,
+            self.overlay.peer(&hop.id).and_then(|p| p.token),
             body,
             timeout,
         ) {
@@ -317,6 +317,15 @@ impl Node {
             self.pending.remove(*tx);
         }
         Some(route)
+    }
+
+    /// Forgets joins of this node that are under way.
+    pub(super) fn cancel_joins(&mut self) {
+        let own = |r: &Route| matches!(r.origin, Origin::Join);
+        let joins = self.routes.routes.iter().filter(|(_, r)| own(r));
+        for id in joins.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.take_route(id);
+        }
     }
 
     /// The answer is here: whose is it?

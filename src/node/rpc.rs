@@ -46,6 +46,9 @@ pub(super) struct Request {
     pub(super) acked: bool,
     /// Until then it is late, not overdue.
     overdue: Option<Instant>,
+    /// What was asked, to ask it once more with a fresh token.
+    pub(super) body: Option<Body>,
+    timeout: Duration,
     due: Instant,
 }
 
@@ -112,8 +115,15 @@ impl Pending {
     /// The hop has taken the request over: its answer may take until `due`.
     pub(super) fn acked(&mut self, tx: u32, due: Instant) {
         if let Some(request) = self.by_tx.get_mut(&tx) {
-            self.due.remove(&(request.due, tx));
             request.acked = true;
+            request.body = None;
+        }
+        self.set_due(tx, due);
+    }
+
+    fn set_due(&mut self, tx: u32, due: Instant) {
+        if let Some(request) = self.by_tx.get_mut(&tx) {
+            self.due.remove(&(request.due, tx));
             request.due = due;
             self.due.insert((due, tx));
         }
@@ -205,9 +215,8 @@ impl Node {
                 break tx;
             }
         };
-        if !self.send(to, tx, token, body) {
-            return None;
-        }
+        let token = stamped(token, &body);
+        let body = self.send_and_keep(to, tx, token, body)?;
         let due = self.now + timeout;
         self.pending.insert(
             tx,
@@ -218,6 +227,8 @@ impl Node {
                 sent: self.now,
                 acked: false,
                 overdue: None,
+                body: Some(body).filter(|body| *body != Body::Ping),
+                timeout,
                 due,
             },
         );
@@ -229,8 +240,27 @@ impl Node {
         let peer = self.overlay.peer(id)?;
         let timeout = peer.timeout(&self.vivaldi.coord());
         let (to, token) = (peer.contact.addr, peer.token);
-        let token = token.filter(|_| matches!(asked, Asked::Propagate(_) | Asked::Publish { .. }));
+        // A token that does not hold (any more) leaves a ping unanswered: the second one goes without.
+        let token = token.filter(|_| peer.missed == 0 || body != Body::Ping);
         self.request(to, Some(*id), asked, token, body, timeout)
+    }
+
+    /// The token was missing or did not hold: the same once more with the fresh one. `false` if that was done before.
+    pub(super) fn ask_again(&mut self, tx: u32, by: Id, token: Token) -> bool {
+        if let Some(peer) = self.overlay.peer_mut(&by) {
+            peer.token = Some(token);
+        }
+        let Some(request) = self.pending.by_tx.get_mut(&tx) else {
+            return false;
+        };
+        let (to, Some(body)) = (request.to, request.body.take()) else {
+            return false;
+        };
+        request.sent = self.now;
+        request.overdue = None;
+        let due = self.now + request.timeout;
+        self.pending.set_due(tx, due);
+        self.send(to, tx, Some(token), body)
     }
 
     /// No answer in time.
@@ -260,5 +290,14 @@ impl Node {
             Asked::Ping | Asked::Bootstrap | Asked::Leaves | Asked::Row => {}
         }
         self.step_done(tx);
+    }
+}
+
+/// Every request but a ping has a token, if only an invalid one: the refusal that brings a valid one is then no longer
+/// than the request. (A ping without a token is padded for that.)
+fn stamped(token: Option<Token>, body: &Body) -> Option<Token> {
+    match body {
+        Body::Ping => token,
+        _ => token.or(Some(Token([0; 8]))),
     }
 }

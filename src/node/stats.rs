@@ -42,6 +42,26 @@ pub enum DropReason {
     EventQueue,
     /// A message of this node that does not fit a datagram.
     TooLarge,
+    /// In a closed network: not sealed, or not with its key.
+    Unauthenticated,
+    /// A sealed datagram that was seen before, or that was sealed here.
+    Replayed,
+    /// A sealed datagram or a signed entry whose time is too far from the own clock.
+    Clock,
+    /// A new session of a closed network, and the table of sessions is full.
+    Sessions,
+    /// Its source is over its rate.
+    Rate,
+    /// What would have made the answers to an unproven source larger than its request.
+    Amplification,
+    /// An index node whose id does not fit its address.
+    UnboundId,
+    /// An index node of a subnet that has its share of the tables.
+    Subnet,
+    /// An entry without a signature.
+    Unsigned,
+    /// An entry whose signature is not its publisher's.
+    Forged,
 }
 
 /// Datagrams and bytes.
@@ -150,6 +170,10 @@ pub struct Snapshot {
     pub routed: usize,
     /// Nodes heard of that wait for a probe.
     pub candidates: usize,
+    /// Sources over which rates are kept.
+    pub sources: usize,
+    /// Sessions of a closed network whose replays are refused.
+    pub sessions: usize,
     /// Totals.
     pub counters: Counters,
 }

@@ -72,6 +72,8 @@ impl Node {
             pending: self.pending.len(),
             routed: self.routes.len(),
             candidates: self.probes.len(),
+            sources: self.guard.rates.len(),
+            sessions: self.guard.seal.as_ref().map_or(0, |s| s.sessions()),
             counters,
         }
     }

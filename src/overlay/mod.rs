@@ -128,6 +128,13 @@ impl Overlay {
         self.leaves.ids()
     }
 
+    /// Of this node's leaves those that `asker` has not named and that belong into its leaf set; no suspects.
+    pub(crate) fn leaf_news(&self, asker: &Id, named: &[Name]) -> Vec<Contact> {
+        let mut news = self.leaves.seen_by(asker);
+        news.retain(|id| *id != self.me && !named.contains(&Name::of(id)));
+        self.contacts(news)
+    }
+
     /// The leaf set as told to others: no suspects.
     pub(crate) fn leaf_contacts(&self) -> Vec<Contact> {
         self.contacts(self.leaves.ids())

@@ -286,6 +286,8 @@ pub enum RefuseReason {
     Hops,
     /// The request is well-formed but not for this node (a client role, an unknown kind).
     Unsupported,
+    /// The entry is not signed, its signature is not its publisher's, or it has expired (or a clock is wrong).
+    Proof,
 }
 
 /// The kinds of message.

@@ -43,7 +43,7 @@ pub use bits::{
 };
 pub use codec::{DecodeError, EncodeError, decode, encode, encoded_entry_len};
 pub use message::*;
-pub use pack::pack_entries;
+pub use pack::{pack_entries, pack_entries_within};
 pub use windows::{
     MAX_ENTRY_BITS, MAX_LOOKUP_BITS, SUMMARISED_LOOKUP_BITS, entry_windows, lookup_window,
     summarised_lookup_window,

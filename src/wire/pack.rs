@@ -7,6 +7,16 @@ use super::{Body, Entry, Envelope, MAX_CHUNKS, MAX_DATAGRAM, Sender, Token, enco
 ///
 /// Only 0 when there are none or the first one is outside its bounds and can never be sent: skip it then.
 pub fn pack_entries(sender: &Sender, token: Option<Token>, entries: &[Entry]) -> usize {
+    pack_entries_within(MAX_DATAGRAM, sender, token, entries)
+}
+
+/// The same for a message of at most `bytes`, up to [`MAX_DATAGRAM`]: where something is put around it.
+pub fn pack_entries_within(
+    bytes: usize,
+    sender: &Sender,
+    token: Option<Token>,
+    entries: &[Entry],
+) -> usize {
     let empty = Envelope {
         tx: 0,
         sender: *sender,
@@ -18,7 +28,7 @@ pub fn pack_entries(sender: &Sender, token: Option<Token>, entries: &[Entry]) ->
     let overhead = encode(&empty)
         .expect("a message without entries is within bounds")
         .len();
-    let (mut room, mut budget) = (MAX_DATAGRAM - overhead, MAX_CHUNKS);
+    let (mut room, mut budget) = (bytes.min(MAX_DATAGRAM) - overhead, MAX_CHUNKS);
     entries
         .iter()
         .take_while(|entry| {

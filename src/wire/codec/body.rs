@@ -23,7 +23,7 @@
 //!
 //! A ping without a token has the fields `x`, 32 bytes of zero: its answer is no longer than it is.
 //!
-//! Reasons: 0 token, 1 foreign address, 2 busy, 3 hops, 4 unsupported; others read as 4, because a refusal is one
+//! Reasons: 0 token, 1 foreign address, 2 busy, 3 hops, 4 unsupported, 5 proof; others read as 4, because a refusal is one
 //! whatever its reason.
 
 use std::net::SocketAddr;
@@ -440,6 +440,7 @@ fn reason_number(reason: RefuseReason) -> u64 {
         RefuseReason::Busy => 2,
         RefuseReason::Hops => 3,
         RefuseReason::Unsupported => 4,
+        RefuseReason::Proof => 5,
     }
 }
 
@@ -449,6 +450,7 @@ fn reason(number: u64) -> RefuseReason {
         1 => RefuseReason::ForeignAddress,
         2 => RefuseReason::Busy,
         3 => RefuseReason::Hops,
+        5 => RefuseReason::Proof,
         _ => RefuseReason::Unsupported,
     }
 }
