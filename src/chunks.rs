@@ -201,21 +201,18 @@ impl ChunkSet {
 
     /// Number of chunks in both sets; windows may differ (paper 3.3, the overlap ranking).
     pub fn overlap(&self, other: &ChunkSet) -> u32 {
-        let Some((a, b)) = self.shared(other) else {
+        self.overlap_bits(other.start, other.len(), other.as_bytes())
+    }
+
+    /// [`ChunkSet::overlap`] with the `len` chunks from `start` that a bitfield of `ceil(len / 8)` bytes holds.
+    pub(crate) fn overlap_bits(&self, start: u32, len: u32, bits: &[u8]) -> u32 {
+        let from = self.start.max(start);
+        let to = self.end().min(start.saturating_add(len));
+        if from >= to {
             return 0;
-        };
-        if a.start == 0 && b.start == 0 {
-            // aligned: whole bytes
-            let n = a.len() / 8;
-            let (x, y) = (self.as_bytes(), other.as_bytes());
-            let whole: u32 = x[..n]
-                .iter()
-                .zip(&y[..n])
-                .map(|(p, q)| (p & q).count_ones())
-                .sum();
-            return whole + count_and(&self.bits[8 * n..a.end], &other.bits[8 * n..b.end]);
         }
-        count_and(&self.bits[a], &other.bits[b])
+        let (a, b) = ((from - self.start) as usize, (from - start) as usize);
+        count_both(self.as_bytes(), a, bits, b, (to - from) as usize)
     }
 
     /// Whether at least one chunk is in both sets.
@@ -293,13 +290,35 @@ fn count(bits: &BitSlice<u8, Msb0>) -> u32 {
     bits.count_ones() as u32
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "at most u32::MAX bits")]
-fn count_and(a: &BitSlice<u8, Msb0>, b: &BitSlice<u8, Msb0>) -> u32 {
-    a.iter()
-        .by_vals()
-        .zip(b.iter().by_vals())
-        .filter(|(x, y)| *x && *y)
-        .count() as u32
+/// Bits that are set in both of `n` bits of `a` from bit `i` and of `b` from bit `j`.
+fn count_both(a: &[u8], i: usize, b: &[u8], j: usize, n: usize) -> u32 {
+    let mut sum = 0;
+    let mut done = 0;
+    if i.is_multiple_of(8) && j.is_multiple_of(8) {
+        let (a, b) = (&a[i / 8..(i + n) / 8], &b[j / 8..(j + n) / 8]);
+        let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+        let both = words.map(|(a, b)| u64::from_ne_bytes(*a) & u64::from_ne_bytes(*b));
+        sum = both.map(u64::count_ones).sum();
+        done = a.len() / 8 * 64;
+    }
+    while done < n {
+        let both = word_at(a, i + done) & word_at(b, j + done);
+        let rest = n - done;
+        let mask = if rest < 64 { !(u64::MAX >> rest) } else { u64::MAX };
+        sum += (both & mask).count_ones();
+        done += 64;
+    }
+    sum
+}
+
+/// The 64 bits from bit `at`; zeros behind the end.
+fn word_at(bytes: &[u8], at: usize) -> u64 {
+    let (tail, shift) = (&bytes[at / 8..], at % 8);
+    let mut nine = [0; 9];
+    let len = tail.len().min(9);
+    nine[..len].copy_from_slice(&tail[..len]);
+    let [first @ .., last] = nine;
+    u64::from_be_bytes(first) << shift | u64::from(last) >> (8 - shift)
 }
 
 impl fmt::Debug for ChunkSet {

@@ -9,6 +9,9 @@
     reason = "the driver is where the clock and the socket live"
 )]
 
+mod dial;
+pub mod lan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
@@ -23,7 +26,7 @@ use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
 use crate::node::{
     Command, ConfigError, Event, LookupError, LookupId, LookupRequest, Node, NodeConfig,
-    Publication, Snapshot,
+    Publication, Role, Snapshot,
 };
 use crate::time::Instant;
 use crate::wire::{Found, RefuseReason};
@@ -69,7 +72,7 @@ pub struct Closed;
 enum Input {
     Command(Command),
     Ask(LookupRequest, oneshot::Sender<Result<Found, LookupError>>),
-    Snapshot(oneshot::Sender<Snapshot>),
+    Inspect(Box<dyn FnOnce(&Node) + Send>),
     Shutdown(oneshot::Sender<()>),
 }
 
@@ -84,6 +87,12 @@ pub struct State {
     pub joined: bool,
     /// Its address as others see it.
     pub observed: Option<SocketAddr>,
+    /// It is an index node; `false`: a client of one.
+    pub index: bool,
+    /// The port that was dialled last from outside, of those that are published, and whether somebody accepted.
+    pub dialable: Option<(u16, bool)>,
+    /// How often others were seen to agree on a time far from the own clock.
+    pub clock_off: u32,
     /// The last publication that an index node refused, and why.
     pub refused: Option<(ObjectId, RefuseReason)>,
 }
@@ -92,6 +101,7 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub struct Handle {
     local_addr: SocketAddr,
+    client: bool,
     inputs: mpsc::Sender<Input>,
     state: watch::Receiver<State>,
 }
@@ -130,14 +140,17 @@ pub async fn spawn(
         .try_fill_bytes(&mut seed)
         .map_err(|e| DriverError::Entropy(e.to_string()))?;
     let clock = Clock(std::time::Instant::now());
+    let client = config.role == Role::Client;
     let node = Node::new(config, seed, clock.now())?;
     let (inputs, receiver) = mpsc::channel(COMMANDS);
     let (state, watched) = watch::channel(State {
+        index: node.is_index(),
         id: node.id(),
         ..State::default()
     });
     let handle = Handle {
         local_addr,
+        client,
         inputs,
         state: watched,
     };
@@ -151,6 +164,7 @@ pub async fn spawn(
         next_lookup: 0,
         leaving: Vec::new(),
         left: false,
+        dialler: dial::Dialler::new(),
     };
     tokio::spawn(task.run());
     Ok(handle)
@@ -165,6 +179,11 @@ impl Handle {
     /// Its ring id; another one once it has learned of an address that the first one does not fit.
     pub fn id(&self) -> Id {
         self.state.borrow().id
+    }
+
+    /// Whether it only asks and publishes through index nodes.
+    pub fn is_client(&self) -> bool {
+        self.client
     }
 
     /// Whether it is in a ring, and how others see it.
@@ -231,9 +250,28 @@ impl Handle {
     /// # Errors
     /// [`Closed`] after a shutdown.
     pub async fn snapshot(&self) -> Result<Snapshot, Closed> {
+        self.inspect(Node::snapshot).await
+    }
+
+    /// What `look` sees of the node. It keeps the node from its work, so it should not take long.
+    ///
+    /// # Errors
+    /// [`Closed`] after a shutdown.
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
         let (answer, answered) = oneshot::channel();
-        self.send(Input::Snapshot(answer)).await?;
+        let look = move |node: &Node| {
+            let _ = answer.send(look(node));
+        };
+        self.send(Input::Inspect(Box::new(look))).await?;
         answered.await.map_err(|_| Closed)
+    }
+
+    /// Tells of every change of [`Handle::state`].
+    pub fn changes(&self) -> watch::Receiver<State> {
+        self.state.clone()
     }
 
     /// Withdraws everything, waits until the others have heard of it (2 s at most), and ends the node.
@@ -272,6 +310,7 @@ struct Task {
     next_lookup: u64,
     leaving: Vec<oneshot::Sender<()>>,
     left: bool,
+    dialler: dial::Dialler,
 }
 
 impl Task {
@@ -302,6 +341,9 @@ impl Task {
                     Some(input) => self.on_input(input),
                     None => return, // the last handle is gone
                 },
+                command = self.dialler.result() => {
+                    self.node.handle_command(command, self.clock.now());
+                }
                 () = tokio::time::sleep(wait) => {
                     self.node.handle_wall(wall(), self.clock.now());
                     self.node.handle_timeout(self.clock.now());
@@ -344,9 +386,7 @@ impl Task {
                 self.asked.insert(id, answer);
                 self.node.handle_command(Command::Lookup(id, request), now);
             }
-            Input::Snapshot(answer) => {
-                let _ = answer.send(self.node.snapshot());
-            }
+            Input::Inspect(look) => look(&self.node),
             Input::Shutdown(done) => {
                 self.leaving.push(done);
                 self.node.handle_command(Command::Leave, now);
@@ -374,15 +414,24 @@ impl Task {
                         let _ = answer.send(result);
                     }
                 }
+                Event::Dial { id, addr } => self.dialler.dial(id, addr),
+                Event::Dialable { port, reached } => {
+                    self.state
+                        .send_modify(|s| s.dialable = Some((port, reached)));
+                }
+                Event::Role { index } => self.state.send_modify(|s| s.index = index),
                 Event::Left => self.left = true,
                 Event::Moved(id) => self.state.send_modify(|s| {
                     s.id = id;
                     s.joined = false;
                 }),
-                Event::ClockOff => tracing::warn!(
-                    "the clock of this machine and those of other index nodes differ by more than ten minutes: set it, or \
+                Event::ClockOff => {
+                    self.state.send_modify(|s| s.clock_off += 1);
+                    tracing::warn!(
+                        "the clock of this machine and those of other index nodes differ by more than ten minutes: set it, or \
                      the others ignore what this node publishes"
-                ),
+                    );
+                }
                 Event::Joined => self.state.send_modify(|s| s.joined = true),
                 Event::Observed(addr) => self.state.send_modify(|s| s.observed = Some(addr)),
                 Event::PublishRefused { object, reason } => {
@@ -394,5 +443,7 @@ impl Task {
     }
 }
 
+#[cfg(test)]
+mod roles_tests;
 #[cfg(test)]
 mod tests;

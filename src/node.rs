@@ -17,7 +17,9 @@
 //! request with a forged source makes nobody a target; per-hop acknowledgement also measures every link in use.
 
 mod api;
+mod attach;
 mod config;
+mod dial;
 mod guard;
 mod incoming;
 mod join;
@@ -28,6 +30,9 @@ mod probe;
 mod proofs;
 mod propagate;
 mod publish;
+mod quota;
+mod reach;
+mod roles;
 mod route;
 mod rpc;
 mod stats;
@@ -56,13 +61,18 @@ pub use config::{
     ConfigError, DirectoryConfig, GuardConfig, LimitsConfig, Network, NodeConfig, OverlayConfig,
     Role,
 };
+pub use dial::DialId;
 pub use proofs::sign_entry;
-pub use stats::{CoordView, Counters, DropReason, PeerView, Snapshot, Traffic};
+pub use roles::RolesConfig;
+pub use stats::{CoordView, Counters, DropReason, PeerView, SlotView, Snapshot, Traffic};
 
+use attach::Attach;
+use dial::Dials;
 use guard::Guard;
 use join::Join;
 use probe::Probes;
 use publish::Own;
+use reach::Reach;
 use route::Routes;
 use rpc::Pending;
 use timers::Timers;
@@ -96,6 +106,9 @@ pub struct Node {
     observed: Option<SocketAddr>,
     observed_vote: Option<(SocketAddr, Id)>,
     leaving: bool,
+    reach: Reach,
+    attach: Attach,
+    dials: Dials,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
     counters: Counters,
@@ -146,6 +159,9 @@ impl Node {
             observed: None,
             observed_vote: None,
             leaving: false,
+            reach: Reach::new(&config, now),
+            attach: Attach::default(),
+            dials: Dials::new(&config, now),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
@@ -155,6 +171,7 @@ impl Node {
         };
         node.start_maintenance();
         node.start_join();
+        node.start_reach();
         Ok(node)
     }
 
@@ -195,6 +212,7 @@ impl Node {
             Command::Publish(publication) => self.publish(publication),
             Command::Withdraw(object) => self.withdraw(object),
             Command::Lookup(id, request) => self.lookup(id, request),
+            Command::Dialled { id, reached } => self.dialled(id, reached),
             Command::Leave => self.leave(),
         }
     }
@@ -241,7 +259,7 @@ impl Node {
     // -- helpers of all parts --
 
     fn is_client(&self) -> bool {
-        self.config.is_client()
+        self.reach.client
     }
 
     /// 0.5 to 1.5 times `period`.
@@ -296,6 +314,7 @@ impl Node {
         };
         let payload = self.let_out(to, payload)?;
         self.counters.sent(&envelope.body, payload.len());
+        self.reach.wrote(to.ip(), self.now);
         self.transmits.push_back(Transmit { to, payload });
         Some(envelope.body)
     }

@@ -310,7 +310,7 @@ fn publish_and_propagate_need_a_token_of_the_last_three_periods_and_for_the_addr
 }
 
 #[test]
-fn a_client_may_not_propagate_join_or_ask_for_tables() {
+fn a_client_may_not_propagate_join_or_exchange_leaves() {
     let mut node = Node::new(NodeConfig::default(), [1; 32], Default::default()).expect("defaults");
     let bodies = [
         Body::Propagate {
@@ -338,7 +338,26 @@ fn a_client_may_not_propagate_join_or_ask_for_tables() {
         };
         assert_eq!(said, [refused]);
     }
-    assert_eq!(drops(&node, DropReason::Role), 4);
+    assert_eq!(drops(&node, DropReason::Role), 3);
+    // A row helps it to find a near index node, once it has shown that it receives answers.
+    let row = |token| {
+        say(
+            token,
+            true,
+            Body::Row {
+                row: 0,
+                names: Vec::new(),
+            },
+        )
+    };
+    let said = answer(&mut node, addr(5), &row(None), 1);
+    assert!(!said.iter().any(|b| matches!(b, Body::RowReply { .. })));
+    let said = answer(&mut node, addr(5), &say(None, true, Body::Ping), 1);
+    let [Body::Pong { token, .. }] = said[..] else {
+        panic!("no token in {said:?}");
+    };
+    let said = answer(&mut node, addr(5), &row(Some(token)), 1);
+    assert!(matches!(said[..], [Body::RowReply { row: 0, .. }]));
 }
 
 #[test]

@@ -22,6 +22,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
+/// Flags of `node`, `get` and `seed` for a process that is to know nobody but those it is told of, and to keep nothing
+/// in the user's home: tests run beside each other.
+pub const ALONE: [&str; 3] = ["--no-state", "--no-lan", "--no-rendezvous"];
+
 /// A directory for one test, removed at its end.
 pub type Scratch = tempfile::TempDir;
 

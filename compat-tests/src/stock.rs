@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::netns::Host;
-use crate::{Proc, chunkcast, free_port, installed, wait_for, write};
+use crate::{ALONE, Proc, chunkcast, free_port, installed, wait_for, write};
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug)]
@@ -316,7 +316,7 @@ pub fn ours(name: &str, dir: &Path, args: &[&str]) -> Proc {
 /// `chunkcast` with these arguments, speaking JSON.
 pub fn ours_at(name: &str, dir: &Path, at: At<'_>, args: &[&str]) -> Proc {
     let mut command = at.command(chunkcast());
-    command.args(args).arg("--json");
+    command.args(args).args(ALONE).arg("--json");
     if matches!(at, At::Loopback) {
         command.args([
             "--listen",

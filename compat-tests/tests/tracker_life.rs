@@ -10,7 +10,7 @@ use chunkcast_compat_tests::http_tracker::{Announce, HttpTracker};
 use chunkcast_compat_tests::scene::{DEADLINE, Made, Scene};
 use chunkcast_compat_tests::stock::{At, ours};
 use chunkcast_compat_tests::{
-    Proc, Scratch, chunkcast, create, free_port, noise, scratch, wait_for, write,
+    ALONE, Proc, Scratch, chunkcast, create, free_port, noise, scratch, wait_for, write,
 };
 
 const HERE: At<'static> = At::Loopback;
@@ -211,7 +211,8 @@ fn asked(private: bool) -> [bool; 4] {
             .args(["seed", &life.path("t.torrent")])
             .args(["--data", &life.path("file.bin"), "--json"])
             .args(["--listen", "127.0.0.1:0", "--index-listen", "127.0.0.1:0"])
-            .args(["--bootstrap", &index, "--dht-bootstrap", &dht_addr]);
+            .args(["--bootstrap", &index, "--dht-bootstrap", &dht_addr])
+            .args(ALONE);
         Proc::spawn("seed", life.dir.path(), &mut command)
     };
     let at = life.listens(&seed);
@@ -310,6 +311,7 @@ impl Life {
     fn ours_node(&self, addr: &str) -> Proc {
         let mut command = Command::new(chunkcast());
         command.args(["node", "--index-listen", addr, "--json"]);
+        command.args(ALONE);
         Proc::spawn("node", self.dir.path(), &mut command)
     }
 

@@ -11,11 +11,15 @@ pub mod swarm;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod cli;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod control;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod discovery;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod limits;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod session;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod state;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod storage;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]

@@ -34,9 +34,11 @@ fn refused(dir: &Path, args: &[&str], code: i32, words: &[&str]) {
     assert!(!err.contains("panicked"), "{err}");
 }
 
-const OFFLINE: [&str; 7] = [
+const OFFLINE: [&str; 9] = [
     "--no-trackers",
     "--no-dht",
+    "--no-lan",
+    "--no-state",
     "--listen",
     "127.0.0.1:0",
     "--index-listen",
@@ -200,6 +202,8 @@ fn network_faults_are_code_4() {
         "get",
         &torrent,
         "--no-dht",
+        "--no-lan",
+        "--no-state",
         "--listen",
         &port,
         "--index-listen",
@@ -208,7 +212,7 @@ fn network_faults_are_code_4() {
     refused(dir.path(), &taken, 4, &[&port, "--listen"]);
     refused(
         dir.path(),
-        &["node", "--index-listen", &index],
+        &["node", "--index-listen", &index, "--no-state"],
         4,
         &[&index, "--index-listen"],
     );
@@ -259,6 +263,8 @@ fn disk_faults_are_code_6() {
         "seed",
         &torrent,
         "--no-dht",
+        "--no-lan",
+        "--no-state",
         "--listen",
         "127.0.0.1:0",
         "--index-listen",

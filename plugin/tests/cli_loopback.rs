@@ -35,8 +35,8 @@ fn a_seed_and_a_download_find_each_other_with_default_addresses() {
     for ipv6 in [1, 0] {
         let script = format!(
             "echo {ipv6} > /proc/sys/net/ipv6/conf/all/disable_ipv6
-             $CHUNKCAST seed t.torrent --data source > seed.log & seed=$!
-             $CHUNKCAST get t.torrent -o out-{ipv6} --timeout 30 --bootstrap 127.0.0.1:4240
+             $CHUNKCAST seed --no-state --no-lan t.torrent --data source > seed.log & seed=$!
+             $CHUNKCAST get --no-state --no-lan t.torrent -o out-{ipv6} --timeout 30 --bootstrap 127.0.0.1:4240
              code=$?; kill $seed; wait $seed; exit $code"
         );
         let Some(out) = offline(dir.path(), &script) else {

@@ -13,9 +13,11 @@ use serde_json::Value;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
-const OFFLINE: [&str; 6] = [
+const OFFLINE: [&str; 8] = [
     "--no-trackers",
     "--no-dht",
+    "--no-lan",
+    "--no-state",
     "--listen",
     "127.0.0.1:0",
     "--index-listen",

@@ -5,7 +5,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use chunkcast_compat_tests::stock::ours;
-use chunkcast_compat_tests::{Proc, Scratch, chunkcast, create, noise, scratch, wait_for, write};
+use chunkcast_compat_tests::{
+    ALONE, Proc, Scratch, chunkcast, create, noise, scratch, wait_for, write,
+};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -13,6 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 fn index_node(dir: &Path) -> (Proc, String) {
     let mut command = Command::new(chunkcast());
     command.args(["node", "--index-listen", "127.0.0.1:0", "--json"]);
+    command.args(ALONE);
     let node = Proc::spawn("node", dir, &mut command);
     let addr = wait_for("the index node listens", DEADLINE, || {
         node.events("listening")

@@ -19,7 +19,7 @@ use chunkcast::wire::{
     Wanted,
 };
 use chunkcast_compat_tests::stock::ours;
-use chunkcast_compat_tests::{Proc, chunkcast, create, noise, scratch, wait_for, write};
+use chunkcast_compat_tests::{ALONE, Proc, chunkcast, create, noise, scratch, wait_for, write};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -31,6 +31,7 @@ const MAX_MIB: u64 = 64;
 fn node(name: &str, dir: &std::path::Path, bootstrap: Option<&str>) -> (Proc, SocketAddr) {
     let mut command = Command::new(chunkcast());
     command.args(["node", "--index-listen", "127.0.0.1:0", "--json"]);
+    command.args(ALONE);
     command.args(bootstrap.iter().flat_map(|b| ["--bootstrap", b]));
     let node = Proc::spawn(name, dir, &mut command);
     let addr = wait_for("the index node listens", DEADLINE, || {

@@ -21,6 +21,9 @@
 //! only when its highest counter has left the tolerance, so that nothing of it would be accepted again; an unknown
 //! session has to begin above all counters of the forgotten ones, so that a clock that was set back opens nothing.
 //!
+//! A datagram whose counter is too far from the clock is answered by an empty sealed one, at most once a second, unless it
+//! is empty itself: otherwise whoever has a wrong clock would hear of nobody.
+//!
 //! The addresses are not sealed, since a NAT rewrites them: a datagram can be diverted to another member once, while it
 //! is fresh. Requests that change something also carry a token of the receiver for the sender's address.
 //!

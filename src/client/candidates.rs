@@ -37,6 +37,8 @@ pub(super) enum Whom {
     /// Only those that may want something and not know of us: a complete client has nothing to fetch. Peers that
     /// found us, or that the directory knows and tells of us, come by themselves if they want something.
     Unaware,
+    /// Those that may want something: a complete client that they cannot dial.
+    Wanting,
 }
 
 #[derive(Debug)]
@@ -57,8 +59,13 @@ type Rank = (bool, u32, u8, Duration);
 
 impl Entry {
     fn suits(&self, whom: Whom) -> bool {
-        whom == Whom::Anyone
-            || !(self.complete || matches!(self.source, Source::Directory | Source::Incoming))
+        match whom {
+            Whom::Anyone => true,
+            Whom::Wanting => !self.complete,
+            Whom::Unaware => {
+                !(self.complete || matches!(self.source, Source::Directory | Source::Incoming))
+            }
+        }
     }
 
     fn rank(&self) -> Rank {

@@ -41,6 +41,8 @@ pub struct ClientConfig {
     pub lookup_starving: Duration,
     /// Longest pause while nobody serves us.
     pub lookup_starving_cap: Duration,
+    /// Pause between lookups of a complete peer that nobody can dial; fruitless answers double it.
+    pub lookup_unreachable: Duration,
     /// How long an answer is waited for.
     pub lookup_deadline: Duration,
     /// One lookup in so many goes on to the root.
@@ -113,6 +115,7 @@ impl Default for ClientConfig {
             lookup_cap: Duration::from_secs(300),         // measured
             lookup_starving: Duration::from_millis(250), // guess: a first entry is held back for half a second at most
             lookup_starving_cap: Duration::from_secs(30), // guess
+            lookup_unreachable: Duration::from_secs(10), // guess: a downloader waits for its first chunk
             lookup_deadline: Duration::from_secs(10),    // guess
             root_every: 4,                               // measured: no islands
 
@@ -196,9 +199,10 @@ impl ClientConfig {
             (
                 positive(self.lookup_interval)
                     && positive(self.lookup_fast)
-                    && positive(self.lookup_starving),
+                    && positive(self.lookup_starving)
+                    && positive(self.lookup_unreachable),
                 "lookup_interval",
-                "longer than zero, like lookup_fast and lookup_starving",
+                "longer than zero, like lookup_fast, lookup_starving and lookup_unreachable",
             ),
             (
                 positive(self.publish_early),

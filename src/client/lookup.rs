@@ -3,7 +3,8 @@
 //! At the start, when a server has nothing more for us and nobody can take its place, and periodically. Differences
 //! from the paper: fruitless answers double the pause (a swarm that is known in full need not be asked about every
 //! four seconds), every fourth lookup goes on to the root and half of an answer is random (without both, areas became
-//! islands), and the ignore list is filled up with the nearest neighbours, which an answer need not repeat.
+//! islands), a complete peer that nobody can dial goes on asking (for downloaders, whom it dials: they cannot come to
+//! it), and the ignore list is filled up with the nearest neighbours, which an answer need not repeat.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -71,6 +72,15 @@ impl Lookups {
                     pause
                 },
         )
+    }
+
+    /// When a complete peer that nobody can dial looks for others to dial; `None` while a lookup is outstanding.
+    pub(super) fn due_unreachable(&self, config: &ClientConfig) -> Option<Instant> {
+        if self.out.is_some() {
+            return None;
+        }
+        let pause = doubled(config.lookup_unreachable, self.fruitless, config.lookup_cap);
+        Some(self.ended.map_or(Instant::ZERO, |ended| ended + pause))
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -67,6 +67,8 @@ pub struct Client {
     clock: Instant,
     known: bool,
     stopped: bool,
+    /// Others cannot dial us.
+    unreachable: bool,
     held: ChunkSet,
     wanted: ChunkSet,
     /// Wanted and not held.
@@ -100,6 +102,7 @@ impl Client {
             clock: now,
             known: false,
             stopped: false,
+            unreachable: false,
             held: ChunkSet::empty(0),
             wanted: ChunkSet::empty(0),
             missing: ChunkSet::empty(0),
@@ -129,12 +132,33 @@ impl Client {
         self.candidates.set_own(addrs);
     }
 
+    /// Whether others can dial us, as far as is known; they can until told otherwise. A complete client that cannot be
+    /// dialled looks up peers that want something and dials them.
+    pub fn set_reachable(&mut self, reachable: bool, now: Instant) {
+        if self.unreachable == reachable {
+            self.unreachable = !reachable;
+            self.dial_dirty = true;
+            if self.is_complete() {
+                self.lookups.restart();
+            }
+            self.settle(now);
+        }
+    }
+
     /// The answer of the outstanding lookup. One that brings only peers already known doubles the pause.
     pub fn handle_answer(&mut self, candidates: &[Candidate], now: Instant) {
         if self.lookups.deadline().is_none() {
             self.counters.unasked_answer += 1;
         }
-        let new = self.add_candidates(candidates, now);
+        let chunks = self.held.len();
+        let new = match self.is_complete() && chunks > 0 {
+            // Who has everything wants nothing of us.
+            true => {
+                let wanting = candidates.iter().filter(|c| c.matched < chunks);
+                self.add_candidates(&wanting.cloned().collect::<Vec<_>>(), now)
+            }
+            false => self.add_candidates(candidates, now),
+        };
         self.lookups.end(new, now);
         self.settle(now);
     }
@@ -277,14 +301,17 @@ impl Client {
 
     fn lookup_due(&self) -> Option<Instant> {
         if self.is_complete() {
-            None
+            let looking = self.unreachable && self.may_dial().is_some();
+            looking
+                .then(|| self.lookups.due_unreachable(&self.config))
+                .flatten()
         } else {
             self.lookups.due(&self.config, self.need())
         }
     }
 
     fn look_up(&mut self, now: Instant) {
-        let wanted = if self.known {
+        let wanted = if self.known && !self.is_complete() {
             Wanted::Chunks(self.missing.clone())
         } else {
             Wanted::Any

@@ -37,10 +37,10 @@ impl Client {
         let room = !self.stopped
             && half_open < self.config.max_half_open
             && self.table.len() + half_open < self.config.target_neighbours;
-        let whom = if self.is_complete() {
-            Whom::Unaware
-        } else {
-            Whom::Anyone
+        let whom = match (self.is_complete(), self.unreachable) {
+            (false, _) => Whom::Anyone,
+            (true, false) => Whom::Unaware,
+            (true, true) => Whom::Wanting,
         };
         room.then_some(whom)
     }

@@ -1,6 +1,8 @@
 //! The location pointer cache (paper 3.1): soft state, bounded for each object and as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::ops::Bound;
 use std::time::Duration;
 
 use rand::{Rng, RngExt};
@@ -10,13 +12,12 @@ use crate::id::{Id, ObjectId};
 use crate::time::Instant;
 use crate::wire::Entry;
 
+use super::pointers::{POINTER_BYTES, Pointer, Pointers, View};
+
 /// How long the tombstone of a withdrawn entry refuses older copies of it.
 const TOMBSTONE: Duration = Duration::from_secs(60); // guess: longer than copies are under way
 /// An entry with less left is not passed on: whole seconds would make it a withdrawal.
 const LEAST_PASSED_ON: Duration = Duration::from_secs(2);
-/// Bytes that an entry takes beside its chunk bits.
-const ENTRY_BYTES: usize = 256; // guess: the struct and its share of three maps
-
 /// Bounds of the cache.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -44,20 +45,15 @@ pub(crate) enum Stored {
     Full,
 }
 
-#[derive(Debug)]
-struct Pointer {
-    entry: Entry,
-    expires: Instant,
-    withdrawn: bool,
-    /// Published through this node: never evicted.
-    own: bool,
-}
-
 #[derive(Debug, Default)]
 struct Object {
-    pointers: BTreeMap<Id, Pointer>,
+    pointers: Pointers,
     /// The parent that the entries were last passed to.
     parent: Option<Id>,
+    /// No entry ends before: where [`Cache::expiry`] has the object.
+    next_end: Option<Instant>,
+    /// Entries that the parent has not been told of.
+    changed: usize,
 }
 
 /// Entries by object and publisher.
@@ -65,9 +61,10 @@ struct Object {
 pub(crate) struct Cache {
     limits: Limits,
     objects: BTreeMap<ObjectId, Object>,
-    /// Entries that the parent has not been told of.
-    changed: BTreeSet<(ObjectId, Id)>,
-    expiry: BTreeSet<(Instant, ObjectId, Id)>,
+    /// Objects with entries that the parent has not been told of.
+    changed: BTreeSet<ObjectId>,
+    /// When to look for ended entries of an object.
+    expiry: BTreeSet<(Instant, ObjectId)>,
     bytes: usize,
     evicted: u64,
 }
@@ -98,7 +95,7 @@ impl Cache {
     pub(crate) fn counts(&self) -> impl Iterator<Item = (ObjectId, usize)> + '_ {
         self.objects
             .iter()
-            .map(|(id, o)| (*id, o.pointers.values().filter(|p| !p.withdrawn).count()))
+            .map(|(id, o)| (*id, o.pointers.iter().filter(|p| !p.is_withdrawn()).count()))
     }
 
     /// Objects that have entries (or tombstones).
@@ -106,16 +103,17 @@ impl Cache {
         self.objects.keys().copied()
     }
 
+    /// The entries of an object where they lie, ended and withdrawn ones among them.
+    pub(super) fn pointers(&self, object: &ObjectId) -> Option<&Pointers> {
+        self.objects.get(object).map(|o| &o.pointers)
+    }
+
     /// The live entries of an object.
-    pub(crate) fn entries(&self, object: &ObjectId, now: Instant) -> impl Iterator<Item = &Entry> {
-        let pointers = self
-            .objects
-            .get(object)
-            .into_iter()
-            .flat_map(|o| o.pointers.values());
-        pointers
-            .filter(move |p| !p.withdrawn && p.expires > now)
-            .map(|p| &p.entry)
+    #[cfg(test)]
+    pub(crate) fn entries(&self, object: &ObjectId, now: Instant) -> impl Iterator<Item = Entry> {
+        let pointers = self.pointers(object).into_iter().flat_map(Pointers::iter);
+        let live = pointers.filter(move |p| p.is_live(now));
+        live.map(|p| p.unpack(*object).entry)
     }
 
     /// Takes an entry whose lifetime begins to count now.
@@ -135,14 +133,14 @@ impl Cache {
             return self.withdraw(entry, now);
         }
         let expires = now + entry.lifetime.min(self.limits.lifetime);
-        if let Some(pointer) = self.pointer_mut(&key) {
+        if let Some(pointer) = self.pointer(&key) {
             if entry.sequence < pointer.entry.sequence {
                 return Stored::Old;
             }
             if pointer.withdrawn && entry.sequence == pointer.entry.sequence {
                 return Stored::Old;
             }
-            return self.update(key, entry, own, expires);
+            return self.update(pointer, entry, own, expires);
         }
         let first = self
             .objects
@@ -152,20 +150,13 @@ impl Cache {
             return Stored::Full;
         }
         let held = whole(None, &entry);
-        let pointer = Pointer {
+        self.put(&Pointer {
             entry: Entry { held, ..entry },
             expires,
             withdrawn: false,
             own,
-        };
-        self.bytes += cost(&pointer);
-        self.expiry.insert((expires, key.0, key.1));
-        self.changed.insert(key);
-        self.objects
-            .entry(key.0)
-            .or_default()
-            .pointers
-            .insert(key.1, pointer);
+            changed: true,
+        });
         if first {
             Stored::First
         } else {
@@ -173,31 +164,56 @@ impl Cache {
         }
     }
 
-    fn pointer_mut(&mut self, key: &(ObjectId, Id)) -> Option<&mut Pointer> {
-        self.objects.get_mut(&key.0)?.pointers.get_mut(&key.1)
+    fn view(&self, key: &(ObjectId, Id)) -> Option<View<'_>> {
+        self.objects.get(&key.0)?.pointers.get(&key.1)
     }
 
-    fn update(&mut self, key: (ObjectId, Id), entry: Entry, own: bool, expires: Instant) -> Stored {
-        let pointer = self.pointer_mut(&key).expect("the caller found it");
-        let before = cost(pointer);
-        let newer = entry.sequence > pointer.entry.sequence;
-        let held = whole(Some(&pointer.entry), &entry);
-        let said = |e: &Entry| (e.addrs, e.load, e.reachable, e.chunks);
-        let first_chunks = pointer.entry.held.is_none() && !held.is_none() && !pointer.withdrawn;
-        let told = held != pointer.entry.held || said(&entry) != said(&pointer.entry);
-        let old = pointer.expires;
-        pointer.expires = if newer { expires } else { expires.max(old) };
-        pointer.withdrawn = false;
-        pointer.own |= own;
-        pointer.entry = Entry { held, ..entry };
-        let (after, expires) = (cost(pointer), pointer.expires);
-        self.bytes = self.bytes + after - before;
-        self.expiry.remove(&(old, key.0, key.1));
-        self.expiry.insert((expires, key.0, key.1));
-        // A new sequence without news is a refresh: the parent needs it as well to keep the entry alive.
-        if newer || told {
-            self.changed.insert(key);
+    fn pointer(&self, key: &(ObjectId, Id)) -> Option<Pointer> {
+        self.view(key).map(|p| p.unpack(key.0))
+    }
+
+    /// Adds a pointer or replaces the one of its publisher.
+    fn put(&mut self, pointer: &Pointer) {
+        let (id, publisher) = (pointer.entry.object, pointer.entry.publisher);
+        let object = self.objects.entry(id).or_default();
+        let before = object.pointers.get(&publisher);
+        self.bytes -= before.map_or(0, |p| p.cost());
+        let (was, is) = (before.is_some_and(|p| p.is_changed()), pointer.changed);
+        object.pointers.put(pointer);
+        self.bytes += object.pointers.get(&publisher).map_or(0, |p| p.cost());
+        object.changed = object.changed + usize::from(is) - usize::from(was);
+        if object.changed > 0 {
+            self.changed.insert(id);
+        } else {
+            self.changed.remove(&id);
         }
+        let end = pointer.expires;
+        if object.next_end.is_none_or(|next| end < next) {
+            if let Some(next) = object.next_end.replace(end) {
+                self.expiry.remove(&(next, id));
+            }
+            self.expiry.insert((end, id));
+        }
+    }
+
+    fn update(&mut self, old: Pointer, entry: Entry, own: bool, expires: Instant) -> Stored {
+        let newer = entry.sequence > old.entry.sequence;
+        let held = whole(Some(&old.entry), &entry);
+        let said = |e: &Entry| (e.addrs, e.load, e.reachable, e.chunks);
+        let first_chunks = old.entry.held.is_none() && !held.is_none() && !old.withdrawn;
+        let told = held != old.entry.held || said(&entry) != said(&old.entry);
+        self.put(&Pointer {
+            entry: Entry { held, ..entry },
+            expires: if newer {
+                expires
+            } else {
+                expires.max(old.expires)
+            },
+            withdrawn: false,
+            own: own || old.own,
+            // A new sequence without news is a refresh: the parent needs it as well to keep the entry alive.
+            changed: old.changed || newer || told,
+        });
         if first_chunks {
             Stored::First
         } else if told {
@@ -209,26 +225,22 @@ impl Cache {
 
     fn withdraw(&mut self, entry: Entry, now: Instant) -> Stored {
         let key = (entry.object, entry.publisher);
-        let Some(pointer) = self.pointer_mut(&key) else {
+        let Some(pointer) = self.view(&key) else {
             return Stored::Old;
         };
-        if pointer.withdrawn || entry.sequence < pointer.entry.sequence {
+        if pointer.is_withdrawn() || entry.sequence < pointer.sequence() {
             return Stored::Old;
         }
-        let before = cost(pointer);
-        let old = pointer.expires;
-        pointer.entry = Entry {
-            held: ChunkSet::default(),
-            ..entry
-        };
-        pointer.withdrawn = true;
-        pointer.own = false;
-        pointer.expires = now + TOMBSTONE;
-        let (after, expires) = (cost(pointer), pointer.expires);
-        self.bytes = self.bytes + after - before;
-        self.expiry.remove(&(old, key.0, key.1));
-        self.expiry.insert((expires, key.0, key.1));
-        self.changed.insert(key);
+        self.put(&Pointer {
+            entry: Entry {
+                held: ChunkSet::default(),
+                ..entry
+            },
+            expires: now + TOMBSTONE,
+            withdrawn: true,
+            own: false,
+            changed: true,
+        });
         Stored::Changed
     }
 
@@ -241,7 +253,7 @@ impl Cache {
         if full >= self.limits.entries_per_object && !self.evict_from(entry.object, rng) {
             return false;
         }
-        let need = ENTRY_BYTES + (entry.chunks as usize).div_ceil(8);
+        let need = POINTER_BYTES + (entry.chunks as usize).div_ceil(8);
         while self.bytes + need > self.limits.bytes
             || self.objects.len() >= self.limits.objects
                 && !self.objects.contains_key(&entry.object)
@@ -273,14 +285,15 @@ impl Cache {
         let Some(o) = self.objects.get(&object) else {
             return false;
         };
-        let foreign = || o.pointers.iter().filter(|(_, p)| !p.own).map(|(id, _)| *id);
+        let foreign = || o.pointers.iter().filter(|p| !p.is_own());
         let count = foreign().count();
         if count == 0 {
             return false;
         }
         let victim = foreign()
             .nth(rng.random_range(0..count))
-            .expect("below the count");
+            .expect("below the count")
+            .publisher();
         self.remove(&(object, victim));
         self.evicted += 1;
         true
@@ -290,26 +303,65 @@ impl Cache {
         let Some(object) = self.objects.get_mut(&key.0) else {
             return;
         };
-        if let Some(pointer) = object.pointers.remove(&key.1) {
-            self.bytes -= cost(&pointer);
-            self.expiry.remove(&(pointer.expires, key.0, key.1));
-            self.changed.remove(key);
+        if let Some(pointer) = object.pointers.get(&key.1) {
+            self.bytes -= pointer.cost();
+            object.changed -= usize::from(pointer.is_changed());
+            object.pointers.forget(&key.1);
+        }
+        if object.changed == 0 {
+            self.changed.remove(&key.0);
         }
         if object.pointers.is_empty() {
+            if let Some(end) = object.next_end {
+                self.expiry.remove(&(end, key.0));
+            }
             self.objects.remove(&key.0);
         }
     }
 
     /// Forgets what nobody refreshed (paper 3.1, soft state).
     pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some(&(_, object, publisher)) = self.expiry.first().filter(|(t, ..)| *t <= now) {
-            self.remove(&(object, publisher));
+        while let Some(&(at, id)) = self.expiry.first().filter(|(t, _)| *t <= now) {
+            self.expiry.remove(&(at, id));
+            let Some(object) = self.objects.get_mut(&id) else {
+                continue;
+            };
+            object.next_end = None;
+            let ended = object.pointers.iter().filter(|p| p.expires() <= now);
+            for publisher in ended.map(|p| p.publisher()).collect::<Vec<_>>() {
+                self.remove(&(id, publisher));
+            }
+            // What is left was refreshed, or is younger.
+            if let Some(object) = self.objects.get_mut(&id) {
+                object.next_end = object.pointers.iter().map(|p| p.expires()).min();
+                self.expiry.extend(object.next_end.map(|end| (end, id)));
+            }
         }
     }
 
-    /// When the next entry ends.
+    /// When to call [`Cache::expire`]: no entry ends before, the next one perhaps later.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         self.expiry.first().map(|(t, ..)| *t)
+    }
+
+    /// Notes whether others can dial the entry, if it still names `addr`; whether that is news.
+    pub(crate) fn set_reachable(
+        &mut self,
+        key: &(ObjectId, Id),
+        addr: SocketAddr,
+        reachable: bool,
+    ) -> bool {
+        let Some(mut pointer) = self.pointer(key) else {
+            return false;
+        };
+        let entry = &mut pointer.entry;
+        if !entry.addrs.contains(addr) || pointer.withdrawn || entry.reachable == reachable {
+            return false;
+        }
+        entry.reachable = reachable;
+        pointer.changed = true;
+        self.put(&pointer);
+        true
     }
 
     // -- what the parents have not heard yet --
@@ -321,7 +373,7 @@ impl Cache {
 
     /// Whether the parent has not been told of this entry.
     pub(crate) fn is_changed(&self, key: &(ObjectId, Id)) -> bool {
-        self.changed.contains(key)
+        self.view(key).is_some_and(|p| p.is_changed())
     }
 
     /// Whether some entry has not been passed on.
@@ -331,48 +383,66 @@ impl Cache {
 
     /// The entries that have not been passed on.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (ObjectId, Id)> + '_ {
-        self.changed.iter().copied()
+        self.changed.iter().flat_map(|id| {
+            let pointers = self.objects.get(id).into_iter();
+            let changed = pointers.flat_map(|o| o.pointers.iter().filter(|p| p.is_changed()));
+            changed.map(|p| (*id, p.publisher()))
+        })
     }
 
     /// All entries in order, beginning behind `after`.
     pub(crate) fn after(&self, after: (ObjectId, Id)) -> impl Iterator<Item = (ObjectId, Id)> + '_ {
-        self.objects
-            .range(after.0..)
-            .flat_map(|(object, o)| o.pointers.keys().map(|publisher| (*object, *publisher)))
-            .filter(move |key| *key > after)
+        let (object, publisher) = after;
+        let rest = self.pointers(&object).into_iter();
+        let rest = rest.flat_map(move |p| p.above(publisher).map(move |p| (object, p.publisher())));
+        let behind = (Bound::Excluded(object), Bound::Unbounded);
+        let others = self.objects.range(behind);
+        rest.chain(others.flat_map(|(id, o)| o.pointers.iter().map(|p| (*id, p.publisher()))))
     }
 
-    /// What is held of this publisher's entry, withdrawn or not.
-    pub(crate) fn held(&self, key: &(ObjectId, Id)) -> Option<&Entry> {
-        Some(&self.objects.get(&key.0)?.pointers.get(&key.1)?.entry)
+    /// What is held of this publisher's entry, withdrawn or not. Its lifetime says only whether it is withdrawn.
+    pub(crate) fn held(&self, key: &(ObjectId, Id)) -> Option<Entry> {
+        self.pointer(key).map(|p| p.entry)
     }
 
     /// The entry as it is passed on: with the time that it has left. `None` once that is too short to tell.
     pub(crate) fn passed_on(&self, key: &(ObjectId, Id), now: Instant) -> Option<Entry> {
-        let pointer = self.objects.get(&key.0)?.pointers.get(&key.1)?;
-        let left = pointer.expires - now;
-        if pointer.withdrawn {
-            return Some(pointer.entry.clone());
+        let pointer = self.view(key)?;
+        let left = pointer.expires() - now;
+        if pointer.is_withdrawn() {
+            return Some(pointer.unpack(key.0).entry);
         }
         (left >= LEAST_PASSED_ON).then(|| Entry {
             lifetime: left,
-            ..pointer.entry.clone()
+            ..pointer.unpack(key.0).entry
         })
     }
 
     /// Notes that the parent was told of the entry (or that there is nobody to tell).
     pub(crate) fn told(&mut self, key: &(ObjectId, Id)) {
-        self.changed.remove(key);
+        self.set_changed(key, false);
     }
 
     /// Notes that telling the parent failed.
     pub(crate) fn untold(&mut self, key: (ObjectId, Id)) {
-        if self
-            .objects
-            .get(&key.0)
-            .is_some_and(|o| o.pointers.contains_key(&key.1))
-        {
-            self.changed.insert(key);
+        self.set_changed(&key, true);
+    }
+
+    fn set_changed(&mut self, key: &(ObjectId, Id), changed: bool) {
+        let Some(object) = self.objects.get_mut(&key.0) else {
+            return;
+        };
+        if !object.pointers.set_changed(&key.1, changed) {
+            return;
+        }
+        if changed {
+            object.changed += 1;
+            self.changed.insert(key.0);
+        } else {
+            object.changed -= 1;
+            if object.changed == 0 {
+                self.changed.remove(&key.0);
+            }
         }
     }
 
@@ -388,8 +458,9 @@ impl Cache {
         };
         o.parent = parent;
         if parent.is_some() {
-            self.changed
-                .extend(o.pointers.keys().map(|publisher| (*object, *publisher)));
+            o.pointers.all_changed();
+            o.changed = o.pointers.len();
+            self.changed.insert(*object);
         }
     }
 }
@@ -407,8 +478,4 @@ fn whole(held: Option<&Entry>, entry: &Entry) -> ChunkSet {
     };
     whole.overwrite(&entry.held);
     whole
-}
-
-fn cost(pointer: &Pointer) -> usize {
-    ENTRY_BYTES + pointer.entry.held.heap_bytes()
 }

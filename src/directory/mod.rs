@@ -8,6 +8,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod parents;
+mod pointers;
 pub(crate) mod rank;
 pub(crate) mod token;
 

@@ -3,17 +3,17 @@ use crate::chunks::ChunkSet;
 use crate::node::Role;
 use crate::wire::{PeerAddrs, Ranking, Wanted};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-fn loopback() -> SocketAddr {
+pub(super) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-fn object() -> ObjectId {
+pub(super) fn object() -> ObjectId {
     ObjectId::from_name(b"driver")
 }
 
-fn publication(port: u16) -> Publication {
+pub(super) fn publication(port: u16) -> Publication {
     Publication {
         object: object(),
         publisher: None,
@@ -26,7 +26,7 @@ fn publication(port: u16) -> Publication {
     }
 }
 
-fn query() -> LookupRequest {
+pub(super) fn query() -> LookupRequest {
     LookupRequest {
         trace: false,
         object: object(),

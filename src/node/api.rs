@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::DialId;
 use crate::chunks::ChunkSet;
 use crate::id::{Id, ObjectId};
 use crate::wire::{Found, Match, PeerAddrs, Ranking, RefuseReason, Wanted};
@@ -21,6 +22,13 @@ pub enum Command {
     Withdraw(ObjectId),
     /// Ask for peers. Answered by [`Event::LookupDone`] with the same id.
     Lookup(LookupId, LookupRequest),
+    /// The answer to [`Event::Dial`].
+    Dialled {
+        /// As in the event.
+        id: DialId,
+        /// Whether somebody accepted the connection.
+        reached: bool,
+    },
     /// Withdraw everything and leave the ring. Answered by [`Event::Left`] once the others have heard of it.
     Leave,
 }
@@ -40,7 +48,7 @@ pub struct Publication {
     pub held: ChunkSet,
     /// 0 = idle .. 255 = full.
     pub load: u8,
-    /// Whether others can dial the peer.
+    /// Whether the peer accepts connections. Published is what a dial-back finds; `false` spares the attempt.
     pub reachable: bool,
     /// The peer has all it wants and stays to serve: a longer lifetime and fewer refreshes.
     pub complete: bool,
@@ -89,6 +97,25 @@ pub enum Event {
         object: ObjectId,
         /// Why.
         reason: RefuseReason,
+    },
+    /// Connect to this address by TCP, close at once, and answer with [`Command::Dialled`] within 5 s.
+    Dial {
+        /// Names the attempt.
+        id: DialId,
+        /// Where to; the source of a datagram that proved to receive there.
+        addr: SocketAddr,
+    },
+    /// Another node has dialled a port that this node's owner publishes; told when that changes.
+    Dialable {
+        /// The port.
+        port: u16,
+        /// Whether somebody accepted.
+        reached: bool,
+    },
+    /// A node with [`Role::Auto`](super::Role::Auto) has become an index node, or a client.
+    Role {
+        /// Whether it is an index node now.
+        index: bool,
     },
     /// [`Command::Leave`] is done.
     Left,

@@ -16,8 +16,10 @@ pub enum Role {
     /// An index node: it is on the ring, keeps location pointers, routes and answers.
     #[default]
     Index,
-    /// A client: it asks and publishes through an index node that it was told of, and serves nobody.
+    /// A client: it asks and publishes through a near index node, and serves nobody.
     Client,
+    /// An index node if others can reach it unasked, which is tested, else a client.
+    Auto,
 }
 
 /// Who takes part in the directory.
@@ -46,6 +48,8 @@ pub struct NodeConfig {
     pub overlay: OverlayConfig,
     /// Cache, propagation and lookups.
     pub directory: DirectoryConfig,
+    /// Reachability, and a client's index node.
+    pub roles: super::RolesConfig,
     /// Network coordinates.
     pub vivaldi: VivaldiConfig,
     /// Bounds of the tables that outsiders can fill.
@@ -192,6 +196,7 @@ impl Default for NodeConfig {
             sequence_base: 0,
             overlay: OverlayConfig::default(),
             directory: DirectoryConfig::default(),
+            roles: super::RolesConfig::default(),
             vivaldi: VivaldiConfig::default(),
             limits: LimitsConfig::default(),
             network: Network::default(),
@@ -308,10 +313,6 @@ impl Default for LimitsConfig {
 }
 
 impl NodeConfig {
-    pub(super) fn is_client(&self) -> bool {
-        self.role == Role::Client
-    }
-
     /// Checks every value.
     ///
     /// # Errors
@@ -406,6 +407,7 @@ impl NodeConfig {
         check(l.transmits >= 64, "limits.transmits", "at least 64")?;
         check(l.events >= 64, "limits.events", "at least 64")?;
         check(l.bootstrap > 0, "limits.bootstrap", "at least 1")?;
+        self.roles.validate()?;
         let g = &self.guard;
         check(
             g.seal.tolerance >= Duration::from_secs(1) && g.seal.tolerance <= 6 * CLOCK_TOLERANCE,

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rand::Rng;
 use sha2::{Digest, Sha256};
 
+use super::proofs::Withdrawn;
 use super::wall::Wall;
-use super::{DropReason, Network, Node, NodeConfig};
+use super::{DropReason, Network, Node, NodeConfig, Transmit};
 use crate::auth::proof::{Publisher, Secret};
 use crate::auth::rates::Rates;
 use crate::auth::seal::{OpenError, SEAL_OVERHEAD, Seal};
@@ -18,6 +20,8 @@ use crate::wire::{Body, MAX_DATAGRAM, RefuseReason, Token};
 
 /// What a request costs its source beside its datagram, when it makes this node search, store or forward.
 const DEAR: u32 = 3; // guess: a search or a datagram more, and a lookup in two or three maps
+/// Shortest pause between two datagrams that tell the time.
+const TELL_TIME: Duration = Duration::from_secs(1); // guess
 /// Further publishers whose keys are remembered.
 const PUBLISHERS: usize = 4_096; // as many as publications by default
 
@@ -30,8 +34,14 @@ pub(super) struct Guard {
     pub(super) secret: Secret,
     /// Derived from the secret.
     pub(super) publishers: BTreeMap<Option<Id>, Publisher>,
+    /// Entries that were withdrawn: their sequence, and when older copies expire.
+    pub(super) withdrawn: Withdrawn,
     /// Of bootstrap nodes that did not enter the tables.
     pub(super) tokens: BTreeMap<SocketAddr, Token>,
+    /// When this node took another id.
+    pub(super) moved: Option<Instant>,
+    /// When the next one may be told the time.
+    tell_time_at: Instant,
     /// While a request of an unproven source is handled: the source, and how many bytes it may still be sent.
     unproven: Option<(SocketAddr, usize)>,
 }
@@ -64,7 +74,10 @@ impl Guard {
             wall: Wall::new(config.wall, now),
             secret: config.secret.clone().unwrap_or_else(drawn),
             publishers: BTreeMap::new(),
+            withdrawn: Withdrawn::default(),
             tokens: BTreeMap::new(),
+            moved: None,
+            tell_time_at: now,
             unproven: None,
         }
     }
@@ -102,7 +115,7 @@ impl Node {
                     payload
                 }
                 Err(why) => {
-                    self.not_opened(why);
+                    self.not_opened(from, datagram.len(), why);
                     return None;
                 }
             },
@@ -114,15 +127,26 @@ impl Node {
         Some(payload)
     }
 
-    fn not_opened(&mut self, why: OpenError) {
+    fn not_opened(&mut self, from: SocketAddr, bytes: usize, why: OpenError) {
         self.counters.drop(match why {
             OpenError::NotSealed | OpenError::Forged => DropReason::Unauthenticated,
             OpenError::Own | OpenError::Replayed => DropReason::Replayed,
             OpenError::Clock => DropReason::Clock,
             OpenError::Sessions => DropReason::Sessions,
         });
-        if why == OpenError::Clock {
-            self.clock_disagrees();
+        if why != OpenError::Clock {
+            return;
+        }
+        self.clock_disagrees();
+        // Whose clock is wrong hears of nobody, unless he is told: an empty datagram carries the time. Not in answer to
+        // another empty one.
+        let (now, wall) = (self.now, self.wall());
+        if bytes > SEAL_OVERHEAD && now >= self.guard.tell_time_at {
+            self.guard.tell_time_at = now + TELL_TIME;
+            if let Some(seal) = &mut self.guard.seal {
+                let payload = seal.seal(&[], wall);
+                self.transmits.push_back(Transmit { to: from, payload });
+            }
         }
     }
 
@@ -143,7 +167,7 @@ impl Node {
 
     /// Whether a request is carried out: without a token only what can be answered in as many bytes.
     pub(super) fn may_ask(&mut self, from: SocketAddr, tx: u32, proven: bool, body: &Body) -> bool {
-        if matches!(body, Body::Ping | Body::Reach { .. } | Body::Reached { .. }) {
+        if matches!(body, Body::Ping) {
             return true;
         }
         if !proven {

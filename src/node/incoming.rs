@@ -36,6 +36,8 @@ impl Node {
             | Body::Found(_)
             | Body::SendFull { .. }
             | Body::Dialled { .. } => self.on_answer(from, tx, sender, body),
+            // From a stranger, by its nature: neither token nor table has anything to say to it.
+            Body::Reached { nonce } => self.on_reached(from, nonce),
             _ => self.guarded(from, token, bytes, |node, proven| {
                 if node.may_ask(from, tx, proven, &body) {
                     node.on_request(from, tx, sender, proven, body);
@@ -45,6 +47,7 @@ impl Node {
     }
 
     fn on_request(&mut self, from: SocketAddr, tx: u32, sender: Sender, proven: bool, body: Body) {
+        self.reach_heard(from);
         // From here on only a ping may come from someone who was never seen to receive anything.
         if proven {
             self.overlay.heard(&sender.id, from, sender.coord, self.now);
@@ -54,7 +57,15 @@ impl Node {
             return self.refuse(from, tx, RefuseReason::Unsupported);
         }
         if sender.client {
-            if !matches!(body, Body::Ping | Body::Publish { .. } | Body::Lookup(_)) {
+            if !matches!(
+                body,
+                Body::Ping
+                    | Body::Publish { .. }
+                    | Body::Lookup(_)
+                    | Body::Row { .. }
+                    | Body::Reach { .. }
+                    | Body::Dial { .. }
+            ) {
                 self.counters.drop(DropReason::Role);
                 return self.refuse(from, tx, RefuseReason::Unsupported);
             }
@@ -93,10 +104,9 @@ impl Node {
             Body::Lookup(lookup) => self.on_lookup(from, tx, &sender, lookup),
             Body::Publish { entry } => self.on_publish(from, tx, entry),
             Body::Propagate { entries } => self.on_propagate(from, tx, entries),
-            Body::Dial { .. } | Body::Reach { .. } | Body::ReachFor { .. } => {
-                self.refuse(from, tx, RefuseReason::Unsupported);
-            }
-            Body::Reached { .. } => self.counters.drop(DropReason::Unsolicited),
+            Body::Dial { port } => self.on_dial(from, tx, port),
+            Body::Reach { nonce } => self.on_reach(from, tx, nonce),
+            Body::ReachFor { addr, nonce } => self.on_reach_for(from, tx, addr, nonce),
             Body::Pong { .. }
             | Body::Ack
             | Body::Refuse { .. }
@@ -105,6 +115,7 @@ impl Node {
             | Body::JoinReply { .. }
             | Body::Found(_)
             | Body::SendFull { .. }
+            | Body::Reached { .. }
             | Body::Dialled { .. } => unreachable!("answers were sorted out before"),
         }
     }
@@ -122,7 +133,9 @@ impl Node {
         else {
             return self.counters.drop(DropReason::Unsolicited);
         };
-        let immediate = !request.acked;
+        // Those come when another node, or the driver, has done its part: they measure nothing.
+        let immediate =
+            !request.acked && !matches!(request.asked, Asked::Reach { .. } | Asked::Dial { .. });
         let sent = request.sent;
         if !sender.client {
             self.on_verified(from, sender, sent, immediate, &body);
@@ -143,6 +156,12 @@ impl Node {
         ) {
             return self.on_routed_ack(tx);
         }
+        if matches!(
+            (&body, self.asked(tx, from)),
+            (Body::Ack, Some(Asked::Dial { .. }))
+        ) {
+            return self.on_dial_begun(tx);
+        }
         let Some(request) = self.pending.remove(tx) else {
             return;
         };
@@ -159,8 +178,12 @@ impl Node {
                         token,
                     ),
                     Asked::Farewell => self.settle_leave(),
+                    Asked::Probe => self.candidate_answered(from.is_ipv4(), true),
                     _ => {}
                 }
+            }
+            (Body::RowReply { contacts, .. }, _) if self.is_client() => {
+                self.on_candidates(contacts)
             }
             (Body::LeavesReply { contacts } | Body::RowReply { contacts, .. }, _) => {
                 let by = self.overlay.peer(&sender.id).map(|p| p.measured());
@@ -176,6 +199,13 @@ impl Node {
                 self.publish_elsewhere(object);
             }
             (Body::Ack, Asked::Publish { .. }) => self.settle_leave(),
+            (Body::Ack, Asked::Reach { .. }) => self.on_reach_sent(),
+            (Body::Ack, Asked::ReachFor { addr, tx, .. }) => {
+                self.send(addr, tx, None, Body::Ack);
+            }
+            (Body::Dialled { reached, .. }, Asked::Dial { port, .. }) => {
+                self.on_own_port(port, reached);
+            }
             (Body::Refuse { reason, token }, asked) => {
                 self.on_refused(sender.id, reason, token, asked);
             }
@@ -212,6 +242,9 @@ impl Node {
             addr: from,
             coord: sender.coord,
         };
+        if !self.is_of_overlay(from) {
+            return;
+        }
         if let Err(reason) = self.has_place(&contact) {
             return self.counters.drop(reason);
         }
@@ -238,23 +271,33 @@ impl Node {
             let soon = self.now + self.config.directory.first_hold;
             self.timers.set_earlier(Timer::Propagate, soon);
         }
+        if self.is_client() {
+            self.client_met();
+        }
     }
 
     /// Another node says at which address it sees this one. One voice can set it, two are needed to change it.
     fn on_observed(&mut self, observed: SocketAddr, by: Id) {
         let observed = SocketAddr::new(observed.ip().to_canonical(), observed.port());
-        if !super::probe::usable(observed) || self.observed == Some(observed) {
+        if !super::probe::usable(observed) {
             return;
+        }
+        if self.observed == Some(observed) {
+            self.observed_vote = None; // two liars have to be asked one right after the other
+            return self.fit_address(observed.ip());
         }
         let confirmed = self
             .observed_vote
             .is_some_and(|(addr, voter)| addr == observed && voter != by);
         if self.observed.is_none() || confirmed {
-            self.observed = Some(observed);
+            let moved = self.observed.replace(observed).is_some();
             self.observed_vote = None;
             self.event(Event::Observed(observed));
             self.fit_address(observed.ip());
             self.republish_unresolved();
+            if moved {
+                self.reach_moved();
+            }
         } else {
             self.observed_vote = Some((observed, by));
         }
@@ -270,6 +313,9 @@ impl Node {
             Asked::Publish { object, retried } => {
                 self.on_publish_refused(object, reason, retried);
             }
+            Asked::Reach { retried } => self.on_reach_refused(&by, reason, retried),
+            Asked::ReachFor { .. } => self.on_reach_for_refused(&by, reason, &asked),
+            Asked::Dial { .. } => self.on_dial_refused(Some(by), reason, &asked),
             _ => {}
         }
     }
@@ -284,6 +330,7 @@ fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
         ),
         Body::LeavesReply { .. } => matches!(asked, Asked::Leaves),
         Body::RowReply { .. } => matches!(asked, Asked::Row),
+        Body::Dialled { port, .. } => matches!(asked, Asked::Dial { port: p, .. } if p == port),
         Body::SendFull { .. } => {
             matches!(asked, Asked::Propagate(_) | Asked::Publish { .. })
         }
@@ -292,7 +339,13 @@ fn answers(body: &Body, asked: &Asked, routes: &Routes) -> bool {
         Body::Ack => {
             matches!(
                 asked,
-                Asked::Routed(_) | Asked::Propagate(_) | Asked::Publish { .. }
+                Asked::Routed(_)
+                    | Asked::Propagate(_)
+                    | Asked::Publish { .. }
+                    | Asked::Parting
+                    | Asked::Reach { .. }
+                    | Asked::ReachFor { .. }
+                    | Asked::Dial { .. }
             )
         }
         _ => matches!(body, Body::Refuse { .. }),

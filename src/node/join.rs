@@ -91,9 +91,7 @@ impl Node {
     /// These nodes can be joined through.
     pub(super) fn bootstrap(&mut self, addrs: Vec<SocketAddr>) {
         for addr in addrs.into_iter().filter(|a| usable(*a)) {
-            if self.join.addrs.len() < self.config.limits.bootstrap {
-                self.join.addrs.insert(addr);
-            }
+            self.take_hint(addr);
         }
         if self.join.phase == Phase::Idle || self.join.phase == Phase::Seeking {
             self.join.phase = Phase::Seeking;
@@ -112,6 +110,22 @@ impl Node {
         if alone {
             self.joined();
         }
+    }
+
+    /// Remembers an address to join through. Most hints are dead sooner or later, so when there are too many a random one
+    /// goes; those of the configuration stay.
+    fn take_hint(&mut self, addr: SocketAddr) {
+        let full = self.join.addrs.len() >= self.config.limits.bootstrap;
+        if full && !self.join.addrs.contains(&addr) {
+            let hints = (self.join.addrs.iter()).filter(|a| !self.config.bootstrap.contains(a));
+            let mut hints: Vec<SocketAddr> = hints.copied().collect();
+            if hints.is_empty() {
+                return;
+            }
+            let out = hints.swap_remove(self.rng.random_range(0..hints.len()));
+            self.join.addrs.remove(&out);
+        }
+        self.join.addrs.insert(addr);
     }
 
     /// Asks some bootstrap nodes, and again later unless one answers.
@@ -296,7 +310,7 @@ impl Node {
         let mut leaves = contacts;
         leaves.extend(self.overlay.leaf_contacts());
         let mut seen = BTreeSet::from([self.id]);
-        leaves.retain(|c| usable(c.addr) && seen.insert(c.id));
+        leaves.retain(|c| usable(c.addr) && self.has_place(c).is_ok() && seen.insert(c.id));
         leaves.sort_by_key(|c| (self.id.distance(&c.id), c.id));
         // Each is told of those that this node has heard of already, so that the answers do not repeat each other.
         let names: Vec<Name> = leaves
@@ -326,6 +340,7 @@ impl Node {
         if self.join.waiting.remove(&tx) {
             self.advance();
         }
+        self.attach_step_done(tx);
     }
 
     fn advance(&mut self) {
@@ -363,17 +378,43 @@ impl Node {
         }
     }
 
+    /// A client has an index node.
+    pub(super) fn client_joined(&mut self) {
+        self.joined();
+    }
+
+    /// Nobody answers any more, or the role has changed: the ring is looked for through whoever is known.
+    pub(super) fn seek_again(&mut self) {
+        self.join.joined = false;
+        self.join.phase = Phase::Seeking;
+        self.join.pause = self.config.overlay.bootstrap_retry;
+        self.seek();
+    }
+
+    /// An address for bad times.
+    pub(super) fn remember(&mut self, addr: SocketAddr) {
+        if !self.join.addrs.contains(&addr) && !self.join.remembered.contains(&addr) {
+            self.join.remembered.truncate(REMEMBERED - 1);
+            self.join.remembered.push_front(addr);
+        }
+    }
+
     fn joined(&mut self) {
         self.join.phase = Phase::Idle;
         self.join.joined = true;
         self.join.pause = self.config.overlay.bootstrap_retry;
         self.timers.clear(Timer::Bootstrap);
         self.event(Event::Joined);
-        if self.is_client() {
+        if self.is_client() || self.reach.is_auto() {
             self.publish_all();
-        } else {
+        }
+        if self.is_client() && !self.reach.is_auto() {
+            self.begin_exploring();
+        }
+        if !self.is_client() {
             self.hasten(self.config.directory.first_hold);
         }
+        self.reach_joined();
     }
 
     /// Tries remembered nodes that are not in the tables: a ring that was split merges again.

@@ -43,7 +43,7 @@ impl Node {
             hops: 0,
             matches: Vec::new(),
         };
-        if self.is_client() {
+        if self.asks_others() {
             if self.overlay.nearest(&[]).is_none() {
                 return self.lookup_failed(id, LookupError::NotJoined);
             }

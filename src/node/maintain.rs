@@ -188,7 +188,12 @@ impl Node {
 
     /// Tells the leaves that this node goes.
     pub(super) fn say_farewell(&mut self) {
-        for id in self.overlay.leaf_ids() {
+        self.farewell(self.overlay.leaf_ids());
+    }
+
+    /// Tells these that this node goes.
+    pub(super) fn farewell(&mut self, ids: Vec<Id>) {
+        for id in ids {
             self.ask(&id, Asked::Farewell, Body::Ping);
         }
     }
@@ -225,6 +230,7 @@ impl Node {
             if self.overlay.is_leaf(id) {
                 self.ping(id);
             }
+            self.home_suspected(id);
             if !self.cache.is_empty() {
                 self.hasten(self.config.directory.active_period);
             }

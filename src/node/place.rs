@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{DropReason, Event, Node};
 use crate::auth::bep42;
@@ -13,6 +14,9 @@ use crate::directory::parents::Parents;
 use crate::id::Id;
 use crate::overlay::Overlay;
 use crate::wire::{Contact, Token};
+
+/// How long a node keeps an id at least: who tells it lies about its address costs it a join in a while.
+const SETTLED: Duration = Duration::from_secs(600); // guess
 
 impl Node {
     /// Whether a node may enter the tables. A client has no tables that anyone could be the root of.
@@ -69,7 +73,9 @@ impl Node {
     /// Others see this node at this address: its id has to fit.
     pub(super) fn fit_address(&mut self, ip: IpAddr) {
         let bound = self.is_open() && !self.is_client() && self.config.guard.bind_ids;
-        if bound && !bep42::matches(&self.id, ip) {
+        let lately = self.guard.moved.is_some_and(|at| self.now - at < SETTLED);
+        if bound && !bep42::matches(&self.id, ip) && !lately {
+            self.guard.moved = Some(self.now);
             let id = bep42::id_for(ip, &mut self.rng);
             self.move_to(id);
         }

@@ -50,7 +50,7 @@ impl Node {
         if self.is_client() || !usable(contact.addr) || !self.overlay.wants(&contact, &here, near) {
             return;
         }
-        if self.has_place(&contact).is_err() {
+        if !self.is_of_overlay(contact.addr) || self.has_place(&contact).is_err() {
             return;
         }
         if self
@@ -94,6 +94,18 @@ impl Node {
                 return;
             }
         }
+    }
+
+    /// The overlay is IPv4 in this version: a node that is seen at an IPv4 address keeps no others in its tables, as those
+    /// it tells of them may be unable to use them.
+    pub(super) fn is_of_overlay(&self, addr: SocketAddr) -> bool {
+        self.is_client() || addr.is_ipv4() || self.observed.is_none_or(|o| o.is_ipv6())
+    }
+
+    /// Whether the address was silent a moment ago.
+    pub(super) fn probe_has_failed(&self, addr: SocketAddr) -> bool {
+        let failed = self.probes.failed.get(&addr);
+        failed.is_some_and(|until| *until > self.now)
     }
 
     pub(super) fn probe_failed(&mut self, addr: SocketAddr) {

@@ -1,11 +1,13 @@
 //! Signed entries of an open network: own ones are signed as they are made, those of others verified before they are
 //! kept. A closed network neither sends nor wants proofs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{DropReason, Node};
 use crate::auth::proof::{Claim, Publisher, publisher_id, verify};
-use crate::id::Id;
+use crate::id::{Id, ObjectId};
+use crate::time::Instant;
 use crate::wire::{Entry, Proof, entry_windows};
 
 impl Node {
@@ -51,6 +53,13 @@ impl Node {
         }
         match self.check_proof(&entry) {
             Ok(left) => {
+                let now = self.now;
+                if entry.lifetime.is_zero() {
+                    self.guard.withdrawn.note(&entry, now + left, now);
+                } else if self.guard.withdrawn.is_older(&entry, now) {
+                    self.counters.drop(DropReason::OldEntry);
+                    return None;
+                }
                 entry.lifetime = entry.lifetime.min(left);
                 Some(entry)
             }
@@ -89,7 +98,7 @@ impl Node {
         held.is_some_and(|held| {
             held.proof == entry.proof
                 && held.held == entry.held
-                && said(held) == said(entry)
+                && said(&held) == said(entry)
                 && held.lifetime.is_zero() == entry.lifetime.is_zero()
         })
     }
@@ -112,6 +121,34 @@ pub fn sign_entry(entry: Entry, publisher: &Publisher, expires: u64) -> Entry {
     }));
     entry
 }
+
+/// Sequences of withdrawn entries. A tombstone in the cache is short-lived, a signed copy of the entry may not be.
+#[derive(Debug, Default)]
+pub(super) struct Withdrawn {
+    at: BTreeMap<(ObjectId, Id), (u64, Instant)>,
+}
+
+impl Withdrawn {
+    fn note(&mut self, entry: &Entry, until: Instant, now: Instant) {
+        if self.at.len() >= WITHDRAWN {
+            self.at.retain(|_, (_, until)| *until > now);
+        }
+        while self.at.len() >= WITHDRAWN {
+            self.at.pop_first();
+        }
+        let key = (entry.object, entry.publisher);
+        let known = self.at.entry(key).or_insert((entry.sequence, until));
+        *known = (*known).max((entry.sequence, until));
+    }
+
+    fn is_older(&self, entry: &Entry, now: Instant) -> bool {
+        let known = self.at.get(&(entry.object, entry.publisher));
+        known.is_some_and(|(sequence, until)| entry.sequence <= *sequence && *until > now)
+    }
+}
+
+/// Withdrawn entries that are remembered.
+const WITHDRAWN: usize = 16_384; // guess: a megabyte
 
 /// Longest lifetime of an entry that is not taken for a wrong clock.
 const LONGEST: Duration = Duration::from_secs(86_400); // guess: a seed that refreshes twice a day

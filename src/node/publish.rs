@@ -1,5 +1,6 @@
 //! Publication (paper 3.1): the owner's entries, and those of clients.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
@@ -49,6 +50,24 @@ impl Node {
         );
         self.publish_now(object);
         self.arm_republish();
+        if self.is_client() {
+            let soon = self.now + self.config.roles.home_ping;
+            self.timers.set_earlier(Timer::Home, soon);
+        }
+    }
+
+    pub(super) fn is_publishing(&self) -> bool {
+        !self.own.is_empty()
+    }
+
+    /// Withdrawals of everything, for an index node that is not used any more.
+    pub(super) fn parting_entries(&mut self) -> Vec<Entry> {
+        let objects: Vec<ObjectId> = self.own.keys().copied().collect();
+        let entry = |object| {
+            let addrs = self.resolved(&self.own.get(&object)?.publication.addrs)?;
+            self.own_entry(object, addrs, Duration::ZERO)
+        };
+        objects.into_iter().filter_map(entry).collect()
     }
 
     /// Sends or stores the entry as it is now.
@@ -67,6 +86,7 @@ impl Node {
         own.refresh_at = self.now + refresh.mul_f64(early);
         own.unresolved = addrs.is_none();
         if let Some(addrs) = addrs {
+            addrs.iter().for_each(|a| self.watch_own_port(a.port()));
             let entry = self.own_entry(object, addrs, lifetime);
             self.hand_in(entry);
         }
@@ -78,6 +98,7 @@ impl Node {
         addrs: PeerAddrs,
         lifetime: Duration,
     ) -> Option<Entry> {
+        let addrs = self.provable(addrs);
         let since_epoch = self
             .config
             .sequence_base
@@ -97,7 +118,7 @@ impl Node {
             delta_of: None,
             summary: None,
             load: publication.load,
-            reachable: publication.reachable,
+            reachable: self.own_reachable(&addrs, publication.reachable),
             lifetime,
             proof: None,
         };
@@ -214,11 +235,17 @@ impl Node {
         let addrs = self.resolved(&own.publication.addrs);
         let entry = addrs.and_then(|addrs| self.own_entry(object, addrs, Duration::ZERO));
         self.own.remove(&object);
+        self.forget_own_ports(&self.own_ports());
         self.arm_republish();
         self.hand_in(entry);
         if !self.is_client() {
             self.hasten(self.config.directory.first_hold);
         }
+    }
+
+    fn own_ports(&self) -> BTreeSet<u16> {
+        let addrs = self.own.values().flat_map(|o| o.publication.addrs.iter());
+        addrs.map(|a| a.port()).collect()
     }
 
     pub(super) fn leave(&mut self) {
@@ -252,29 +279,17 @@ impl Node {
 
     /// Sends an own entry to the nearest index node, in windows if it is large.
     fn send_entry(&mut self, entry: Entry, retried: bool) {
-        let Some(home) = self.overlay.nearest(&[]) else {
+        let Some(home) = self.way_in(&[]) else {
             return;
         };
-        let (id, v4) = (home.contact.id, home.contact.addr.is_ipv4());
-        // Only the address family of the path can be proven to the index node.
-        let addrs = match v4 {
-            true => PeerAddrs {
-                v6: None,
-                ..entry.addrs
-            },
-            false => PeerAddrs {
-                v4: None,
-                ..entry.addrs
-            },
-        };
-        if addrs.is_empty() {
+        let id = home.contact.id;
+        if entry.addrs.is_empty() {
             return;
         }
         let object = entry.object;
         for held in self.windows(&entry.held) {
             let entry = Entry {
                 held,
-                addrs,
                 ..entry.clone()
             };
             self.ask(
@@ -282,6 +297,18 @@ impl Node {
                 Asked::Publish { object, retried },
                 Body::Publish { entry },
             );
+        }
+    }
+
+    /// What a client can prove to its index node: the address family of the path to it. Before it is signed.
+    fn provable(&self, addrs: PeerAddrs) -> PeerAddrs {
+        let Some(home) = self.way_in(&[]).filter(|_| self.is_client()) else {
+            return addrs;
+        };
+        let v4 = home.contact.addr.is_ipv4();
+        PeerAddrs {
+            v4: addrs.v4.filter(|_| v4),
+            v6: addrs.v6.filter(|_| !v4),
         }
     }
 
@@ -356,6 +383,7 @@ impl Node {
             coord: self.vivaldi.coord(),
             ..entry
         };
+        let entry = self.dialled_back(from, entry);
         let stored = self.cache.store(entry, false, &mut self.rng, self.now);
         self.note_stored(stored);
         self.send(from, tx, None, Body::Ack);

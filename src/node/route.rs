@@ -186,9 +186,10 @@ impl Node {
             return;
         };
         let (key, tried) = (route.request.key(), &route.tried);
-        let hop = match self.is_client() {
+        let own = matches!(route.origin, Origin::Lookup(_));
+        let hop = match self.is_client() || own && self.asks_others() {
             _ if route.txs.len() >= TRIES => None,
-            true => self.overlay.nearest(tried),
+            true => self.way_in(tried),
             false => self.overlay.next_hop(&key, tried),
         };
         match hop.map(|p| p.contact.id) {

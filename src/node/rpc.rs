@@ -10,7 +10,7 @@ use super::route::RouteId;
 use super::{DropReason, Node};
 use crate::id::{Id, ObjectId};
 use crate::time::Instant;
-use crate::wire::{Body, Token};
+use crate::wire::{Body, RefuseReason, Token};
 
 /// What an answer is for.
 #[derive(Clone, Debug)]
@@ -31,6 +31,24 @@ pub(super) enum Asked {
     /// Own entry of a client; second try?
     Publish {
         object: ObjectId,
+        retried: bool,
+    },
+    /// A client withdraws from a former index node.
+    Parting,
+    /// Others are to show that they reach this node.
+    Reach {
+        retried: bool,
+    },
+    /// The same, for the asker `tx` at `addr`.
+    ReachFor {
+        addr: SocketAddr,
+        tx: u32,
+        nonce: u64,
+        retried: bool,
+    },
+    /// Is the own port open?
+    Dial {
+        port: u16,
         retried: bool,
     },
 }
@@ -273,6 +291,9 @@ impl Node {
         };
         if request.acked {
             // The hop is alive; its part of the route is not. The origin of the route decides.
+            if let Asked::Dial { .. } = request.asked {
+                self.on_dial_refused(None, RefuseReason::Busy, &request.asked);
+            }
             return self.step_done(tx);
         }
         if let Some(id) = request.id {
@@ -285,9 +306,15 @@ impl Node {
             }
             Asked::Propagate(keys) => self.not_passed_on(keys),
             Asked::Publish { object, .. } => self.publish_elsewhere(object),
-            Asked::Probe => self.probe_failed(request.to),
+            Asked::Probe => {
+                self.candidate_answered(request.to.is_ipv4(), false);
+                self.probe_failed(request.to);
+            }
+            Asked::Reach { .. } => self.on_reach_silent(),
+            Asked::ReachFor { addr, tx, .. } => self.refuse(addr, tx, RefuseReason::Busy),
+            Asked::Dial { .. } => self.on_dial_refused(None, RefuseReason::Busy, &request.asked),
             Asked::Farewell => self.settle_leave(),
-            Asked::Ping | Asked::Bootstrap | Asked::Leaves | Asked::Row => {}
+            Asked::Ping | Asked::Bootstrap | Asked::Leaves | Asked::Row | Asked::Parting => {}
         }
         self.step_done(tx);
     }

@@ -146,8 +146,14 @@ fn kind(body: &Body) -> &'static str {
 pub struct Snapshot {
     /// Ring id, hexadecimal.
     pub id: String,
+    /// `index` or `client`.
+    pub role: &'static str,
     /// Whether it is in a ring.
     pub joined: bool,
+    /// Whether it is an index node now, not a client.
+    pub index: bool,
+    /// A client's index node.
+    pub home: Option<PeerView>,
     /// Own address as others see it.
     pub observed: Option<String>,
     /// Own coordinate.
@@ -158,6 +164,10 @@ pub struct Snapshot {
     pub rows: BTreeMap<usize, usize>,
     /// Nodes known altogether.
     pub peers: usize,
+    /// Of these, nodes that owe an answer.
+    pub suspects: usize,
+    /// Smoothed round-trip time to the nearest node that answers.
+    pub nearest_rtt_us: Option<u64>,
     /// Live entries by object, hexadecimal.
     pub entries: BTreeMap<String, usize>,
     /// Bytes of the entries.
@@ -198,6 +208,21 @@ pub struct PeerView {
     pub addr: String,
     /// Smoothed round-trip time, if measured.
     pub rtt_us: Option<u64>,
+    /// Round-trip time as the coordinates predict it.
+    pub predicted_us: u64,
     /// It owes an answer.
     pub suspect: bool,
+    /// Its coordinate, as it told it last.
+    pub coord: CoordView,
+}
+
+/// A slot of the routing table that has contacts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SlotView {
+    /// Digits that its contacts share with the node's id.
+    pub row: usize,
+    /// Their next digit, 0 ..= 15.
+    pub column: u8,
+    /// The contact that requests are sent to, then its spares.
+    pub contacts: Vec<PeerView>,
 }

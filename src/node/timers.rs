@@ -18,6 +18,11 @@ pub(super) enum Timer {
     Propagate,
     Republish,
     Left,
+    Alone,
+    Reach,
+    Attach,
+    Home,
+    Dials,
 }
 
 /// At most one alarm of each kind.
@@ -35,6 +40,10 @@ impl Timers {
     pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
         let current = self.at.entry(timer).or_insert(at);
         *current = at.min(*current);
+    }
+
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.at.contains_key(&timer)
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
@@ -65,9 +74,15 @@ impl Node {
             | Timer::FarTune => self.maintain(timer),
             Timer::Rejoin => self.rejoin(),
             Timer::Bootstrap => self.seek(),
+            Timer::Propagate if self.is_client() => {}
             Timer::Propagate => self.propagate(),
             Timer::Republish => self.republish(),
             Timer::Left => self.left(),
+            Timer::Alone => self.on_alone(),
+            Timer::Reach => self.on_reach_due(),
+            Timer::Attach => self.explore(),
+            Timer::Home => self.watch_home(),
+            Timer::Dials => self.on_dials_due(),
         }
     }
 }

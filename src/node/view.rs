@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::{CoordView, Counters, Node, PeerView, Snapshot};
+use super::{CoordView, Counters, Node, PeerView, SlotView, Snapshot};
+use crate::coords::Coord;
 use crate::id::Id;
+use crate::overlay::Peer;
 use crate::time::Instant;
 use crate::wire::Contact;
 
@@ -37,22 +39,21 @@ impl Node {
         let mut counters = self.counters.clone();
         counters.entries_evicted = self.cache.evicted();
         let row = |row: usize| {
-            (
-                row,
-                self.overlay
-                    .row_contacts(row, &coord, &coord, &[], Instant::ZERO)
-                    .len(),
-            )
+            let all = self
+                .overlay
+                .row_contacts(row, &coord, &coord, &[], Instant::ZERO);
+            (row, all.len())
         };
+        let alive = self.overlay.peers().filter(|p| p.suspect.is_none());
+        let nearest = alive.map(Peer::measured).min();
         Snapshot {
             id: self.id.to_string(),
+            role: if self.is_client() { "client" } else { "index" },
             joined: self.join.joined,
+            index: self.is_index(),
+            home: self.home().and_then(|c| self.peer_view(&c.id)),
             observed: self.observed.map(|a| a.to_string()),
-            coord: CoordView {
-                position: coord.position,
-                height: coord.height,
-                error: coord.error,
-            },
+            coord: coord_view(&coord),
             leaves: self
                 .overlay
                 .leaf_ids()
@@ -61,6 +62,8 @@ impl Node {
                 .collect(),
             rows: self.overlay.rows().into_iter().map(row).collect(),
             peers: self.overlay.len(),
+            suspects: self.overlay.peers().filter(|p| p.suspect.is_some()).count(),
+            nearest_rtt_us: nearest.and_then(measured_us),
             entries: self
                 .cache
                 .counts()
@@ -78,14 +81,51 @@ impl Node {
         }
     }
 
+    /// The routing table slot by slot, by row and column; only slots that have contacts.
+    pub fn slots(&self) -> Vec<SlotView> {
+        let slots = self.overlay.slots();
+        slots
+            .map(|(row, column, ids)| SlotView {
+                row,
+                column,
+                contacts: ids.iter().filter_map(|id| self.peer_view(id)).collect(),
+            })
+            .collect()
+    }
+
+    /// The highest sequence number of its own publications so far, 0 before the first. A later run has to begin above it:
+    /// see [`sequence_base`](super::NodeConfig::sequence_base).
+    pub fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
     fn peer_view(&self, id: &Id) -> Option<PeerView> {
         let peer = self.overlay.peer(id)?;
-        let measured = Some(peer.measured()).filter(|rtt| *rtt != Duration::MAX);
+        let coord = peer.contact.coord;
         Some(PeerView {
             id: id.to_string(),
             addr: peer.contact.addr.to_string(),
-            rtt_us: measured.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            rtt_us: measured_us(peer.measured()),
+            predicted_us: micros(self.vivaldi.coord().rtt(&coord)),
             suspect: peer.suspect.is_some(),
+            coord: coord_view(&coord),
         })
     }
+}
+
+fn coord_view(coord: &Coord) -> CoordView {
+    CoordView {
+        position: coord.position,
+        height: coord.height,
+        error: coord.error,
+    }
+}
+
+/// `None` for a node that was never measured.
+fn measured_us(rtt: Duration) -> Option<u64> {
+    Some(rtt).filter(|rtt| *rtt != Duration::MAX).map(micros)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

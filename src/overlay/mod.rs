@@ -182,6 +182,11 @@ impl Overlay {
         self.table.rows()
     }
 
+    /// Slots of the routing table that have contacts, by row and column, nearest first.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (usize, u8, &[Id])> {
+        self.table.slots()
+    }
+
     /// Every contact of the table, spares included.
     pub(crate) fn table_ids(&self) -> Vec<Id> {
         self.table.all().collect()
@@ -189,7 +194,7 @@ impl Overlay {
 
     /// Of every slot the nearest contact and those that are as good: whom requests are sent to.
     pub(crate) fn used(&self) -> Vec<Id> {
-        let near = |slot: &[Id]| {
+        let near = |(_, _, slot): (usize, u8, &[Id])| {
             let band = self.band(slot.first());
             let near = |id: &&Id| self.peers.get(id).is_some_and(|p| p.measured() <= band);
             slot.iter().filter(near).copied().collect::<Vec<_>>()

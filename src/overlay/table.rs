@@ -67,14 +67,16 @@ impl RoutingTable {
         rows
     }
 
+    /// Slots that have contacts, by row and column.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (usize, u8, &[Id])> {
+        self.slots
+            .iter()
+            .map(|((row, column), ids)| (*row, *column, ids.as_slice()))
+    }
+
     /// Every contact, by row and column.
     pub(crate) fn all(&self) -> impl Iterator<Item = Id> + '_ {
         self.slots.values().flatten().copied()
-    }
-
-    /// Every slot that has contacts, by row and column.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &[Id]> {
-        self.slots.values().map(Vec::as_slice)
     }
 
     /// Takes the node if its slot has room or it is nearer than the slot's farthest.

@@ -10,13 +10,15 @@ use rand_chacha::ChaCha8Rng;
 use super::queue::Queue;
 use super::topology::Topology;
 use crate::id::Id;
-use crate::node::{Command, ConfigError, Event, Node, NodeConfig, Role, Traffic};
+use crate::node::{Command, ConfigError, DialId, Event, Node, NodeConfig, Traffic};
 use crate::time::Instant;
 
 /// First port of a host; each node that lives there takes the next one.
 const FIRST_PORT: u16 = 7_000;
 /// How long a NAT lets answers in.
 const NAT_HOLD: Duration = Duration::from_secs(60); // RFC 4787 asks for 120; many do less
+/// How long a dial waits for a host that says nothing.
+const DIAL_PATIENCE: Duration = Duration::from_secs(3); // as the driver
 /// IP and UDP headers of a datagram.
 const HEADERS: u64 = 28;
 
@@ -66,13 +68,17 @@ enum Due {
     },
     Wake(usize),
     Alarm(u64),
+    Dialled {
+        place: usize,
+        id: DialId,
+        to: SocketAddr,
+    },
 }
 
 #[derive(Debug)]
 struct Host {
     node: Option<Box<Node>>,
     member: bool,
-    client: bool,
     addr: SocketAddr,
     /// The earliest wake-up in the queue.
     wake: Option<Instant>,
@@ -106,7 +112,6 @@ impl Net {
         let host = |place| Host {
             node: None,
             member: false,
-            client: false,
             addr: addr(place, FIRST_PORT),
             wake: None,
             nat: None,
@@ -166,14 +171,12 @@ impl Net {
         config: NodeConfig,
         port: u16,
     ) -> Result<SocketAddr, ConfigError> {
-        let client = config.role == Role::Client;
         let node = Node::new(config, self.rng.random(), self.now)?;
         let host = &mut self.hosts[place];
         assert!(host.node.is_none(), "place {place} is taken");
         *host = Host {
             node: Some(Box::new(node)),
             member: false,
-            client,
             addr: addr(place, port),
             wake: None,
             nat: host.nat.as_ref().map(|_| BTreeMap::new()),
@@ -275,6 +278,7 @@ impl Net {
             match due {
                 Due::Datagram { from, to, payload } => self.arrive(from, to, &payload),
                 Due::Wake(place) => self.wake(place),
+                Due::Dialled { place, id, to } => self.dialled(place, id, to),
                 Due::Alarm(token) => self.happened.push_back(Happening {
                     at,
                     what: What::Alarm(token),
@@ -363,14 +367,23 @@ impl Net {
         {
             self.transmit(place, out.to, out.payload);
         }
+        let mut dials = Vec::new();
         let host = &mut self.hosts[place];
         let Some(node) = &mut host.node else { return };
         while let Some(event) = node.poll_event() {
-            if event == Event::Joined && !host.client {
-                if std::mem::replace(&mut host.member, true) {
-                    self.members.retain(|_, p| *p != place); // it has moved
+            match event {
+                Event::Joined if node.is_index() => {
+                    if std::mem::replace(&mut host.member, true) {
+                        self.members.retain(|_, p| *p != place); // it has moved
+                    }
+                    self.members.insert(node.id(), place);
                 }
-                self.members.insert(node.id(), place);
+                Event::Role { index: false } if host.member => {
+                    host.member = false;
+                    self.members.remove(&node.id());
+                }
+                Event::Dial { id, addr } => dials.push((id, addr)),
+                _ => {}
             }
             self.happened.push_back(Happening {
                 at: self.now,
@@ -385,6 +398,32 @@ impl Net {
             host.wake = Some(at);
             self.queue.push(at, Due::Wake(place));
         }
+        for (id, to) in dials {
+            let took = match self.host_of(to.ip()) {
+                Some(there) => self.topology.rtt(place, there),
+                None => DIAL_PATIENCE,
+            };
+            self.queue
+                .push(self.now + took, Due::Dialled { place, id, to });
+        }
+    }
+
+    /// The place of a living host.
+    fn host_of(&self, ip: IpAddr) -> Option<usize> {
+        let IpAddr::V4(ip) = ip else {
+            return None;
+        };
+        let place = usize::try_from(u32::from(ip) & 0x00ff_ffff).ok()?;
+        let host = self.hosts.get(place)?;
+        host.node.is_some().then_some(place)
+    }
+
+    /// A dial has ended: every port of a host that lives, is no NAT's and in the same group is open.
+    fn dialled(&mut self, place: usize, id: DialId, to: SocketAddr) {
+        let group = self.hosts[place].group;
+        let there = self.host_of(to.ip()).map(|there| &self.hosts[there]);
+        let reached = there.is_some_and(|host| host.nat.is_none() && host.group == group);
+        self.command(place, Command::Dialled { id, reached });
     }
 
     fn transmit(&mut self, place: usize, to: SocketAddr, payload: Vec<u8>) {

@@ -8,8 +8,6 @@ use crate::id::Id;
 
 const V4: usize = 6;
 const V6: usize = 18;
-/// A match without its addresses.
-const MATCH_HEAD: usize = Coord::WIRE_LEN + 4 + 1 + 1;
 const CLIENT: u8 = 1;
 pub(super) const REACHABLE: u8 = 1;
 
@@ -80,12 +78,10 @@ fn v6(mut bytes: &[u8]) -> Option<SocketAddrV6> {
     ))
 }
 
-pub(super) fn put_contact(contact: &Contact) -> Vec<u8> {
-    let mut out = Vec::with_capacity(Id::LEN + Coord::WIRE_LEN + V6);
+pub(super) fn put_contact(out: &mut Vec<u8>, contact: &Contact) {
     out.extend(contact.id.0);
     out.extend(contact.coord.to_bytes());
-    put_addr(&mut out, contact.addr);
-    out
+    put_addr(out, contact.addr);
 }
 
 pub(super) fn take_contact(mut bytes: &[u8]) -> Option<Contact> {
@@ -98,13 +94,11 @@ pub(super) fn take_contact(mut bytes: &[u8]) -> Option<Contact> {
     })
 }
 
-pub(super) fn put_match(found: &Match) -> Vec<u8> {
-    let mut out = Vec::with_capacity(MATCH_HEAD + V4 + V6);
+pub(super) fn put_match(out: &mut Vec<u8>, found: &Match) {
     out.extend(found.coord.to_bytes());
     out.extend(found.matched.to_be_bytes());
     out.extend([found.load, if found.reachable { REACHABLE } else { 0 }]);
-    put_addrs(&mut out, &found.addrs);
-    out
+    put_addrs(out, &found.addrs);
 }
 
 pub(super) fn take_match(mut bytes: &[u8]) -> Option<Match> {
@@ -121,12 +115,10 @@ pub(super) fn take_match(mut bytes: &[u8]) -> Option<Match> {
     })
 }
 
-pub(super) fn put_sender(sender: &Sender) -> Vec<u8> {
-    let mut out = Vec::with_capacity(Id::LEN + Coord::WIRE_LEN + 1);
+pub(super) fn put_sender(out: &mut Vec<u8>, sender: &Sender) {
     out.extend(sender.id.0);
     out.extend(sender.coord.to_bytes());
     out.push(if sender.client { CLIENT } else { 0 });
-    out
 }
 
 pub(super) fn take_sender(mut bytes: &[u8]) -> Option<Sender> {

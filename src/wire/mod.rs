@@ -27,6 +27,7 @@
 //!
 //! Differences from the paper: it names the fields (3.1, 3.2) and no encoding.
 
+mod bencode;
 mod bits;
 mod codec;
 mod compact;

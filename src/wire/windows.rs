@@ -3,7 +3,7 @@
 //! A set whose short form fits goes whole. Otherwise windows take turns: the caller counts up `rotate`, and the reader
 //! joins what it is sent.
 
-use super::bits::{decode_bits, encode_bits, fits};
+use super::bits::{decode_bits, fits, put_bits};
 use super::compact::{put_varint, take_varint};
 use super::{BitsError, MAX_CHUNKS};
 use crate::chunks::ChunkSet;
@@ -66,12 +66,10 @@ pub(super) fn sendable(set: &ChunkSet, bits: u32) -> bool {
 }
 
 /// A window on the wire: start, length (varints), bits.
-pub(super) fn put_window(set: &ChunkSet) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_varint(&mut out, u64::from(set.start()));
-    put_varint(&mut out, u64::from(set.len()));
-    out.extend_from_slice(&encode_bits(set));
-    out
+pub(super) fn put_window(out: &mut Vec<u8>, set: &ChunkSet) {
+    put_varint(out, u64::from(set.start()));
+    put_varint(out, u64::from(set.len()));
+    put_bits(out, set);
 }
 
 /// Reads [`put_window`]'s bytes: a window of an object of `chunks` chunks. `budget` is how many chunks the datagram's
@@ -101,6 +99,7 @@ pub(super) fn take_window(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::encode_bits;
     use std::collections::BTreeSet;
 
     /// Half of the chunks, scattered.
@@ -164,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_window_that_covers_more_than_the_budget_is_refused() {
-        let bytes = put_window(&ChunkSet::full(600));
+        let mut bytes = Vec::new();
+        put_window(&mut bytes, &ChunkSet::full(600));
         let mut budget = 1000;
         assert_eq!(
             take_window(&bytes, MAX_ENTRY_BITS, MAX_CHUNKS, &mut budget),

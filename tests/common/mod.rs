@@ -8,6 +8,8 @@
     reason = "each test binary uses a part; a failure prints its seed"
 )]
 
+pub(crate) mod attack;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -66,6 +68,9 @@ struct Flight {
 /// Everything that happened, to compare two runs.
 pub(crate) type Trace = Vec<(u64, SocketAddr, SocketAddr, Vec<u8>)>;
 
+/// Sender and datagram in, datagram out.
+pub(crate) type Tamper = Box<dyn FnMut(SocketAddr, Vec<u8>) -> Vec<u8>>;
+
 pub(crate) struct Net {
     pub(crate) now: Instant,
     pub(crate) nodes: BTreeMap<SocketAddr, Node>,
@@ -73,6 +78,10 @@ pub(crate) struct Net {
     pub(crate) loss: f64,
     pub(crate) latency: Box<dyn Fn(SocketAddr, SocketAddr) -> Duration>,
     pub(crate) trace: Option<Trace>,
+    /// By how much a node's own clock is behind, as after a sleep.
+    pub(crate) behind: BTreeMap<SocketAddr, Duration>,
+    /// Changes what a node sends.
+    pub(crate) tamper: Option<Tamper>,
     /// Sees every datagram as it is sent.
     pub(crate) sent: u64,
     flights: BTreeMap<(Instant, u64), Flight>,
@@ -92,6 +101,8 @@ impl Net {
             loss: 0.0,
             latency: Box::new(plane),
             trace: None,
+            tamper: None,
+            behind: BTreeMap::new(),
             sent: 0,
             flights: BTreeMap::new(),
             wakes: Default::default(),
@@ -122,6 +133,16 @@ impl Net {
         all
     }
 
+    /// A node's own clock.
+    pub(crate) fn clock(&self, addr: SocketAddr) -> Instant {
+        self.now - self.behind.get(&addr).copied().unwrap_or_default()
+    }
+
+    /// A node was handled from outside.
+    pub(crate) fn wake(&mut self, addr: SocketAddr) {
+        self.drain(addr);
+    }
+
     pub(crate) fn kill(&mut self, addr: SocketAddr) {
         self.nodes.remove(&addr);
     }
@@ -131,7 +152,7 @@ impl Net {
     }
 
     pub(crate) fn command(&mut self, addr: SocketAddr, command: Command) {
-        let now = self.now;
+        let now = self.clock(addr);
         self.nodes
             .get_mut(&addr)
             .expect("a living node")
@@ -141,7 +162,7 @@ impl Net {
 
     /// Lets a datagram arrive now, from wherever.
     pub(crate) fn inject(&mut self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
-        let now = self.now;
+        let now = self.clock(to);
         self.nodes
             .get_mut(&to)
             .expect("a living node")
@@ -153,8 +174,11 @@ impl Net {
         let Some(node) = self.nodes.get_mut(&at) else {
             return;
         };
-        while let Some(Transmit { to, payload }) = node.poll_transmit() {
+        while let Some(Transmit { to, mut payload }) = node.poll_transmit() {
             self.sent += 1;
+            if let Some(tamper) = &mut self.tamper {
+                payload = tamper(at, payload);
+            }
             assert!(
                 payload.len() <= chunkcast::wire::MAX_DATAGRAM,
                 "a datagram is too long"
@@ -176,10 +200,22 @@ impl Net {
             );
             self.next += 1;
         }
+        let mut dialled = false;
         while let Some(event) = node.poll_event() {
+            if let Event::Dial { id, .. } = event {
+                // Everybody here accepts connections.
+                let reached = true;
+                node.handle_command(Command::Dialled { id, reached }, self.now);
+                dialled = true;
+                continue;
+            }
             self.events.entry(at).or_default().push(event);
         }
-        let wake = node.poll_timeout();
+        if dialled {
+            return self.drain(at);
+        }
+        let behind = self.behind.get(&at).copied().unwrap_or_default();
+        let wake = node.poll_timeout().map(|due| due + behind);
         if let Some(old) = self.wake_of.remove(&at) {
             self.wakes.remove(&(old, at));
         }
@@ -206,7 +242,7 @@ impl Net {
         } else {
             let (_, addr) = self.wakes.pop_first().expect("seen above");
             self.wake_of.remove(&addr);
-            let now = self.now;
+            let now = self.clock(addr);
             if let Some(node) = self.nodes.get_mut(&addr) {
                 node.handle_timeout(now);
                 let next = node.poll_timeout();

@@ -9,15 +9,19 @@
     reason = "a panic is what every function here is for"
 )]
 
+mod auth;
 mod datagram;
 mod input;
+mod local;
 mod metainfo;
 mod node;
 mod peer;
 mod swarm;
 mod tracker;
 
+pub use auth::{sealed, signed};
 pub use datagram::{bits, datagram};
+pub use local::{control_request, lan_announcement, state_file};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use node::node;
 pub use peer::{extended_handshake, handshake, peer_frames, ut_metadata};
@@ -28,16 +32,21 @@ pub use tracker::{tracker_http, tracker_udp};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 19] = [
     ("bits", bits),
+    ("control_request", control_request),
     ("datagram", datagram),
     ("extended_handshake", extended_handshake),
     ("handshake", handshake),
     ("info_dict", info_dict),
+    ("lan_announcement", lan_announcement),
     ("magnet", magnet),
     ("metadata_assembly", metadata_assembly),
     ("node", node),
     ("peer_frames", peer_frames),
+    ("sealed", sealed),
+    ("signed", signed),
+    ("state_file", state_file),
     ("swarm_messages", swarm_messages),
     ("torrent", torrent),
     ("tracker_http", tracker_http),

@@ -1,9 +1,14 @@
 //! The command line: what can be asked for, with help that has examples.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use chunkcast::auth::seal::NetworkKey;
+use chunkcast::node::Network;
 use clap::{Args, Parser, Subcommand};
+
+use super::exit::{Code, Failure};
 
 /// A BitTorrent client that downloads from the neighbour who already has it.
 #[derive(Debug, Parser)]
@@ -58,8 +63,16 @@ pub(super) enum Command {
     Node(NodeArgs),
     /// Ask the directory who holds a torrent.
     #[command(after_help = "Examples:\n  \
-        chunkcast lookup 0123456789abcdef0123456789abcdef01234567 --bootstrap 10.0.0.5:4240")]
+        chunkcast lookup 0123456789abcdef0123456789abcdef01234567 --bootstrap 10.0.0.5:4240\n  \
+        chunkcast lookup --trace --to-root 0123456789abcdef0123456789abcdef01234567")]
     Lookup(LookupArgs),
+    /// Show whom a running node on this machine knows, and what it holds.
+    #[command(after_help = "Examples:\n  \
+        chunkcast table\n  \
+        chunkcast table --control /run/chunkcast.sock --json\n\n\
+        Without --control it asks the first of this user's `node`, `get` and `seed` that runs.\n\
+        Exit code 4: none of them runs.")]
+    Table(TableArgs),
     /// See it work: index nodes, a seed and downloaders as processes on this machine.
     #[command(
         after_help = "Examples:\n  chunkcast demo\n  chunkcast demo --peers 16 --size 256MiB"
@@ -88,9 +101,12 @@ pub(super) struct NetworkArgs {
     /// Do not use the Mainline DHT.
     #[arg(long)]
     pub no_dht: bool,
-    /// Run no index node: ask and publish through a --bootstrap node, or not at all without one.
+    /// Run no index node: ask and publish through a --bootstrap node or one that is found, or not at all without one.
     #[arg(long)]
     pub no_index: bool,
+    /// The index node's own flags.
+    #[command(flatten)]
+    pub index: IndexArgs,
     /// DHT nodes to start from instead of the well-known ones (repeatable).
     #[arg(long, value_name = "HOST:PORT", hide = true)]
     pub dht_bootstrap: Vec<String>,
@@ -103,6 +119,68 @@ pub(super) struct NetworkArgs {
     /// End in an orderly way when standard input ends.
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
+}
+
+/// Who an index node is, and how it finds others; shared by `node`, `get` and `seed`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct IndexArgs {
+    /// Do not look for index nodes on the local network (multicast), nor announce this one there.
+    #[arg(long)]
+    pub no_lan: bool,
+    /// Do not look for index nodes through the Mainline DHT, nor announce this one there.
+    #[arg(long)]
+    pub no_rendezvous: bool,
+    /// Where the index node's identity and the nodes it knows are kept [default: the user's state directory]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Keep nothing: a new identity each time.
+    #[arg(long, conflicts_with = "state")]
+    pub no_state: bool,
+    /// Socket on which `chunkcast table` can ask this process [default: in the state directory]
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
+    /// Key of a closed network.
+    #[command(flatten)]
+    pub key: KeyArgs,
+}
+
+/// The key of a closed network; shared by all that talk to index nodes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct KeyArgs {
+    /// Join the closed network with this key: 64 hexadecimal digits, or a file that holds them or the 32 bytes.
+    #[arg(
+        long,
+        value_name = "FILE|HEX",
+        env = "CHUNKCAST_NETWORK_KEY",
+        hide_env_values = true,
+        value_parser = |text: &str| Ok::<_, std::convert::Infallible>(KeyText(text.to_owned()))
+    )]
+    network_key: Option<KeyText>,
+}
+
+/// A key as it was given. Not read by the command line's parser, whose messages repeat what they do not like.
+#[derive(Clone)]
+struct KeyText(String);
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText")
+    }
+}
+
+impl KeyArgs {
+    /// The closed network with the key that was given, or the open one.
+    ///
+    /// # Errors
+    /// Code 2 for what is no key.
+    pub(super) fn network(&self) -> Result<Network, Failure> {
+        let Some(text) = &self.network_key else {
+            return Ok(Network::Open);
+        };
+        parse_key(&text.0)
+            .map(Network::Closed)
+            .map_err(|e| Failure::new(Code::Usage, format!("--network-key: {e}")))
+    }
 }
 
 /// Arguments of `get`.
@@ -176,6 +254,18 @@ pub(super) struct NodeArgs {
     /// An index node to join the directory through (repeatable).
     #[arg(long, value_name = "HOST:PORT")]
     pub bootstrap: Vec<String>,
+    /// The index node's own flags.
+    #[command(flatten)]
+    pub index: IndexArgs,
+    /// Do not use the Mainline DHT.
+    #[arg(long)]
+    pub no_dht: bool,
+    /// DHT nodes to start from instead of the well-known ones (repeatable).
+    #[arg(long, value_name = "HOST:PORT", hide = true)]
+    pub dht_bootstrap: Vec<String>,
+    /// Seconds between two status lines; 0: only when something happens.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub status_every: u64,
     /// One JSON object a line instead of text.
     #[arg(long)]
     pub json: bool,
@@ -201,9 +291,29 @@ pub(super) struct LookupArgs {
     /// Let the query go on to the root of the torrent's index tree.
     #[arg(long)]
     pub to_root: bool,
+    /// Show every index node on the way: round-trip times, matches known there, and why it went on.
+    #[arg(long)]
+    pub trace: bool,
+    /// Key of a closed network.
+    #[command(flatten)]
+    pub key: KeyArgs,
     /// Give up after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub timeout: u64,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `table`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TableArgs {
+    /// The control socket of the process to ask [default: that of this user's `node`, `get` or `seed`]
+    #[arg(long, value_name = "PATH", conflicts_with = "state")]
+    pub control: Option<PathBuf>,
+    /// The state directory that the process was given.
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
     /// One JSON object instead of text.
     #[arg(long)]
     pub json: bool,
@@ -251,10 +361,55 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads a network key: hexadecimal digits, or a file. What it is never appears in a message.
+///
+/// # Errors
+/// A line that says which forms are taken.
+fn parse_key(text: &str) -> Result<NetworkKey, String> {
+    let form = "a key is 64 hexadecimal digits, or a file that holds them or the 32 bytes";
+    if let Ok(key) = text.parse() {
+        return Ok(key);
+    }
+    if text.len() == 64 || !text.contains(['/', '.']) && !Path::new(text).exists() {
+        return Err(form.to_owned()); // perhaps a mistyped key, which must not be shown
+    }
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(text)
+        .and_then(|f| std::io::Read::read_to_end(&mut std::io::Read::take(f, 128), &mut bytes));
+    if let Err(e) = read {
+        return Err(format!("the file cannot be read: {e}; {form}"));
+    }
+    if let Ok(raw) = <[u8; 32]>::try_from(bytes.as_slice()) {
+        return Ok(NetworkKey(raw));
+    }
+    let text = str::from_utf8(bytes.trim_ascii()).unwrap_or("");
+    text.parse()
+        .map_err(|_| format!("the file holds no key; {form}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn keys_are_read_from_digits_and_files_and_never_shown() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let hex = "0f".repeat(32);
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        std::fs::write(path("hex"), format!("{hex}\n")).expect("written");
+        std::fs::write(path("raw"), [15; 32]).expect("written");
+        std::fs::write(path("short"), [15; 31]).expect("written");
+        for good in [hex.clone(), path("hex"), path("raw")] {
+            assert_eq!(parse_key(&good), Ok(NetworkKey([15; 32])));
+        }
+        let mistyped = format!("x{}", &hex[1..]);
+        for bad in [&mistyped, "0f0f", "", &path("short"), &path("none")] {
+            let error = parse_key(bad).expect_err("no key");
+            assert!(error.contains("64 hexadecimal digits"), "{error}");
+            assert!(!error.contains("0f0f"), "{error}");
+        }
+    }
 
     #[test]
     fn the_definition_is_consistent() {

@@ -88,6 +88,9 @@ pub(super) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     }
 }
 
+/// Nobody but the demo's own processes, and nothing kept of them.
+const ALONE: [&str; 4] = ["--no-lan", "--no-rendezvous", "--no-dht", "--no-state"];
+
 async fn demonstrate(args: &DemoArgs, dir: &Path) -> Result<(), Failure> {
     let source = dir.join("seed").join("demo.bin");
     let torrent = dir.join("demo.torrent");
@@ -109,6 +112,7 @@ async fn demonstrate(args: &DemoArgs, dir: &Path) -> Result<(), Failure> {
             "--index-listen".to_owned(),
             "127.0.0.1:0".to_owned(),
         ];
+        argv.extend(ALONE.map(str::to_owned));
         argv.extend(
             index
                 .iter()
@@ -130,7 +134,7 @@ async fn demonstrate(args: &DemoArgs, dir: &Path) -> Result<(), Failure> {
     let client = |name: &str, slot: usize, head: Vec<String>| {
         let near = &index[slot % INDEX_NODES];
         let mut argv = head;
-        for word in [
+        for word in ALONE.into_iter().chain([
             "--listen",
             "127.0.0.1:0",
             "--index-listen",
@@ -138,8 +142,7 @@ async fn demonstrate(args: &DemoArgs, dir: &Path) -> Result<(), Failure> {
             "--bootstrap",
             near,
             "--no-trackers",
-            "--no-dht",
-        ] {
+        ]) {
             argv.push(word.to_owned());
         }
         Child::spawn(name, INDEX_NODES + slot, &argv, lines.clone())

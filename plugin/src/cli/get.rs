@@ -8,6 +8,7 @@ use super::signal::{asked, end_asked};
 use super::source::open;
 use super::torrents::{Job, Plan, run_jobs};
 use crate::session::DataPath;
+use crate::state::User;
 
 /// Downloads, or lists, every source.
 ///
@@ -40,5 +41,5 @@ pub(super) async fn run(args: &GetArgs) -> Result<(), Failure> {
         });
     }
     let timeout = (args.timeout > 0).then(|| Duration::from_secs(args.timeout));
-    run_jobs(jobs, &args.network, timeout, end).await
+    run_jobs(jobs, User::Get, &args.network, timeout, end).await
 }

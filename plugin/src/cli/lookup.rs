@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chunkcast::id::ObjectId;
 use chunkcast::node::LookupError;
-use serde_json::json;
+use chunkcast::wire::{TraceHop, Why};
+use serde_json::{Value, json};
 
 use super::args::LookupArgs;
 use super::exit::{Code, Failure};
@@ -12,7 +13,7 @@ use super::output::{Reporter, count, print_line};
 use super::signal::interrupted;
 use super::torrents::{index_failure, resolve_all};
 use crate::metadata::Magnet;
-use crate::session::{ask_once, object_id};
+use crate::session::{IndexSettings, Question, ask_once, object_id};
 
 /// Asks and prints the answer.
 ///
@@ -29,10 +30,20 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
     } else {
         &args.bootstrap
     };
+    let settings = IndexSettings {
+        network: args.key.network()?,
+        ..IndexSettings::default()
+    };
     let ask = async {
         let bootstrap = resolve_all(names, "--bootstrap").await?;
         let deadline = Duration::from_secs(args.timeout);
-        Ok(ask_once(object, bootstrap, args.p, args.to_root, deadline).await)
+        let question = Question {
+            object,
+            p: args.p,
+            to_root: args.to_root,
+            trace: args.trace,
+        };
+        Ok(ask_once(question, bootstrap, settings, deadline).await)
     };
     let asked = tokio::select! {
         asked = ask => asked?,
@@ -64,12 +75,16 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
                     "predicted_rtt_ms": own.rtt(&m.coord).as_secs_f64() * 1e3 })
         })
         .collect();
-    reporter.event(
-        "peers",
-        json!({ "info_hash": object.to_string(), "hops": found.hops, "root": found.root,
-                "by": found.by.to_string(), "peers": rows }),
-    );
+    let mut answer = json!({ "info_hash": object.to_string(), "hops": found.hops, "root": found.root,
+                             "by": found.by.to_string(), "peers": rows });
+    if args.trace {
+        answer["trace"] = found.trace.iter().map(hop_json).collect();
+    }
+    reporter.event("peers", answer);
     if !args.json {
+        if args.trace {
+            print_trace(&found.trace, names);
+        }
         for (m, row) in found.matches.iter().zip(&rows) {
             let addrs: Vec<String> = m.addrs.iter().map(|a| a.to_string()).collect();
             print_line(&format!(
@@ -93,6 +108,9 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
             if found.root { ", the root" } else { "" }
         ));
     }
+    if args.trace && found.trace.is_empty() {
+        reporter.warning("no index node on the way tells of itself: are they of an older version?");
+    }
     if found.matches.is_empty() {
         return Err(Failure::new(
             Code::NotFound,
@@ -100,4 +118,48 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Why an index node did what it did: a word for programs, and for people.
+fn why(why: Why) -> (&'static str, &'static str) {
+    match why {
+        Why::Enough => ("enough", "answered: it knew enough peers"),
+        Why::Root => ("root", "answered: it is the root"),
+        Why::Cached => ("cached", "answered with what it passed on a moment ago"),
+        Why::Loaded => ("loaded", "answered with what it had: it is asked too often"),
+        Why::Silent => ("silent", "answered: no next hop did"),
+        Why::TooFew => ("too_few", "went on: too few peers"),
+        Why::ToRoot => ("to_root", "went on: the root was asked for"),
+    }
+}
+
+fn hop_json(hop: &TraceHop) -> Value {
+    json!({ "id": hop.id.to_string(), "addr": hop.addr.map(|a| a.to_string()),
+            "rtt_to_next_ms": hop.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+            "known": hop.known, "why": why(hop.why).0 })
+}
+
+/// The way of a lookup, a line for each index node. The first one has no address of its own there: it was asked.
+fn print_trace(trace: &[TraceHop], asked: &[String]) {
+    print_line(&format!(
+        "{:>3}  {:<40}  {:<21}  {:>10}  {:>5}  why",
+        "hop", "index node", "address", "to next", "known"
+    ));
+    for (i, hop) in trace.iter().enumerate() {
+        let addr = match (hop.addr, asked) {
+            (Some(addr), _) => addr.to_string(),
+            (None, [only]) if i == 0 => only.clone(),
+            (None, _) => "-".to_owned(),
+        };
+        let rtt = hop.rtt.map_or("-".to_owned(), |rtt| {
+            format!("{:.2} ms", rtt.as_secs_f64() * 1e3)
+        });
+        print_line(&format!(
+            "{:>3}  {:<40}  {addr:<21}  {rtt:>10}  {:>5}  {}",
+            i + 1,
+            hop.id.to_string(),
+            hop.known,
+            why(hop.why).1
+        ));
+    }
 }

@@ -5,12 +5,14 @@ mod create;
 mod demo;
 mod exit;
 mod get;
+mod index;
 mod lookup;
 mod node;
 mod output;
 mod seed;
 mod signal;
 mod source;
+mod table;
 mod torrents;
 
 use std::io::Write;
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
             Command::Create(a) => (create::run(&a).await, a.json),
             Command::Node(a) => (node::run(&a).await, a.json),
             Command::Lookup(a) => (lookup::run(&a).await, a.json),
+            Command::Table(a) => (table::run(&a).await, a.json),
             Command::Demo(a) => (demo::run(&a).await, false),
         }
     });

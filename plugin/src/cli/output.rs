@@ -114,6 +114,17 @@ impl Reporter {
         }
     }
 
+    /// A line on standard error about what is not as it should be but stops nothing; not printed with `--quiet`.
+    pub(super) fn warning(&self, text: &str) {
+        self.event("warning", json!({ "message": text }));
+        if !self.quiet && self.style != Style::Json {
+            let text = printable(text);
+            self.aside(|| {
+                let _ = writeln!(std::io::stderr().lock(), "chunkcast: warning: {text}");
+            });
+        }
+    }
+
     /// The line that stands for the result; printed with `--quiet` too.
     pub(super) fn last_line(&self, text: &str) {
         match self.style {

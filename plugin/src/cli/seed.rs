@@ -6,6 +6,7 @@ use super::signal::{asked, end_asked};
 use super::source::open;
 use super::torrents::{Job, Plan, run_jobs};
 use crate::session::{DataPath, TorrentSource};
+use crate::state::User;
 
 /// Seeds one torrent from data that is already here, until interrupted.
 ///
@@ -31,5 +32,5 @@ pub(super) async fn run(args: &SeedArgs) -> Result<(), Failure> {
         data: DataPath::Content(args.data.clone()),
         plan: Plan::SeedOnly,
     };
-    run_jobs(vec![job], &args.network, None, end).await
+    run_jobs(vec![job], User::Seed, &args.network, None, end).await
 }

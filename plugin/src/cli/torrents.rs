@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::args::NetworkArgs;
 use super::exit::{Code, Failure};
+use super::index;
 use super::output::{Reporter, TorrentReporter, count, human, print_line};
 use super::signal::asked;
 use crate::discovery::{ResolveError, resolve};
@@ -17,6 +18,7 @@ use crate::session::{
     AddTorrent, DataPath, IndexUse, Progress, Session, SessionConfig, SessionError, TorrentError,
     TorrentEvent, TorrentHandle, TorrentSource,
 };
+use crate::state::User;
 
 /// What is to become of a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,7 @@ pub(super) fn index_failure(error: &SessionError) -> Failure {
 /// The first failure of any job; code 7 when interrupted before a download was complete.
 pub(super) async fn run_jobs(
     jobs: Vec<Job>,
+    user: User,
     args: &NetworkArgs,
     patience: Option<Duration>,
     end: watch::Receiver<bool>,
@@ -97,12 +100,22 @@ pub(super) async fn run_jobs(
     let start = async {
         let peers = resolve_all(&args.peer, "--peer").await?;
         let mut config = config(args).await?;
-        // BEP 27: nothing of a private torrent concerns the DHT
-        config.dht &= jobs.iter().any(|j| !j.is_private());
-        let session = Session::start(config).await;
-        Ok((peers, session.map_err(|e| index_failure(&e))?))
+        // BEP 27: nothing of a private torrent concerns the DHT or who else is in this network
+        let public = jobs.iter().any(|j| !j.is_private());
+        config.dht &= public;
+        config.index_settings = index::settings(&args.index, user, &reporter)?;
+        config.index_settings.lan &= public;
+        let settings = config.index_settings.clone();
+        let session = Session::start(config)
+            .await
+            .map_err(|e| index_failure(&e))?;
+        let control = match session.index() {
+            Some(node) => index::control(&args.index, &settings, node, &reporter)?,
+            None => None,
+        };
+        Ok((peers, session, control))
     };
-    let (peers, session) = tokio::select! {
+    let (peers, session, _control) = tokio::select! {
         started = start => started?,
         () = asked(end.clone()) => return Err(Failure::interrupted("before anything was done")),
     };
@@ -181,6 +194,7 @@ async fn config(args: &NetworkArgs) -> Result<SessionConfig, Failure> {
         bootstrap,
         trackers: !args.no_trackers,
         dht: !args.no_dht,
+        rendezvous: !args.index.no_rendezvous,
         dht_bootstrap: (!args.dht_bootstrap.is_empty()).then(|| args.dht_bootstrap.clone()),
         ..SessionConfig::default()
     })

@@ -1,4 +1,4 @@
-//! Peers from outside the directory: trackers and the DHT; also the fetch of .torrent files and name resolution.
+//! Peers from outside the directory: trackers and the DHT; the index nodes' meeting point in the DHT; also the fetch of .torrent files and name resolution.
 //!
 //! Everything here talks to strangers, so every parse, queue, body, redirect chain and wait has a limit. Parsing and
 //! scheduling are sans-IO ([`http_tracker`], [`udp_tracker`], [`schedule`]); [`announcer`], [`dht`], [`fetch`] and
@@ -15,6 +15,7 @@ pub mod announcer;
 pub mod dht;
 pub mod fetch;
 pub mod http_tracker;
+pub mod rendezvous;
 pub mod resolve;
 pub mod schedule;
 pub mod udp_tracker;
@@ -25,4 +26,5 @@ pub use announce::{
 pub use announcer::{AnnounceStatus, AnnouncerConfig, AnnouncerHandle, spawn_announcer};
 pub use dht::{DhtConfig, DhtLookup, DhtNode, LookupConfig};
 pub use fetch::{FetchError, FetchLimits, fetch_torrent};
+pub use rendezvous::{Guest, Rendezvous, RendezvousConfig, meeting_point};
 pub use resolve::{ResolveError, resolve};

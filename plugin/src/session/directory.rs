@@ -23,6 +23,8 @@ pub trait Directory: Send + Sync + 'static {
     fn learn(&self, node: SocketAddr);
     /// Our own coordinate, to predict distances with.
     fn coord(&self) -> Coord;
+    /// Whether others can dial what we publish, once somebody has tried.
+    fn dialable(&self) -> Option<bool>;
     /// What the directory has cost so far.
     fn traffic(&self) -> BoxFuture<'static, Option<DirectoryTraffic>>;
 }

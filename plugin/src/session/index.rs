@@ -2,20 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chunkcast::auth::proof::Secret;
 use chunkcast::coords::Coord;
-use chunkcast::driver::{self, DriverError, Handle};
+use chunkcast::driver::lan::{self, Lan, LanConfig, NetworkTag};
+use chunkcast::driver::{self, DriverError, Handle, State as NodeState};
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::node::{
-    LookupError, LookupRequest, NodeConfig, Publication, Role, Snapshot, Traffic,
+    LookupError, LookupRequest, Network, Node, NodeConfig, Publication, Role, Snapshot, Traffic,
 };
 use chunkcast::wire::{Found, PeerAddrs, Ranking, Wanted};
 use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::SessionError;
 use super::directory::Directory;
 use super::events::DirectoryTraffic;
+use crate::discovery::{DhtNode, Guest, Rendezvous, RendezvousConfig, meeting_point};
+use crate::limits::address::{AddrSource, OwnAddrs, acceptable};
+use crate::state::{Keeper, State};
 
 /// UDP port of an index node when nothing else is asked for.
 const INDEX_PORT: u16 = 4240;
@@ -23,11 +31,48 @@ const INDEX_PORT: u16 = 4240;
 /// How long a lookup waits for the node to join its ring.
 const JOIN_PATIENCE: Duration = Duration::from_secs(5); // guess: half of what the client waits for an answer
 
+/// How long after its start a node that was told of no other waits with its first lookups for one to be found.
+const SETTLE: Duration = Duration::from_millis(1_500); // guess: an answer on a LAN, a ping, a join
+
+/// What an index node is beside its addresses.
+#[derive(Clone, Debug, Default)]
+pub struct IndexSettings {
+    /// Who it is and whom it knows from its last run; `None`: somebody new.
+    pub state: Option<Arc<State>>,
+    /// Find others on the local network, and be found there.
+    pub lan: bool,
+    /// Who takes part in the directory.
+    pub network: Network,
+}
+
 /// An index node, or a client of one, with its socket.
 #[derive(Clone, Debug)]
 pub struct IndexNode {
     handle: Handle,
     role: Role,
+    ways: Arc<Ways>,
+}
+
+/// How an index node finds others, and what it keeps of them.
+#[derive(Debug)]
+struct Ways {
+    settings: IndexSettings,
+    /// It may find others without being told of any: until then lookups wait.
+    settles: Option<tokio::time::Instant>,
+    keeper: Mutex<Option<Keeper>>,
+    lan: Mutex<Option<Lan>>,
+    rendezvous: Mutex<Option<Rendezvous>>,
+}
+
+impl Ways {
+    fn end(&self) {
+        fn take<T>(from: &Mutex<Option<T>>) {
+            from.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        take(&self.keeper);
+        take(&self.lan);
+        take(&self.rendezvous);
+    }
 }
 
 /// Starts an index node that stands alone.
@@ -37,8 +82,9 @@ pub struct IndexNode {
 pub async fn start_index_node(
     listen: SocketAddr,
     bootstrap: Vec<SocketAddr>,
+    settings: IndexSettings,
 ) -> Result<IndexNode, SessionError> {
-    Ok(IndexNode::start(Role::Index, listen, bootstrap).await?)
+    Ok(IndexNode::start(Role::Index, listen, bootstrap, settings).await?)
 }
 
 /// The object that a torrent is in the directory: its infohash.
@@ -46,34 +92,47 @@ pub fn object_id(info_hash: &[u8; 20]) -> ObjectId {
     ObjectId(Id(*info_hash))
 }
 
-/// Asks index nodes once who holds `object`, without joining them.
+/// What [`ask_once`] asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Which torrent.
+    pub object: ObjectId,
+    /// Peers wanted, 1..=8.
+    pub p: u8,
+    /// Do not answer before the root.
+    pub to_root: bool,
+    /// Every hop tells what it knew and why it went on.
+    pub trace: bool,
+}
+
+/// Asks index nodes once who holds a torrent, without joining them.
 ///
 /// The outer error is the socket's, the inner the lookup's. The coordinate is that of the node asked through.
 ///
 /// # Errors
 /// [`SessionError::Index`] when no socket can be opened.
 pub async fn ask_once(
-    object: ObjectId,
+    question: Question,
     bootstrap: Vec<SocketAddr>,
-    p: u8,
-    to_root: bool,
+    settings: IndexSettings,
     deadline: Duration,
 ) -> Result<Result<(Found, Coord), LookupError>, SessionError> {
     let any: IpAddr = match bootstrap.first() {
         Some(SocketAddr::V6(_)) => std::net::Ipv6Addr::UNSPECIFIED.into(),
         _ => Ipv4Addr::UNSPECIFIED.into(),
     };
-    let node = IndexNode::start(Role::Client, SocketAddr::new(any, 0), bootstrap).await?;
+    let at = SocketAddr::new(any, 0);
+    let node = IndexNode::start(Role::Client, at, bootstrap, settings).await?;
     let request = LookupRequest {
-        trace: false,
-        object,
+        trace: question.trace,
+        object: question.object,
         wanted: Wanted::Any,
-        p,
+        p: question.p,
         mix: 0,
         ranking: Ranking::Closeness,
         asker: PeerAddrs::default(),
         ignore: Vec::new(),
-        to_root,
+        to_root: question.to_root,
     };
     let asked = tokio::time::timeout(deadline, async {
         node.handle.joined(deadline).await;
@@ -90,43 +149,89 @@ impl IndexNode {
         role: Role,
         listen: SocketAddr,
         bootstrap: Vec<SocketAddr>,
+        settings: IndexSettings,
     ) -> Result<Self, DriverError> {
-        let config = NodeConfig {
+        let mut config = NodeConfig {
             role,
+            network: settings.network.clone(),
             ..NodeConfig::default()
         };
+        let mut known = Vec::new();
+        if let Some(state) = &settings.state {
+            config.id = Some(state.id());
+            config.secret = Some(Secret(state.secret()));
+            config.sequence_base = state.sequence_base();
+            known.extend_from_slice(state.contacts());
+        }
+        let told = !bootstrap.is_empty();
+        let handle = driver::spawn(config, listen, bootstrap).await?;
+        // A node that nobody told of others is a ring of its own until one of these answers.
+        let hinted = settings.lan || !known.is_empty();
+        if !known.is_empty() {
+            handle.add_bootstrap(known);
+        }
+        let keeper = settings.state.clone();
+        let ways = Ways {
+            settles: (hinted && !told).then(|| tokio::time::Instant::now() + SETTLE),
+            keeper: Mutex::new(keeper.map(|state| Keeper::spawn(state, handle.clone()))),
+            lan: Mutex::new(
+                settings
+                    .lan
+                    .then(|| announced(&handle, &settings))
+                    .flatten(),
+            ),
+            rendezvous: Mutex::default(),
+            settings,
+        };
         Ok(Self {
-            handle: driver::spawn(config, listen, bootstrap).await?,
+            handle,
             role,
+            ways: Arc::new(ways),
         })
     }
 
-    /// A full index node beside the client: at `at`, or on `ip` at the usual port or a free one.
+    /// An index node beside the client, or a client of one while others cannot reach it: at `at`, or on `ip` at the usual port or a free one.
     pub(super) async fn colocated(
         at: Option<SocketAddr>,
         ip: IpAddr,
         bootstrap: Vec<SocketAddr>,
+        settings: IndexSettings,
     ) -> Result<Self, DriverError> {
+        let start = |at, bootstrap| Self::start(Role::Auto, at, bootstrap, settings.clone());
         if let Some(at) = at {
-            return Self::start(Role::Index, at, bootstrap).await;
+            return start(at, bootstrap).await;
         }
         // the usual port of this machine is that of a node named by the user, who may start it after us
         let named = |b: &SocketAddr| b.port() == INDEX_PORT && b.ip().to_canonical().is_loopback();
         if !bootstrap.iter().any(named) {
             let usual = SocketAddr::new(ip, INDEX_PORT);
-            if let Ok(node) = Self::start(Role::Index, usual, bootstrap.clone()).await {
+            if let Ok(node) = start(usual, bootstrap.clone()).await {
                 return Ok(node);
             }
         }
-        Self::start(Role::Index, SocketAddr::new(ip, 0), bootstrap).await
+        start(SocketAddr::new(ip, 0), bootstrap).await
     }
 
-    /// No index node, only a client of the bootstrap nodes.
+    /// No index node, only a client of the bootstrap nodes, or of those that the settings let it find.
     pub(super) async fn client(
         ip: IpAddr,
         bootstrap: Vec<SocketAddr>,
+        settings: IndexSettings,
     ) -> Result<Self, DriverError> {
-        Self::start(Role::Client, SocketAddr::new(ip, 0), bootstrap).await
+        Self::start(Role::Client, SocketAddr::new(ip, 0), bootstrap, settings).await
+    }
+
+    /// Meets others through the Mainline DHT as well.
+    pub fn meet_through(&self, dht: &DhtNode, config: RendezvousConfig) {
+        let point = meeting_point(&self.ways.settings.network);
+        let guest = Meeting {
+            handle: self.handle.clone(),
+            port: self.public_port(),
+            own: OwnAddrs::new(self.local_addr()),
+        };
+        let meeting = Rendezvous::spawn(dht, point, config, guest);
+        let slot = self.ways.rendezvous.lock();
+        *slot.unwrap_or_else(PoisonError::into_inner) = Some(meeting);
     }
 
     /// UDP address.
@@ -144,9 +249,9 @@ impl IndexNode {
         self.handle.state().joined
     }
 
-    /// Whether others can use it, or only we use others.
+    /// Whether others may use it, if they can reach it, or only we use others.
     pub(super) fn is_index(&self) -> bool {
-        self.role == Role::Index
+        self.role != Role::Client
     }
 
     /// UDP port to tell peers of, when others can use this node.
@@ -159,9 +264,85 @@ impl IndexNode {
         self.handle.snapshot().await.ok()
     }
 
-    /// Withdraws what was published, and ends.
+    /// Tells of changes: joined, another address seen by others, a refusal.
+    pub fn changes(&self) -> watch::Receiver<NodeState> {
+        self.handle.changes()
+    }
+
+    /// What a person watching it wants to know, as JSON: the [`Snapshot`] with the number of entries in the place of
+    /// the entries by object. `None` when it has ended.
+    pub async fn status(&self) -> Option<Value> {
+        Some(self.shown(&self.snapshot().await?))
+    }
+
+    /// The same of a snapshot at hand.
+    pub fn shown(&self, snapshot: &Snapshot) -> Value {
+        let mut value = serde_json::to_value(snapshot).unwrap_or_default();
+        value["entries"] = json!(snapshot.entries.values().sum::<usize>());
+        value["objects"] = json!(snapshot.entries.len());
+        value["listen"] = json!(self.local_addr().to_string());
+        value["version"] = json!(env!("CARGO_PKG_VERSION"));
+        value["pid"] = json!(std::process::id());
+        value
+    }
+
+    /// The status, and with it the routing table slot by slot (`slots`) and the entries by object (`held`).
+    pub async fn table(&self) -> Option<Value> {
+        let look = |node: &Node| (node.snapshot(), node.slots());
+        let (snapshot, slots) = self.handle.inspect(look).await.ok()?;
+        let mut value = self.shown(&snapshot);
+        value["slots"] = json!(slots);
+        value["held"] = json!(snapshot.entries);
+        Some(value)
+    }
+
+    /// Saves what it knows, withdraws what was published, and ends.
     pub async fn shutdown(&self) {
+        self.ways.end();
+        if let Some(state) = &self.ways.settings.state
+            && let Err(e) = state.save(&self.handle).await
+        {
+            tracing::warn!("{e}");
+        }
         self.handle.shutdown().await;
+    }
+}
+
+/// Begins to find others on the local network; a machine that cannot goes without.
+fn announced(handle: &Handle, settings: &IndexSettings) -> Option<Lan> {
+    let config = LanConfig {
+        network: NetworkTag::of(&settings.network),
+        ..LanConfig::default()
+    };
+    lan::spawn(handle, config)
+        .inspect_err(|e| tracing::info!("{e}"))
+        .ok()
+}
+
+/// An index node at the rendezvous.
+struct Meeting {
+    handle: Handle,
+    port: Option<u16>,
+    own: OwnAddrs,
+}
+
+impl Guest for Meeting {
+    fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    fn known(&self) -> BoxFuture<'_, usize> {
+        Box::pin(async {
+            let count = self.handle.inspect(|node| node.contacts().len()).await;
+            count.unwrap_or(usize::MAX) // nothing to look for any more
+        })
+    }
+
+    fn meet(&self, mut nodes: Vec<SocketAddr>) {
+        nodes.retain(|addr| acceptable(*addr, AddrSource::Public, &self.own).is_ok());
+        if !nodes.is_empty() {
+            self.handle.add_bootstrap(nodes);
+        }
     }
 }
 
@@ -176,9 +357,15 @@ impl Directory for IndexNode {
 
     fn lookup(&self, request: LookupRequest) -> BoxFuture<'static, Result<Found, LookupError>> {
         let handle = self.handle.clone();
+        let settles = self.ways.settles;
         Box::pin(async move {
             // before it has joined it knows nobody but itself
             handle.joined(JOIN_PATIENCE).await;
+            if let Some(settles) = settles {
+                let mut changes = handle.changes();
+                let met = changes.wait_for(|s| s.observed.is_some());
+                let _ = tokio::time::timeout_at(settles, met).await;
+            }
             handle.lookup(request).await
         })
     }
@@ -189,6 +376,10 @@ impl Directory for IndexNode {
 
     fn coord(&self) -> Coord {
         self.handle.coord()
+    }
+
+    fn dialable(&self) -> Option<bool> {
+        self.handle.state().dialable.map(|(_, reached)| reached)
     }
 
     fn traffic(&self) -> BoxFuture<'static, Option<DirectoryTraffic>> {

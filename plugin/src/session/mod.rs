@@ -22,9 +22,9 @@ use chunkcast::wire::PeerAddrs;
 
 pub use self::directory::Directory;
 pub use self::events::{DirectoryTraffic, PeerRow, Progress, TorrentError, TorrentEvent};
-pub use self::index::{IndexNode, ask_once, object_id, start_index_node};
+pub use self::index::{IndexNode, IndexSettings, Question, ask_once, object_id, start_index_node};
 use self::torrent::{Input, Torrent};
-use crate::discovery::{DhtConfig, DhtNode};
+use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
 use crate::limits::address::OwnAddrs;
 use crate::limits::{Limits, LimitsConfig};
 use crate::metadata::{Magnet, Metainfo};
@@ -40,7 +40,7 @@ use crate::wire::message::Handshake;
 pub enum IndexUse {
     /// An index node of our own, at this UDP address or a free port of the listening address.
     Colocated(Option<SocketAddr>),
-    /// Only ask and publish through the bootstrap nodes; nothing at all without any.
+    /// Only ask and publish through the bootstrap nodes, or those that are found; nothing at all without either.
     Client,
 }
 
@@ -53,6 +53,10 @@ pub struct SessionConfig {
     pub index: IndexUse,
     /// Index nodes to join through.
     pub bootstrap: Vec<SocketAddr>,
+    /// Who the index node is, and how it finds others.
+    pub index_settings: IndexSettings,
+    /// Whether index nodes are looked for through the Mainline DHT, if that is used.
+    pub rendezvous: bool,
     /// Whether trackers are asked.
     pub trackers: bool,
     /// Whether the Mainline DHT is asked.
@@ -77,6 +81,8 @@ impl Default for SessionConfig {
             listen: None,
             index: IndexUse::Colocated(None),
             bootstrap: Vec::new(),
+            index_settings: IndexSettings::default(),
+            rendezvous: false,
             trackers: true,
             dht: true,
             dht_bootstrap: None,
@@ -217,14 +223,13 @@ impl Session {
                 .unwrap_or_else(|| (std::net::Ipv4Addr::UNSPECIFIED, 0).into());
             ListenError::Other { addr, source }
         })?);
+        let (named, settings) = (config.bootstrap.clone(), config.index_settings.clone());
         let index = match config.index {
             IndexUse::Colocated(at) => {
-                Some(IndexNode::colocated(at, listen.ip(), config.bootstrap.clone()).await?)
+                Some(IndexNode::colocated(at, listen.ip(), named, settings).await?)
             }
-            IndexUse::Client if config.bootstrap.is_empty() => None,
-            IndexUse::Client => {
-                Some(IndexNode::client(listen.ip(), config.bootstrap.clone()).await?)
-            }
+            IndexUse::Client if named.is_empty() && !settings.lan && !config.rendezvous => None,
+            IndexUse::Client => Some(IndexNode::client(listen.ip(), named, settings).await?),
         };
         let colocated = matches!(config.index, IndexUse::Colocated(_));
         let addrs = address::advertised(listen, &config.bootstrap, colocated);
@@ -247,6 +252,11 @@ impl Session {
             torrents: Mutex::default(),
             config,
         });
+        if let (Some(index), Some(dht), true) =
+            (&shared.index, &shared.dht, shared.config.rendezvous)
+        {
+            index.meet_through(dht, RendezvousConfig::default());
+        }
         let listener = tokio::spawn(accept_loop(socket, shared.clone()));
         Ok(Self { shared, listener })
     }
@@ -260,6 +270,11 @@ impl Session {
     pub fn index_addr(&self) -> Option<SocketAddr> {
         let index = self.shared.index.as_ref().filter(|i| i.is_index());
         index.map(IndexNode::local_addr)
+    }
+
+    /// The session's own index node, or its client of others'.
+    pub fn index(&self) -> Option<&IndexNode> {
+        self.shared.index.as_ref()
     }
 
     /// Starts a torrent.

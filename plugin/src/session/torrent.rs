@@ -411,6 +411,10 @@ impl Torrent {
             self.discovery.need_more_peers();
         }
         if let Some(index) = self.shared.index.clone() {
+            if let Some(reachable) = super::Directory::dialable(&index).filter(|_| !self.private) {
+                let now = self.now();
+                self.swarm.set_reachable(reachable, now);
+            }
             let input = self.input.clone();
             self.tasks.spawn(async move {
                 if let Some(traffic) = super::Directory::traffic(&index).await {

@@ -157,6 +157,13 @@ impl Swarm {
         self.client.set_own_addrs(addrs);
     }
 
+    /// Whether others can dial us: see [`Client::set_reachable`](chunkcast::client::Client::set_reachable).
+    pub fn set_reachable(&mut self, reachable: bool, now: Instant) {
+        self.now = now;
+        self.client.set_reachable(reachable, now);
+        self.settle();
+    }
+
     /// Peers named by trackers, the DHT, local discovery or the user.
     pub fn handle_candidates(&mut self, candidates: &[Candidate], now: Instant) {
         self.now = now;

@@ -5,6 +5,7 @@ mod flow;
 mod hostile;
 mod neighbours;
 mod serving;
+mod unreachable;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

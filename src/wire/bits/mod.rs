@@ -63,10 +63,16 @@ pub enum BitsError {
 
 /// The tag byte and the shortest form; at most `ceil(len / 8) + 1` bytes. The window itself is not included.
 pub fn encode_bits(set: &ChunkSet) -> Vec<u8> {
-    let plan = Plan::of(set, usize::MAX);
-    let mut out = Vec::with_capacity(1 + plan.payload);
-    plan.write(set, &mut out);
+    let mut out = Vec::new();
+    put_bits(&mut out, set);
     out
+}
+
+/// Appends [`encode_bits`].
+pub(super) fn put_bits(out: &mut Vec<u8>, set: &ChunkSet) {
+    let plan = Plan::of(set, usize::MAX);
+    out.reserve(1 + plan.payload);
+    plan.write(set, out);
 }
 
 /// Whether [`encode_bits`] gives at most `limit` bytes behind the tag.

@@ -28,13 +28,11 @@
 
 use std::net::SocketAddr;
 
-use bendy::decoding::{DictDecoder, Object};
-use bendy::encoding::SortedDictEncoder;
-
 use super::envelope::take_token;
-use super::fields::{Written, dict, form, forms, int, int_to, need, put_bytes, put_int, put_list};
+use super::fields::{dict, form, forms, int, int_to, need, put_bytes, put_form, put_int, put_list};
 use super::{DecodeError, EncodeError, entry, lookup};
 use crate::id::{Id, ObjectId};
+use crate::wire::bencode::{Dict, Pairs, Value};
 use crate::wire::compact::{put_addr, put_contact, take_addr, take_contact, usable};
 use crate::wire::{
     Body, Contact, Entry, MAX_CHUNKS, MAX_CONTACTS, MAX_GAPS, MAX_HOPS, MAX_NAMES, Name,
@@ -174,77 +172,72 @@ pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
 }
 
-pub(super) fn write(body: &Body, mut d: SortedDictEncoder<'_>) -> Written {
-    let d = &mut d;
+pub(super) fn write(body: &Body, d: &mut Pairs<'_>) {
     match body {
         Body::Ping => put_bytes(d, b"x", &PADDING),
-        Body::Ack => Ok(()),
+        Body::Ack => {}
         Body::Pong { token, observed } => {
-            put_bytes(d, b"a", &addr_form(*observed))?;
-            put_bytes(d, b"t", &token.0)
+            put_form(d, b"a", |out| addr_form(out, *observed));
+            put_bytes(d, b"t", &token.0);
         }
         Body::Refuse { reason, token } => {
-            put_int(d, b"r", reason_number(*reason))?;
-            token.as_ref().map_or(Ok(()), |t| put_bytes(d, b"t", &t.0))
+            put_int(d, b"r", reason_number(*reason));
+            if let Some(token) = token {
+                put_bytes(d, b"t", &token.0);
+            }
         }
         Body::Leaves { names } => put_names(d, names),
         Body::LeavesReply { contacts } => put_contacts(d, contacts),
         Body::Row { row, names } => {
-            put_names(d, names)?;
-            put_int(d, b"r", *row)
+            put_names(d, names);
+            put_int(d, b"r", *row);
         }
         Body::RowReply { row, contacts } => {
-            put_contacts(d, contacts)?;
-            put_int(d, b"r", *row)
+            put_contacts(d, contacts);
+            put_int(d, b"r", *row);
         }
         Body::Join { joiner, hops } => {
-            put_int(d, b"h", *hops)?;
-            put_bytes(d, b"j", &joiner.0)
+            put_int(d, b"h", *hops);
+            put_bytes(d, b"j", &joiner.0);
         }
         Body::JoinReply { contacts, hops } => {
-            put_contacts(d, contacts)?;
-            put_int(d, b"h", *hops)
+            put_contacts(d, contacts);
+            put_int(d, b"h", *hops);
         }
-        Body::Publish { entry } => {
-            d.emit_pair_with(b"e", |e| e.emit_dict(|d| entry::write(entry, d)))
-        }
-        Body::Propagate { entries } => d.emit_pair_with(b"e", |e| {
-            e.emit_list(|list| {
-                entries
-                    .iter()
-                    .try_for_each(|entry| list.emit_dict(|d| entry::write(entry, d)))
-            })
+        Body::Publish { entry } => d.key(b"e").dict(|d| entry::write(entry, d)),
+        Body::Propagate { entries } => d.key(b"e").list(|list| {
+            for entry in entries {
+                list.dict(|d| entry::write(entry, d));
+            }
         }),
         Body::Lookup(lookup) => lookup::write(lookup, d),
         Body::Found(found) => lookup::write_found(found, d),
-        Body::SendFull { keys } => put_list(d, b"k", keys, |(object, publisher)| {
-            [object.0.0, publisher.0].concat()
+        Body::SendFull { keys } => put_list(d, b"k", keys, |out, (object, publisher)| {
+            out.extend(object.0.0);
+            out.extend(publisher.0);
         }),
         Body::Dial { port } => put_int(d, b"p", *port),
         Body::Dialled { port, reached } => {
-            put_int(d, b"p", *port)?;
-            put_int(d, b"r", *reached)
+            put_int(d, b"p", *port);
+            put_int(d, b"r", *reached);
         }
         Body::Reach { nonce } | Body::Reached { nonce } => put_bytes(d, b"n", &nonce.to_be_bytes()),
         Body::ReachFor { addr, nonce } => {
-            put_bytes(d, b"a", &addr_form(*addr))?;
-            put_bytes(d, b"n", &nonce.to_be_bytes())
+            put_form(d, b"a", |out| addr_form(out, *addr));
+            put_bytes(d, b"n", &nonce.to_be_bytes());
         }
     }
 }
 
-pub(super) fn addr_form(addr: SocketAddr) -> Vec<u8> {
-    let mut out = Vec::with_capacity(18);
-    put_addr(&mut out, canonical(addr));
-    out
+pub(super) fn addr_form(out: &mut Vec<u8>, addr: SocketAddr) {
+    put_addr(out, canonical(addr));
 }
 
 /// Nothing for none.
-fn put_names(d: &mut SortedDictEncoder<'_>, names: &[Name]) -> Written {
-    let bytes: Vec<u8> = names.iter().flat_map(|name| name.0).collect();
-    match bytes.is_empty() {
-        true => Ok(()),
-        false => put_bytes(d, b"i", &bytes),
+fn put_names(d: &mut Pairs<'_>, names: &[Name]) {
+    if !names.is_empty() {
+        let bytes: Vec<u8> = names.iter().flat_map(|name| name.0).collect();
+        put_bytes(d, b"i", &bytes);
     }
 }
 
@@ -254,17 +247,15 @@ fn take_names(bytes: &[u8]) -> Option<Vec<Name>> {
     fit.then(|| names.iter().copied().map(Name).collect())
 }
 
-fn put_contacts(d: &mut SortedDictEncoder<'_>, contacts: &[Contact]) -> Written {
-    put_list(d, b"c", contacts, |c| {
-        put_contact(&Contact {
-            addr: canonical(c.addr),
-            ..*c
-        })
-    })
+fn put_contacts(d: &mut Pairs<'_>, contacts: &[Contact]) {
+    put_list(d, b"c", contacts, |out, c| {
+        let addr = canonical(c.addr);
+        put_contact(out, &Contact { addr, ..*c });
+    });
 }
 
 /// Reads the fields of a known kind.
-pub(super) fn read(kind: u64, fields: DictDecoder<'_, '_>) -> Result<Body, DecodeError> {
+pub(super) fn read(kind: u64, fields: Dict<'_, '_>) -> Result<Body, DecodeError> {
     match kind {
         PUBLISH => entry_field(fields),
         PROPAGATE => entries_field(fields),
@@ -290,7 +281,7 @@ struct Small<'a> {
 }
 
 impl<'a> Small<'a> {
-    fn read(mut fields: DictDecoder<'_, 'a>) -> Result<Self, DecodeError> {
+    fn read(mut fields: Dict<'_, 'a>) -> Result<Self, DecodeError> {
         let mut small = Small::default();
         while let Some((key, value)) = fields.next_pair()? {
             match key {
@@ -398,7 +389,7 @@ fn take_nonce(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
 }
 
-fn entry_field(mut fields: DictDecoder<'_, '_>) -> Result<Body, DecodeError> {
+fn entry_field(mut fields: Dict<'_, '_>) -> Result<Body, DecodeError> {
     let mut entry = None;
     while let Some((key, value)) = fields.next_pair()? {
         if key == b"e" {
@@ -410,7 +401,7 @@ fn entry_field(mut fields: DictDecoder<'_, '_>) -> Result<Body, DecodeError> {
     })
 }
 
-fn entries_field(mut fields: DictDecoder<'_, '_>) -> Result<Body, DecodeError> {
+fn entries_field(mut fields: Dict<'_, '_>) -> Result<Body, DecodeError> {
     let mut entries = None;
     while let Some((key, value)) = fields.next_pair()? {
         if key == b"e" {
@@ -423,10 +414,12 @@ fn entries_field(mut fields: DictDecoder<'_, '_>) -> Result<Body, DecodeError> {
 }
 
 /// The datagram's length bounds the number of entries, `budget` what their chunk sets allocate.
-fn read_entries(value: Object<'_, '_>) -> Result<Vec<Entry>, DecodeError> {
+fn read_entries(value: Value<'_, '_>) -> Result<Vec<Entry>, DecodeError> {
     let mut budget = MAX_CHUNKS;
     let mut entries = Vec::new();
-    let mut list = value.list_or(Err(DecodeError::Bounds("entries")))?;
+    let Value::List(mut list) = value else {
+        return Err(DecodeError::Bounds("entries"));
+    };
     while let Some(item) = list.next_object()? {
         entries.push(entry::read(dict(item, "entry")?, &mut budget)?);
     }

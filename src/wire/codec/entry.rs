@@ -11,15 +11,13 @@
 
 use std::time::Duration;
 
-use bendy::decoding::DictDecoder;
-use bendy::encoding::{Encoder, SortedDictEncoder};
-
 use super::body::bound;
-use super::fields::{Written, bytes, form, need, put_bytes};
+use super::fields::{bytes, form, need, put_bytes, put_form};
 use super::{DecodeError, EncodeError};
 use crate::chunks::ChunkSet;
 use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
+use crate::wire::bencode::{Dict, Pairs, Writer};
 use crate::wire::compact::{
     REACHABLE, put_addrs, put_varint, take, take_addrs, take_coord, take_varint, usable,
 };
@@ -28,12 +26,9 @@ use crate::wire::{Entry, MAX_CHUNKS, Proof, Summary};
 
 /// Bytes that the entry takes in a propagation message.
 pub fn encoded_entry_len(entry: &Entry) -> usize {
-    let mut encoder = Encoder::new();
-    let written = encoder.emit_dict(|d| write(entry, d));
-    written
-        .and_then(|()| encoder.get_output())
-        .expect("keys are written in order")
-        .len()
+    let mut writer = Writer::new();
+    writer.dict(|d| write(entry, d));
+    writer.into_bytes().len()
 }
 
 /// Whether the entry can be sent at all.
@@ -54,32 +49,25 @@ pub(super) fn check(entry: &Entry) -> Result<(), EncodeError> {
     bound(sendable(&entry.held, MAX_ENTRY_BITS), "entry's window")
 }
 
-pub(super) fn write(entry: &Entry, mut d: SortedDictEncoder<'_>) -> Written {
-    let mut addrs = Vec::with_capacity(24);
-    put_addrs(&mut addrs, &entry.addrs);
-    put_bytes(&mut d, b"a", &addrs)?;
-    put_bytes(&mut d, b"c", &put_window(&entry.held))?;
+pub(super) fn write(entry: &Entry, d: &mut Pairs<'_>) {
+    put_form(d, b"a", |out| put_addrs(out, &entry.addrs));
+    put_form(d, b"c", |out| put_window(out, &entry.held));
     if let Some(base) = entry.delta_of {
-        let mut varint = Vec::with_capacity(10);
-        put_varint(&mut varint, base);
-        put_bytes(&mut d, b"d", &varint)?;
+        put_form(d, b"d", |out| put_varint(out, base));
     }
-    put_bytes(&mut d, b"h", &put_head(entry))?;
+    put_form(d, b"h", |out| put_head(out, entry));
     if let Some(proof) = &entry.proof {
-        put_bytes(&mut d, b"p", &put_proof(proof))?;
+        put_form(d, b"p", |out| put_proof(out, proof));
     }
-    match &entry.summary {
-        Some(summary) => put_bytes(&mut d, b"s", &summary.encode()),
-        None => Ok(()),
+    if let Some(summary) = &entry.summary {
+        put_bytes(d, b"s", &summary.encode());
     }
 }
 
-fn put_proof(proof: &Proof) -> Vec<u8> {
-    let mut out = Vec::with_capacity(32 + 64 + 10);
+fn put_proof(out: &mut Vec<u8>, proof: &Proof) {
     out.extend(proof.key);
     out.extend(proof.signature);
-    put_varint(&mut out, proof.expires);
-    out
+    put_varint(out, proof.expires);
 }
 
 fn take_proof(mut bytes: &[u8]) -> Option<Proof> {
@@ -97,16 +85,14 @@ fn take_whole_varint(mut bytes: &[u8]) -> Option<u64> {
     bytes.is_empty().then_some(n)
 }
 
-fn put_head(entry: &Entry) -> Vec<u8> {
-    let mut out = Vec::with_capacity(80);
+fn put_head(out: &mut Vec<u8>, entry: &Entry) {
     out.extend(entry.object.0.0);
     out.extend(entry.publisher.0);
     out.extend(entry.coord.to_bytes());
     out.extend([entry.load, if entry.reachable { REACHABLE } else { 0 }]);
-    put_varint(&mut out, entry.sequence);
-    put_varint(&mut out, u64::from(entry.chunks));
-    put_varint(&mut out, u64::from(seconds(entry.lifetime)));
-    out
+    put_varint(out, entry.sequence);
+    put_varint(out, u64::from(entry.chunks));
+    put_varint(out, u64::from(seconds(entry.lifetime)));
 }
 
 /// Whole seconds, rounded up: less than a second is not a withdrawal.
@@ -156,10 +142,7 @@ fn take_head(mut bytes: &[u8]) -> Option<Head> {
 }
 
 /// Reads an entry; its window is taken off `budget` before it is allocated.
-pub(super) fn read(
-    mut fields: DictDecoder<'_, '_>,
-    budget: &mut u32,
-) -> Result<Entry, DecodeError> {
+pub(super) fn read(mut fields: Dict<'_, '_>, budget: &mut u32) -> Result<Entry, DecodeError> {
     let (mut addrs, mut held, mut head) = (None, None, None);
     let (mut delta_of, mut proof, mut summary) = (None, None, None);
     while let Some((key, value)) = fields.next_pair()? {

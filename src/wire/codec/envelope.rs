@@ -1,15 +1,10 @@
 //! What every datagram has: version, kind, exchange, sender, token.
 
-use bendy::decoding::{Decoder, Object};
-use bendy::encoding::Encoder;
-
-use super::fields::{Written, dict, form, int, need, put_bytes, put_int};
+use super::fields::{dict, form, int, need, put_bytes, put_form, put_int};
 use super::{DecodeError, EncodeError, body};
+use crate::wire::bencode::{Dict, Reader, Value, Writer};
 use crate::wire::compact::{put_sender, take_sender};
 use crate::wire::{Body, Envelope, MAX_DATAGRAM, Sender, Token, VERSION};
-
-/// Deeper nesting is refused: envelope, fields, list, entry, and four levels for keys of later versions.
-const MAX_DEPTH: usize = 8;
 
 /// The datagram.
 ///
@@ -26,22 +21,20 @@ pub fn encode(envelope: &Envelope) -> Result<Vec<u8>, EncodeError> {
 }
 
 fn write(envelope: &Envelope) -> Vec<u8> {
-    let mut encoder = Encoder::new();
-    let written: Written = encoder.emit_dict(|mut d| {
-        put_int(&mut d, b"k", body::kind(&envelope.body))?;
+    let mut writer = Writer::new();
+    writer.dict(|d| {
+        put_int(d, b"k", body::kind(&envelope.body));
         if body::has_fields(&envelope.body, envelope.token.is_some()) {
-            d.emit_pair_with(b"m", |e| e.emit_dict(|d| body::write(&envelope.body, d)))?;
+            d.key(b"m").dict(|d| body::write(&envelope.body, d));
         }
         if let Some(token) = &envelope.token {
-            put_bytes(&mut d, b"o", &token.0)?;
+            put_bytes(d, b"o", &token.0);
         }
-        put_bytes(&mut d, b"s", &put_sender(&envelope.sender))?;
-        put_bytes(&mut d, b"t", &envelope.tx.to_be_bytes())?;
-        put_int(&mut d, b"v", VERSION)
+        put_form(d, b"s", |out| put_sender(out, &envelope.sender));
+        put_bytes(d, b"t", &envelope.tx.to_be_bytes());
+        put_int(d, b"v", VERSION);
     });
-    written
-        .and_then(|()| encoder.get_output())
-        .expect("keys are written in order")
+    writer.into_bytes()
 }
 
 /// Reads a datagram.
@@ -52,15 +45,13 @@ pub fn decode(datagram: &[u8]) -> Result<Envelope, DecodeError> {
     if datagram.len() > MAX_DATAGRAM {
         return Err(DecodeError::TooLong(datagram.len()));
     }
-    let mut decoder = Decoder::new(datagram).with_max_depth(MAX_DEPTH);
-    let parts = match decoder.next_object()? {
-        Some(Object::Dict(envelope)) => Parts::read(envelope)?,
+    let mut reader = Reader::new(datagram);
+    let parts = match reader.value()? {
+        Value::Dict(envelope) => Parts::read(envelope)?,
         _ => return Err(DecodeError::Malformed),
     };
-    match decoder.next_object() {
-        Ok(None) => parts.join(),
-        _ => Err(DecodeError::Malformed),
-    }
+    reader.end()?;
+    parts.join()
 }
 
 /// Each key's value or what is wrong with it: the version decides first which complaint counts.
@@ -75,7 +66,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn read(mut envelope: bendy::decoding::DictDecoder<'_, '_>) -> Result<Self, DecodeError> {
+    fn read(mut envelope: Dict<'_, '_>) -> Result<Self, DecodeError> {
         let mut parts = Parts::default();
         while let Some((key, value)) = envelope.next_pair()? {
             match key {
@@ -92,7 +83,7 @@ impl Parts {
         Ok(parts)
     }
 
-    fn read_body(&self, value: Object<'_, '_>) -> Option<Result<Body, DecodeError>> {
+    fn read_body(&self, value: Value<'_, '_>) -> Option<Result<Body, DecodeError>> {
         match self.kind {
             Some(Ok(kind)) if body::known(kind) => {
                 Some(dict(value, "fields").and_then(|d| body::read(kind, d)))

@@ -1,62 +1,57 @@
 //! Typed access to bencoded values, with the field's name for the error.
 
-use bendy::decoding::{DictDecoder, ListDecoder, Object};
-use bendy::encoding::{Error as BencodeError, SortedDictEncoder};
-
 use super::DecodeError;
+use crate::wire::bencode::{Dict, Pairs, Value, number};
 
-pub(super) type Written = Result<(), BencodeError>;
-
-pub(super) fn put_bytes(dict: &mut SortedDictEncoder<'_>, key: &[u8], value: &[u8]) -> Written {
-    dict.emit_pair_with(key, |e| e.emit_bytes(value))
+pub(super) fn put_bytes(dict: &mut Pairs<'_>, key: &[u8], value: &[u8]) {
+    dict.key(key).bytes(value);
 }
 
-pub(super) fn put_int(
-    dict: &mut SortedDictEncoder<'_>,
-    key: &[u8],
-    value: impl Into<u64>,
-) -> Written {
-    dict.emit_pair(key, value.into())
+/// A string in a form of its own: `write` appends it.
+pub(super) fn put_form(dict: &mut Pairs<'_>, key: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+    dict.key(key).form(write);
 }
 
+pub(super) fn put_int(dict: &mut Pairs<'_>, key: &[u8], value: impl Into<u64>) {
+    dict.key(key).int(value.into());
+}
+
+/// Strings in a form of their own.
 pub(super) fn put_list<T>(
-    dict: &mut SortedDictEncoder<'_>,
+    dict: &mut Pairs<'_>,
     key: &[u8],
     items: &[T],
-    form: impl Fn(&T) -> Vec<u8>,
-) -> Written {
-    dict.emit_pair_with(key, |e| {
-        e.emit_list(|list| {
-            items
-                .iter()
-                .try_for_each(|item| list.emit_bytes(&form(item)))
-        })
-    })
+    write: impl Fn(&mut Vec<u8>, &T),
+) {
+    dict.key(key).list(|list| {
+        for item in items {
+            list.form(|out| write(out, item));
+        }
+    });
 }
 
-pub(super) fn bytes<'a>(
-    value: Object<'_, 'a>,
-    name: &'static str,
-) -> Result<&'a [u8], DecodeError> {
-    value.bytes_or(Err(DecodeError::Bounds(name)))
+pub(super) fn bytes<'a>(value: Value<'_, 'a>, name: &'static str) -> Result<&'a [u8], DecodeError> {
+    match value {
+        Value::Bytes(bytes) => Ok(bytes),
+        _ => Err(DecodeError::Bounds(name)),
+    }
 }
 
 /// An integer of type `T`; negative ones are out of bounds.
 pub(super) fn int<T: TryFrom<u64>>(
-    value: Object<'_, '_>,
+    value: Value<'_, '_>,
     name: &'static str,
 ) -> Result<T, DecodeError> {
-    let digits = value.integer_or(Err(DecodeError::Bounds(name)))?;
-    let n: u64 = digits.parse().map_err(|_| DecodeError::Bounds(name))?;
-    T::try_from(n).map_err(|_| DecodeError::Bounds(name))
+    let Value::Int(digits) = value else {
+        return Err(DecodeError::Bounds(name));
+    };
+    number(digits)
+        .and_then(|n| T::try_from(n).ok())
+        .ok_or(DecodeError::Bounds(name))
 }
 
 /// An integer of at most `max`.
-pub(super) fn int_to(
-    value: Object<'_, '_>,
-    max: u8,
-    name: &'static str,
-) -> Result<u8, DecodeError> {
+pub(super) fn int_to(value: Value<'_, '_>, max: u8, name: &'static str) -> Result<u8, DecodeError> {
     int(value, name).and_then(|n| {
         if n <= max {
             Ok(n)
@@ -68,7 +63,7 @@ pub(super) fn int_to(
 
 /// A string in a form of its own.
 pub(super) fn form<'a, T>(
-    value: Object<'_, 'a>,
+    value: Value<'_, 'a>,
     name: &'static str,
     read: impl FnOnce(&'a [u8]) -> Option<T>,
 ) -> Result<T, DecodeError> {
@@ -77,13 +72,15 @@ pub(super) fn form<'a, T>(
 
 /// At most `max` strings in a form of their own.
 pub(super) fn forms<'a, T>(
-    value: Object<'_, 'a>,
+    value: Value<'_, 'a>,
     max: usize,
     name: &'static str,
     read: impl Fn(&'a [u8]) -> Option<T>,
 ) -> Result<Vec<T>, DecodeError> {
     let mut items = Vec::new();
-    let mut list: ListDecoder<'_, 'a> = value.list_or(Err(DecodeError::Bounds(name)))?;
+    let Value::List(mut list) = value else {
+        return Err(DecodeError::Bounds(name));
+    };
     while let Some(item) = list.next_object()? {
         if items.len() == max {
             return Err(DecodeError::Bounds(name));
@@ -93,11 +90,14 @@ pub(super) fn forms<'a, T>(
     Ok(items)
 }
 
-pub(super) fn dict<'obj, 'a>(
-    value: Object<'obj, 'a>,
+pub(super) fn dict<'r, 'a>(
+    value: Value<'r, 'a>,
     name: &'static str,
-) -> Result<DictDecoder<'obj, 'a>, DecodeError> {
-    value.dictionary_or(Err(DecodeError::Bounds(name)))
+) -> Result<Dict<'r, 'a>, DecodeError> {
+    match value {
+        Value::Dict(dict) => Ok(dict),
+        _ => Err(DecodeError::Bounds(name)),
+    }
 }
 
 /// The value of a required key.

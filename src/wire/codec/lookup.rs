@@ -14,17 +14,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bendy::decoding::DictDecoder;
-use bendy::encoding::SortedDictEncoder;
-
 use super::body::{addr_form, bound, canonical};
-use super::fields::{Written, bytes, form, forms, int_to, need, put_bytes, put_int, put_list};
+use super::fields::{bytes, form, forms, int_to, need, put_bytes, put_form, put_int, put_list};
 use super::{DecodeError, EncodeError};
 use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
+use crate::wire::bencode::{Dict, Pairs};
 use crate::wire::compact::{
-    put_addr, put_addrs, put_match, put_varint, take, take_addr, take_addrs, take_match,
-    take_varint, usable,
+    put_addrs, put_match, put_varint, take, take_addr, take_addrs, take_match, take_varint, usable,
 };
 use crate::wire::windows::{
     MAX_LOOKUP_BITS, SUMMARISED_LOOKUP_BITS, put_window, sendable, take_window,
@@ -80,60 +77,55 @@ fn check_matches(matches: &[Match]) -> Result<(), EncodeError> {
     bound(matches.iter().all(reachable), "match's addresses")
 }
 
-pub(super) fn write(lookup: &Lookup, d: &mut SortedDictEncoder<'_>) -> Written {
-    let mut asker = Vec::with_capacity(24);
-    put_addrs(&mut asker, &lookup.asker);
-    put_bytes(d, b"a", &asker)?;
-    put_bytes(d, b"c", &lookup.coord.to_bytes())?;
-    put_int(d, b"h", lookup.hops)?;
+pub(super) fn write(lookup: &Lookup, d: &mut Pairs<'_>) {
+    put_form(d, b"a", |out| put_addrs(out, &lookup.asker));
+    put_bytes(d, b"c", &lookup.coord.to_bytes());
+    put_int(d, b"h", lookup.hops);
     if !lookup.ignore.is_empty() {
-        put_list(d, b"i", &lookup.ignore, |a| addr_form(*a))?;
+        put_list(d, b"i", &lookup.ignore, |out, addr| addr_form(out, *addr));
     }
-    put_int(d, b"k", ranking_number(lookup.ranking))?;
+    put_int(d, b"k", ranking_number(lookup.ranking));
     if !lookup.matches.is_empty() {
-        put_list(d, b"m", &lookup.matches, put_match)?;
+        put_list(d, b"m", &lookup.matches, put_match);
     }
     if lookup.mix > 0 {
-        put_int(d, b"n", lookup.mix)?;
+        put_int(d, b"n", lookup.mix);
     }
-    put_bytes(d, b"o", &lookup.object.0.0)?;
-    put_int(d, b"p", lookup.p)?;
+    put_bytes(d, b"o", &lookup.object.0.0);
+    put_int(d, b"p", lookup.p);
     if lookup.to_root {
-        put_int(d, b"r", true)?;
+        put_int(d, b"r", true);
     }
     if let Some(summary) = &lookup.summary {
-        let mut out = Vec::with_capacity(262);
-        put_varint(&mut out, u64::from(summary.chunks()));
-        out.extend(summary.encode());
-        put_bytes(d, b"s", &out)?;
+        put_form(d, b"s", |out| {
+            put_varint(out, u64::from(summary.chunks()));
+            out.extend(summary.encode());
+        });
     }
     if lookup.trace {
-        put_int(d, b"t", true)?;
+        put_int(d, b"t", true);
     }
-    match &lookup.wanted {
-        Wanted::Any => Ok(()),
-        Wanted::Chunks(wanted) => put_bytes(d, b"w", &put_window(wanted)),
+    if let Wanted::Chunks(wanted) = &lookup.wanted {
+        put_form(d, b"w", |out| put_window(out, wanted));
     }
 }
 
-pub(super) fn write_found(found: &Found, d: &mut SortedDictEncoder<'_>) -> Written {
-    put_bytes(d, b"b", &found.by.0)?;
-    put_int(d, b"h", found.hops)?;
+pub(super) fn write_found(found: &Found, d: &mut Pairs<'_>) {
+    put_bytes(d, b"b", &found.by.0);
+    put_int(d, b"h", found.hops);
     if found.loaded {
-        put_int(d, b"l", true)?;
+        put_int(d, b"l", true);
     }
-    put_list(d, b"m", &found.matches, put_match)?;
+    put_list(d, b"m", &found.matches, put_match);
     if found.root {
-        put_int(d, b"r", true)?;
+        put_int(d, b"r", true);
     }
-    if found.trace.is_empty() {
-        return Ok(());
+    if !found.trace.is_empty() {
+        put_list(d, b"t", &found.trace, put_hop);
     }
-    put_list(d, b"t", &found.trace, put_hop)
 }
 
-fn put_hop(hop: &TraceHop) -> Vec<u8> {
-    let mut out = Vec::with_capacity(44);
+fn put_hop(out: &mut Vec<u8>, hop: &TraceHop) {
     out.extend(hop.id.0);
     let micros = hop.rtt.map_or(0, |rtt| {
         u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX).max(1)
@@ -141,9 +133,8 @@ fn put_hop(hop: &TraceHop) -> Vec<u8> {
     out.extend(micros.to_be_bytes());
     out.extend([hop.known, why_number(hop.why)]);
     if let Some(addr) = hop.addr {
-        put_addr(&mut out, canonical(addr));
+        addr_form(out, addr);
     }
-    out
 }
 
 fn take_hop(mut bytes: &[u8]) -> Option<TraceHop> {
@@ -168,7 +159,7 @@ fn take_summary(mut bytes: &[u8]) -> Option<Box<Summary>> {
     Summary::decode(chunks, bytes).ok().map(Box::new)
 }
 
-pub(super) fn read(mut fields: DictDecoder<'_, '_>) -> Result<Lookup, DecodeError> {
+pub(super) fn read(mut fields: Dict<'_, '_>) -> Result<Lookup, DecodeError> {
     let (mut asker, mut coord, mut hops, mut ranking) = (None, None, None, None);
     let (mut object, mut p, mut wanted) = (None, None, None);
     let (mut mix, mut to_root, mut trace, mut summary) = (0, false, false, None);
@@ -227,7 +218,7 @@ pub(super) fn read(mut fields: DictDecoder<'_, '_>) -> Result<Lookup, DecodeErro
     })
 }
 
-pub(super) fn read_found(mut fields: DictDecoder<'_, '_>) -> Result<Found, DecodeError> {
+pub(super) fn read_found(mut fields: Dict<'_, '_>) -> Result<Found, DecodeError> {
     let (mut by, mut hops, mut matches, mut root) = (None, None, None, false);
     let (mut loaded, mut trace) = (false, Vec::new());
     while let Some((key, value)) = fields.next_pair()? {

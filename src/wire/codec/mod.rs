@@ -50,8 +50,8 @@ pub enum DecodeError {
     Bounds(&'static str),
 }
 
-impl From<bendy::decoding::Error> for DecodeError {
-    fn from(_: bendy::decoding::Error) -> Self {
+impl From<super::bencode::Malformed> for DecodeError {
+    fn from(_: super::bencode::Malformed) -> Self {
         DecodeError::Malformed
     }
 }

@@ -1,0 +1,74 @@
+//! What `node`, `get` and `seed` do with the index node's own flags: its identity, and its control socket.
+
+use std::sync::Arc;
+
+use chunkcast::driver::lan::NetworkTag;
+
+use super::args::IndexArgs;
+use super::exit::{Code, Failure};
+use super::output::Reporter;
+use crate::control::{Control, ControlError};
+use crate::session::{IndexNode, IndexSettings};
+use crate::state::{State, User, Warning, default_dir};
+
+/// The settings that the flags ask for. A state directory that nobody named and that cannot be used is only warned of.
+///
+/// # Errors
+/// Code 6 for a named state directory that cannot be used, 2 for what is no network key.
+pub(super) fn settings(
+    args: &IndexArgs,
+    user: User,
+    reporter: &Reporter,
+) -> Result<IndexSettings, Failure> {
+    let mut settings = IndexSettings {
+        state: None,
+        lan: !args.no_lan,
+        network: args.key.network()?,
+    };
+    let named = args.state.is_some();
+    let dir = args.state.clone().or_else(default_dir);
+    let Some(dir) = dir.filter(|_| !args.no_state) else {
+        return Ok(settings);
+    };
+    match State::open(&dir, user, NetworkTag::of(&settings.network)) {
+        Ok(opened) => {
+            match &opened.warning {
+                // downloads side by side are nothing unusual
+                Some(taken @ Warning::Taken { .. }) if user != User::Node => {
+                    tracing::info!("{taken}");
+                }
+                Some(warning) => reporter.warning(&warning.to_string()),
+                None => {}
+            }
+            settings.state = Some(Arc::new(opened.state));
+        }
+        Err(e) if named => return Err(Failure::new(Code::Disk, e)),
+        Err(e) => reporter.warning(&e.to_string()),
+    }
+    Ok(settings)
+}
+
+/// The control socket that the flags ask for. One that nobody named and that cannot be made is only warned of.
+///
+/// # Errors
+/// For a named one: code 4 when it belongs to a running process, 6 when it cannot be made.
+pub(super) fn control(
+    args: &IndexArgs,
+    settings: &IndexSettings,
+    node: &IndexNode,
+    reporter: &Reporter,
+) -> Result<Option<Control>, Failure> {
+    let usual = || settings.state.as_ref().and_then(|s| s.control_path());
+    let Some(path) = args.control.clone().or_else(usual) else {
+        return Ok(None);
+    };
+    match Control::serve(&path, node.clone()) {
+        Ok(control) => Ok(Some(control)),
+        Err(e) if args.control.is_none() => {
+            reporter.warning(&e.to_string());
+            Ok(None)
+        }
+        Err(e @ ControlError::InUse(_)) => Err(Failure::new(Code::Network, e)),
+        Err(e) => Err(Failure::new(Code::Disk, e)),
+    }
+}
