@@ -21,6 +21,7 @@ mod attach;
 mod config;
 mod dial;
 mod guard;
+mod hot;
 mod incoming;
 mod join;
 mod lookup;
@@ -37,6 +38,7 @@ mod route;
 mod rpc;
 mod stats;
 mod timers;
+mod trace;
 mod view;
 mod wall;
 
@@ -62,6 +64,7 @@ pub use config::{
     Role,
 };
 pub use dial::DialId;
+pub use hot::HotConfig;
 pub use proofs::sign_entry;
 pub use roles::RolesConfig;
 pub use stats::{CoordView, Counters, DropReason, PeerView, SlotView, Snapshot, Traffic};
@@ -69,6 +72,7 @@ pub use stats::{CoordView, Counters, DropReason, PeerView, SlotView, Snapshot, T
 use attach::Attach;
 use dial::Dials;
 use guard::Guard;
+use hot::Hot;
 use join::Join;
 use probe::Probes;
 use publish::Own;
@@ -91,6 +95,7 @@ pub struct Node {
     pending: Pending,
     routes: Routes,
     cache: Cache,
+    hot: Hot,
     parents: Parents,
     /// The next hops of all objects in the cache, as of `tables_seen`.
     tree_parents: BTreeSet<Id>,
@@ -147,6 +152,7 @@ impl Node {
             pending: Pending::default(),
             routes: Routes::default(),
             cache: Cache::new(limits),
+            hot: Hot::new(&config.directory.hot),
             parents: Parents::default(),
             tree_parents: BTreeSet::new(),
             tables_seen: 0,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use chunkcast_compat_tests::netns::Lan;
 use chunkcast_compat_tests::{Proc, chunkcast, create, noise, scratch, wait_for, write};
 use serde_json::Value;
 
@@ -272,6 +273,22 @@ fn table_shows_leaves_slots_and_objects() {
     ] {
         assert!(text.contains(words), "`{words}` is not in: {text}");
     }
+    let trace = [
+        "lookup",
+        &hash,
+        "--trace",
+        "--json",
+        "--bootstrap",
+        &nodes[1].1,
+    ];
+    let answer = wait_for("the seed is found", DEADLINE, || {
+        let out = run(&trace);
+        let found = out.status.success();
+        found.then(|| serde_json::from_slice::<Value>(&out.stdout).expect("JSON"))
+    });
+    for hop in answer["trace"].as_array().expect("the way") {
+        assert!(hop["why"].is_string() && hop["known"].is_u64(), "{hop}");
+    }
     // the seed is a client of the first node, and says so
     let client = shown(&seed_socket, &|t| t["peers"] == 1);
     assert_eq!(client["role"], "client");
@@ -416,17 +433,25 @@ fn a_key_is_read_from_flag_file_or_environment_and_never_shown() {
     }
 }
 
-/// Runs `script` as root of a network namespace with two interfaces that reach each other, and nothing else; `None`,
+/// Runs `script` as root of a network namespace with loopback and one more interface; `None`,
 /// with a line that says so, where that is forbidden.
 fn on_a_lan(dir: &Path, script: &str) -> Option<Output> {
     let run = |script: &str| {
-        Command::new("unshare")
-            .args(["--net", "--map-root-user", "sh", "-c", script])
+        Command::new("timeout")
+            .args([
+                "120",
+                "unshare",
+                "--net",
+                "--map-root-user",
+                "sh",
+                "-c",
+                script,
+            ])
             .env("CHUNKCAST", chunkcast())
             .current_dir(dir)
             .output()
     };
-    let lan = "ip link set lo up && ip link add a type dummy && ip addr add 10.9.8.1/24 dev a && ip link set a up";
+    let lan = "ip link set lo up && ip link add lan0 type veth peer name lan1 && ip addr add 10.9.8.1/24 dev lan0 && ip link set lan0 up && ip link set lan1 up";
     if !run(lan).is_ok_and(|out| out.status.success()) {
         #[allow(clippy::print_stdout, reason = "says what is skipped")]
         {
@@ -453,8 +478,11 @@ fn script(flags: &[&str], peers: u32, seconds: u32) -> String {
            grep -q '\"peers\":{peers},' table && break
            sleep 0.2
          done
-         kill $(jobs -p); wait; cat table",
-        seconds * 5
+         kill{}; wait; cat table",
+        seconds * 5,
+        (0..flags.len())
+            .map(|i| format!(" $p{i}"))
+            .collect::<String>()
     );
     out
 }
@@ -479,6 +507,51 @@ fn nodes_on_one_network_find_each_other_with_nothing_configured() {
         let addr = table["leaves"][0]["addr"].as_str().expect("an address");
         assert!(addr.starts_with("10.9.8.1:"), "{what}: {addr}");
     }
+}
+
+#[test]
+fn machines_on_one_switch_find_each_other_and_one_that_restarts_is_found_again() {
+    let Some(lan) = Lan::new("index nodes on several machines") else {
+        return;
+    };
+    let dir = scratch();
+    let hosts = [lan.host("a"), lan.host("b"), lan.host("c")];
+    let start = |i: usize| {
+        let socket = dir.path().join(format!("{i}.sock"));
+        let mut command = hosts[i].command(chunkcast());
+        command
+            .args(["node", "--no-dht", "--no-state", "--json", "--control"])
+            .arg(&socket);
+        let node = Proc::spawn(&format!("{i}"), dir.path(), &mut command);
+        (node, socket.display().to_string())
+    };
+    let neighbours = |socket: &str| -> Option<Vec<String>> {
+        let out = run(&["table", "--json", "--control", socket]);
+        let table: Value = serde_json::from_slice(&out.stdout).ok()?;
+        let leaves = table["leaves"].as_array()?.iter();
+        let mut addrs: Vec<String> = leaves
+            .filter(|l| l["suspect"] == false)
+            .filter_map(|l| Some(l["addr"].as_str()?.to_owned()))
+            .collect();
+        addrs.sort();
+        Some(addrs)
+    };
+    let mut nodes: Vec<(Proc, String)> = (0..3).map(start).collect();
+    let others = |i: usize| -> Vec<String> {
+        let others = hosts.iter().enumerate().filter(|(j, _)| *j != i);
+        others.map(|(_, h)| format!("{}:4240", h.ip)).collect()
+    };
+    let all_meet = |nodes: &[(Proc, String)]| {
+        for (i, (_, socket)) in nodes.iter().enumerate() {
+            wait_for("all know each other", DEADLINE, || {
+                (neighbours(socket)? == others(i)).then_some(())
+            });
+        }
+    };
+    all_meet(&nodes);
+    nodes[1].0.kill();
+    nodes[1] = start(1);
+    all_meet(&nodes);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! from the paper: fruitless answers double the pause (a swarm that is known in full need not be asked about every
 //! four seconds), every fourth lookup goes on to the root and half of an answer is random (without both, areas became
 //! islands), a complete peer that nobody can dial goes on asking (for downloaders, whom it dials: they cannot come to
-//! it), and the ignore list is filled up with the nearest neighbours, which an answer need not repeat.
+//! it), and the ignore list is filled up with the nearest neighbours, which an answer need not repeat. News ends the
+//! doubling: peers never heard of, other chunks wanted, a neighbour lost that had some of them. Whoever is told that the
+//! object is asked for too often asks up to four times as rarely even if it learns something.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,6 +20,8 @@ use crate::time::Instant;
 pub(super) const MAX_IGNORE: usize = 8;
 /// How long a failure stays in the ignore list. // guess
 const REMEMBERED: Duration = Duration::from_secs(300);
+/// Answers that say the object is asked for too often double the pause so many times. // guess: four times as long
+const MAX_LOADED: u32 = 2;
 
 /// What the pause depends on besides the past answers.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +41,8 @@ pub(super) struct Lookups {
     /// When the last one ended.
     ended: Option<Instant>,
     fruitless: u32,
+    /// Answers in a row that were short because the object is asked for too often.
+    loaded: u32,
     brought_new: bool,
     hurry: bool,
     sent: u32,
@@ -54,7 +60,10 @@ impl Lookups {
         };
         let soon = (need.starving || need.lonely) && self.fruitless > 0;
         let fast = (self.brought_new && need.under_half) || self.hurry || need.starving || soon;
-        let pause = if fast {
+        let pause = if self.loaded > 0 {
+            let times = self.fruitless.max(self.loaded.min(MAX_LOADED));
+            doubled(config.lookup_interval, times, config.lookup_cap)
+        } else if fast {
             let base = if soon {
                 config.lookup_starving
             } else {
@@ -95,9 +104,14 @@ impl Lookups {
         self.sent.is_multiple_of(config.root_every)
     }
 
-    /// The outstanding lookup brought `new` peers never heard of.
-    pub(super) fn end(&mut self, new: usize, now: Instant) {
+    /// The outstanding lookup brought `new` peers never heard of; `loaded`: the object is asked for too often.
+    pub(super) fn end(&mut self, new: usize, loaded: bool, now: Instant) {
         if self.out.take().is_some() {
+            self.loaded = if loaded {
+                self.loaded.saturating_add(1)
+            } else {
+                0
+            };
             self.ended = Some(now);
             self.brought_new = new > 0;
             self.fruitless = if new > 0 {
@@ -111,6 +125,11 @@ impl Lookups {
     /// A server has nothing more and nobody takes its place.
     pub(super) fn hurry(&mut self) {
         self.hurry = true;
+    }
+
+    /// A neighbour is gone that had what we want: others may be worth asking for again.
+    pub(super) fn lost(&mut self) {
+        self.fruitless = 0;
     }
 
     /// Chunks are wanted again, or other ones: look up at once.

@@ -147,6 +147,16 @@ impl Client {
 
     /// The answer of the outstanding lookup. One that brings only peers already known doubles the pause.
     pub fn handle_answer(&mut self, candidates: &[Candidate], now: Instant) {
+        self.answered(candidates, false, now);
+    }
+
+    /// The same with an answer that says that the object is asked for too often: the next lookups wait longer even if it
+    /// brings new peers.
+    pub fn handle_loaded_answer(&mut self, candidates: &[Candidate], now: Instant) {
+        self.answered(candidates, true, now);
+    }
+
+    fn answered(&mut self, candidates: &[Candidate], loaded: bool, now: Instant) {
         if self.lookups.deadline().is_none() {
             self.counters.unasked_answer += 1;
         }
@@ -159,13 +169,13 @@ impl Client {
             }
             false => self.add_candidates(candidates, now),
         };
-        self.lookups.end(new, now);
+        self.lookups.end(new, loaded, now);
         self.settle(now);
     }
 
     /// The outstanding lookup failed: as good as an empty answer.
     pub fn handle_no_answer(&mut self, now: Instant) {
-        self.lookups.end(0, now);
+        self.lookups.end(0, false, now);
         self.settle(now);
     }
 
@@ -180,7 +190,7 @@ impl Client {
             self.lookups.note_failure(addr, now);
         }
         if self.lookups.deadline().is_some_and(|t| t <= now) {
-            self.lookups.end(0, now);
+            self.lookups.end(0, false, now);
         }
         self.end_ignores(now);
         self.review_servers(now);

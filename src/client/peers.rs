@@ -255,6 +255,9 @@ impl Client {
         self.take_chunks_from(peer);
         if self.known {
             n.held.iter().for_each(|chunk| self.picker.lost(chunk));
+            if n.held.intersects(&self.missing) {
+                self.lookups.lost();
+            }
         }
         if let Some(listen) = n.listen {
             self.candidates

@@ -98,6 +98,11 @@ impl Cache {
             .map(|(id, o)| (*id, o.pointers.iter().filter(|p| !p.is_withdrawn()).count()))
     }
 
+    /// Entries of an object, tombstones included.
+    pub(crate) fn len_of(&self, object: &ObjectId) -> usize {
+        self.objects.get(object).map_or(0, |o| o.pointers.len())
+    }
+
     /// Objects that have entries (or tombstones).
     pub(crate) fn objects(&self) -> impl Iterator<Item = ObjectId> + '_ {
         self.objects.keys().copied()

@@ -6,11 +6,16 @@
 //! still under way do not bring it back; and a period's "one message" is as many datagrams as the byte budget of the
 //! parent allows.
 
+pub(crate) mod answers;
 pub(crate) mod cache;
+pub(crate) mod hot;
 pub(crate) mod parents;
 mod pointers;
 pub(crate) mod rank;
+pub(crate) mod score;
 pub(crate) mod token;
 
+#[cfg(test)]
+mod rank_tests;
 #[cfg(test)]
 mod tests;

@@ -409,6 +409,14 @@ impl View<'_> {
         }
     }
 
+    /// Whether it may hold a chunk of these stretches, by its own summary or else by the chunks that are known.
+    pub(super) fn may_match(&self, wanted: &Summary) -> bool {
+        match self.summary() {
+            Some(held) => held.overlaps(wanted),
+            None => wanted.may_include(&self.held()),
+        }
+    }
+
     /// Its record in an answer.
     pub(super) fn to_match(self, matched: u32) -> Match {
         Match {

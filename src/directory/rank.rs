@@ -3,8 +3,10 @@
 //! The pool of a node is what it holds itself and what the lookup piggybacks. The best `p - mix` by the ranking are
 //! kept, then `mix` are drawn at random among the rest.
 //!
-//! Differences from the paper: ties of one ranking are broken by the other, so that equal overlaps still prefer the
-//! nearer peer; and the random share, without which every peer of a region would ask the same few servers.
+//! Differences from the paper: the random share, without which every peer of a region would ask the same few servers; and
+//! guesses. A lookup of a large object names one window of what is wanted, and a node may not have seen the windows of
+//! every peer. So a peer whose summary may have something in common with the lookup's is a match too, with no chunk
+//! matched: behind every certain one, and at most half of the `p` that suffice to answer before the root.
 
 use rand::{Rng, RngExt};
 
@@ -13,6 +15,7 @@ use crate::wire::{Lookup, Match, Ranking, Wanted};
 
 use super::cache::Cache;
 use super::pointers::{Place, Pointers, View, distance, place};
+use super::score::{Rank, rank};
 
 /// Upper bound of `p` (paper 3.2: "the system enforces an upper bound on p").
 pub(crate) const MAX_P: u8 = 8;
@@ -30,7 +33,9 @@ pub(crate) fn search(cache: &Cache, lookup: &mut Lookup, rng: &mut impl Rng, now
         useful: true,
     };
     let mut matches = pool.choose(rng);
-    let enough = matches.len() >= usize::from(lookup.p) && !lookup.to_root;
+    let p = usize::from(lookup.p);
+    let certain = matches.iter().filter(|m| m.matched > 0).count();
+    let enough = certain >= p || matches.len() >= p && 2 * certain >= p;
     // A peer without a chunk serves nobody: it is named only to an asker of anything, and only when nobody has more.
     if matches.is_empty() && lookup.wanted == Wanted::Any {
         matches = Pool {
@@ -40,11 +45,8 @@ pub(crate) fn search(cache: &Cache, lookup: &mut Lookup, rng: &mut impl Rng, now
         .choose(rng);
     }
     lookup.matches = matches;
-    enough
+    enough && !lookup.to_root
 }
-
-/// What matches are ordered by, smaller is better; equal ones in the order of the pool.
-type Key = (u64, u64);
 
 /// The candidates of one lookup: what it piggybacks, then the local pointers. Nothing is copied before it is chosen,
 /// and nobody's chunks are counted who is too far away to be chosen.
@@ -53,7 +55,7 @@ struct Pool<'a> {
     local: Option<&'a Pointers>,
     here: Place,
     now: Instant,
-    /// Only those who hold something wanted.
+    /// Only those who hold, or may hold, something wanted.
     useful: bool,
 }
 
@@ -96,13 +98,14 @@ impl Pool<'_> {
             let candidate = self.candidate(at);
             let away = candidate.distance(&self.here);
             let worst = best.last().filter(|_| best.len() == count).map(|c| c.key);
-            if closeness && worst.is_some_and(|worst| nearness(away) > worst.0) {
+            let beaten = |worst: Rank| !worst.0 && u128::from(away) > worst.1;
+            if closeness && worst.is_some_and(beaten) {
                 continue;
             }
             let Some(matched) = self.matched(&candidate) else {
                 continue;
             };
-            let key = key(self.lookup.ranking, away, candidate.load(), matched);
+            let key = rank(self.lookup.ranking, away, matched, candidate.load());
             if worst.is_some_and(|worst| key >= worst) {
                 continue;
             }
@@ -128,40 +131,62 @@ impl Pool<'_> {
         best
     }
 
-    /// Adds others in random order until there are `p`. How many there were before, and whether the pool had no more.
+    /// Adds others in random order until there are `p`, guesses only when nobody is certain any more. How many there were
+    /// before, and whether the pool had no more.
     fn add_random(&self, chosen: &mut Vec<Chosen>, p: usize, rng: &mut impl Rng) -> (usize, bool) {
         let first = chosen.len();
         let mut rest: Vec<usize> = (0..self.len()).collect();
         rest.retain(|at| chosen.iter().all(|c| c.at != *at));
+        let mut guesses = Vec::new();
         while chosen.len() < p {
-            if rest.is_empty() {
+            let certain = !rest.is_empty();
+            if !certain && guesses.is_empty() {
                 return (first, true);
             }
-            let at = rest.swap_remove(rng.random_range(0..rest.len()));
+            let from = if certain { &mut rest } else { &mut guesses };
+            let at = from.swap_remove(rng.random_range(0..from.len()));
             let candidate = self.candidate(at);
             let Some(matched) = self.matched(&candidate) else {
                 continue;
             };
+            if certain && matched == 0 && self.guesses() {
+                guesses.push(at);
+                continue;
+            }
             let record = candidate.record(matched);
             let known = |c: &Chosen| c.record.addrs.shares(&record.addrs);
             if self.is_excluded(&record) || chosen.iter().any(known) {
                 continue;
             }
             let away = candidate.distance(&self.here);
-            let key = key(self.lookup.ranking, away, record.load, matched);
+            let key = rank(self.lookup.ranking, away, matched, record.load);
             chosen.push(Chosen { key, at, record });
         }
-        (first, rest.is_empty())
+        (first, rest.is_empty() && guesses.is_empty())
     }
 
-    /// How many wanted chunks it holds; `None` for one that is not to be named.
+    /// How many wanted chunks it holds, 0 for a guess; `None` for one that is not to be named.
     fn matched(&self, candidate: &Candidate<'_>) -> Option<u32> {
         let matched = match candidate {
             Candidate::Carried(m) => m.matched,
             Candidate::Local(e) if e.is_live(self.now) => e.matched(&self.lookup.wanted),
             Candidate::Local(_) => return None,
         };
-        (matched > 0 || !self.useful).then_some(matched)
+        let named = matched > 0 || !self.useful || self.may_match(candidate);
+        named.then_some(matched)
+    }
+
+    /// Whether peers are named of which only the summary is known to fit.
+    fn guesses(&self) -> bool {
+        self.lookup.summary.is_some() && matches!(self.lookup.wanted, Wanted::Chunks(_))
+    }
+
+    fn may_match(&self, candidate: &Candidate<'_>) -> bool {
+        match (candidate, &self.lookup.summary) {
+            _ if !self.guesses() => false,
+            (Candidate::Local(e), Some(wanted)) => e.may_match(wanted),
+            _ => true, // it was a guess at the hop before
+        }
     }
 
     /// The asker itself, and whom it does not want.
@@ -172,11 +197,18 @@ impl Pool<'_> {
 }
 
 impl Candidate<'_> {
-    fn distance(&self, here: &Place) -> f32 {
-        match self {
+    /// Predicted round-trip time, microseconds.
+    fn distance(&self, here: &Place) -> u64 {
+        let steps = match self {
             Candidate::Carried(m) => distance(here, &place(&m.coord)),
             Candidate::Local(e) => e.distance(here),
-        }
+        };
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "not negative, and below a minute"
+        )]
+        let micros = (f64::from(steps) * 10.0) as u64;
+        micros
     }
 
     fn load(&self) -> u8 {
@@ -196,25 +228,7 @@ impl Candidate<'_> {
 
 /// One that will be named.
 struct Chosen {
-    key: Key,
+    key: Rank,
     at: usize,
     record: Match,
-}
-
-/// Distances in their order.
-fn nearness(away: f32) -> u64 {
-    u64::from(away.to_bits()) // not negative, so that the bits sort as the numbers do
-}
-
-fn key(ranking: Ranking, away: f32, load: u8, matched: u32) -> Key {
-    let fewest = u64::from(u32::MAX - matched);
-    match ranking {
-        Ranking::Overlap => (fewest, nearness(away)),
-        Ranking::Closeness => (nearness(away), fewest),
-        Ranking::Hybrid => {
-            // What a chunk costs: time there, stretched by up to twice under full load, shared by what one gets.
-            let cost = away * (255.0 + f32::from(load)) / matched.max(1) as f32;
-            (nearness(cost), fewest)
-        }
-    }
 }

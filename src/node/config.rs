@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::hot::HotConfig;
 use crate::auth::CLOCK_TOLERANCE;
 use crate::auth::proof::Secret;
 use crate::auth::rates::RateConfig;
@@ -136,6 +137,8 @@ pub struct DirectoryConfig {
     pub parent_rate: u64,
     /// How long a token stays the newest; it is accepted for two more periods.
     pub token_period: Duration,
+    /// Protection of roots that everybody asks and publishes to.
+    pub hot: HotConfig,
 }
 
 /// Bounds of the tables that outsiders can fill.
@@ -293,6 +296,7 @@ impl Default for DirectoryConfig {
             quiet_period: s(60),         // guess
             parent_rate: 8 << 10,        // guess
             token_period: s(300),        // guess: as in the Mainline DHT
+            hot: HotConfig::default(),
         }
     }
 }
@@ -429,6 +433,7 @@ impl NodeConfig {
         )?;
         check(g.subnet_leaves > 0, "guard.subnet_leaves", "at least 1")?;
         check(g.subnet_row > 0, "guard.subnet_row", "at least 1")?;
+        d.hot.validate()?;
         self.vivaldi.validate().map_err(|_| ConfigError {
             field: "vivaldi",
             expected: "see VivaldiConfig::validate",

@@ -209,7 +209,9 @@ impl Node {
             (Body::Refuse { reason, token }, asked) => {
                 self.on_refused(sender.id, reason, token, asked);
             }
-            (Body::Found(found), Asked::Routed(route)) => self.on_found(route, found),
+            (Body::Found(found), Asked::Routed(route)) => {
+                self.on_found(route, sender.id, from, found);
+            }
             (Body::JoinReply { contacts, hops }, Asked::Routed(route)) => {
                 let by = Contact {
                     id: sender.id,

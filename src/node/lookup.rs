@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use super::route::{Origin, Request, RouteId};
 use super::{DropReason, Event, LookupError, LookupId, LookupRequest, Node};
 use crate::directory::rank::{MAX_P, search};
-use crate::wire::{Body, Found, Lookup, MAX_IGNORED, RefuseReason, Sender, Wanted, lookup_window};
+use crate::id::Id;
+use crate::wire::{
+    Body, Found, Lookup, MAX_IGNORED, RefuseReason, SUMMARY_ABOVE, Sender, Summary, Wanted, Why,
+    lookup_window, summarised_lookup_window,
+};
 
 impl Node {
     /// The owner asks.
@@ -23,15 +27,12 @@ impl Node {
         } = request;
         ignore.truncate(MAX_IGNORED);
         self.window_turn = self.window_turn.wrapping_add(1);
-        let wanted = match wanted {
-            Wanted::Chunks(chunks) => Wanted::Chunks(lookup_window(&chunks, self.window_turn)),
-            Wanted::Any => Wanted::Any,
-        };
+        let (wanted, summary) = windowed(wanted, self.window_turn);
         let p = p.clamp(1, MAX_P);
         let mut lookup = Lookup {
             object,
             wanted,
-            summary: None,
+            summary,
             p,
             mix: mix.min(p),
             ranking,
@@ -90,30 +91,45 @@ impl Node {
         let root = self.overlay.next_hop(lookup.object.key(), &[]).is_none();
         if enough || root {
             // Before it has reached anyone, a node cannot tell whose root it is.
-            return self.answer(&origin, lookup, root && self.join.joined);
+            let why = if enough { Why::Enough } else { Why::Root };
+            return self.answer(&origin, lookup, root && self.join.joined, why);
+        }
+        if let Some(why) = self.spare_the_root(&mut lookup) {
+            return self.answer(&origin, lookup, false, why);
         }
         self.start_route(origin, Request::Lookup(lookup), Vec::new(), None);
     }
 
     /// Answers with what the lookup carries.
-    pub(super) fn answer(&mut self, origin: &Origin, lookup: Lookup, root: bool) {
+    pub(super) fn answer(&mut self, origin: &Origin, lookup: Lookup, root: bool, why: Why) {
         self.counters.lookups_answered += 1;
         self.counters.lookups_answered_as_root += u64::from(root);
+        self.counters.lookups_answered_cached += u64::from(why == Why::Cached);
+        self.counters.lookups_answered_loaded += u64::from(why == Why::Loaded);
+        let trace = self.trace_from_here(&lookup, why);
         let found = Found {
             matches: lookup.matches,
             hops: lookup.hops,
             root,
             by: self.id,
-            loaded: false,
-            trace: Vec::new(),
+            loaded: why == Why::Loaded,
+            trace,
         };
         self.deliver(origin, found);
     }
 
-    pub(super) fn on_found(&mut self, route: RouteId, found: Found) {
-        if let Some(route) = self.finish_route(route) {
-            self.deliver(&route.origin, found);
+    /// The answer to a lookup that `by` at `from` has taken over.
+    pub(super) fn on_found(&mut self, route: RouteId, by: Id, from: SocketAddr, mut found: Found) {
+        let Some(route) = self.finish_route(route) else {
+            return;
+        };
+        if let Request::Lookup(lookup) = &route.request {
+            self.trace_through_here(lookup, by, from, &mut found);
+            if !self.is_client() {
+                self.answer_went_by(lookup, &found);
+            }
         }
+        self.deliver(&route.origin, found);
     }
 
     fn deliver(&mut self, origin: &Origin, found: Found) {
@@ -138,5 +154,17 @@ impl Node {
             id,
             result: Err(error),
         });
+    }
+}
+
+/// What of the wanted chunks one lookup carries: of a large object a window and a summary of all of them.
+fn windowed(wanted: Wanted, turn: u32) -> (Wanted, Option<Box<Summary>>) {
+    match wanted {
+        Wanted::Any => (Wanted::Any, None),
+        Wanted::Chunks(chunks) if chunks.end() > SUMMARY_ABOVE => {
+            let window = summarised_lookup_window(&chunks, turn);
+            (Wanted::Chunks(window), Some(Box::new(Summary::of(&chunks))))
+        }
+        Wanted::Chunks(chunks) => (Wanted::Chunks(lookup_window(&chunks, turn)), None),
     }
 }

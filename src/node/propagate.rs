@@ -82,6 +82,7 @@ impl Node {
     }
 
     fn propagate_to(&mut self, parent: Id, mut news: Vec<Key>) {
+        self.leave_to_later(&mut news);
         let quiet = self.config.directory.quiet_period / 2;
         if news.is_empty() && !self.parents.silent_for(&parent, quiet, self.now) {
             return;

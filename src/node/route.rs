@@ -9,7 +9,7 @@ use super::{DropReason, LookupId, Node};
 use crate::id::Id;
 use crate::overlay::predicted_timeout;
 use crate::time::Instant;
-use crate::wire::{Body, Contact, Lookup, RefuseReason};
+use crate::wire::{Body, Contact, Lookup, RefuseReason, Why};
 
 /// First hops that one node tries for one request.
 const TRIES: usize = 8; // guess: half a leaf set
@@ -307,7 +307,14 @@ impl Node {
                     },
                 );
             }
-            (Request::Lookup(lookup), origin) => self.answer(origin, lookup, !route.refused),
+            (Request::Lookup(lookup), origin) => {
+                let why = if route.txs.is_empty() {
+                    Why::Root
+                } else {
+                    Why::Silent
+                };
+                self.answer(origin, lookup, !route.refused, why);
+            }
             (Request::Join { joiner, hops }, origin) => self.deliver_join(origin, joiner, hops),
         }
     }
@@ -381,7 +388,7 @@ impl Node {
             return;
         };
         match (route.request, &route.origin) {
-            (Request::Lookup(lookup), origin) => self.answer(origin, lookup, false),
+            (Request::Lookup(lookup), origin) => self.answer(origin, lookup, false, Why::Silent),
             (Request::Join { .. }, Origin::Remote { from, tx }) => self.refuse(*from, *tx, reason),
             (Request::Join { .. }, _) => self.join_failed(),
         }

@@ -90,6 +90,10 @@ pub struct Counters {
     pub lookups_answered: u64,
     /// Of these, as the root.
     pub lookups_answered_as_root: u64,
+    /// Of these, with what was passed on for others a moment ago.
+    pub lookups_answered_cached: u64,
+    /// Of these, with what was known as their object is asked for too often.
+    pub lookups_answered_loaded: u64,
     /// Hops that did not acknowledge in time and were routed around.
     pub hops_routed_around: u64,
     /// Entries that were evicted to make room.

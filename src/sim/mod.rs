@@ -3,6 +3,7 @@
 //! - [`Topology`]: where hosts are, and the round-trip time of each pair; synthetic, or from a measured matrix.
 //! - [`Net`]: hosts, links with loss, jitter and reordering, NATs, partitions; one queue of everything that will happen.
 //! - [`Scenario`]: a population on a net: joins, churn, lookups that are judged against the true root.
+//! - [`hotspot`]: what the root of an object bears that everybody asks for and publishes, as a report.
 //! - [`overlay`]: hops, stretch, local convergence, success under churn and the cost of upkeep, as a report.
 //!
 //! Only sockets and clocks are modelled: every message is encoded by its sender and decoded by its receiver, and nothing
@@ -11,6 +12,7 @@
 //! A caller that wants to simulate more than index nodes (peers, transfers) adds its own alarms to the net's queue
 //! ([`Net::alarm`]) and reads all happenings in one order from [`Net::next`].
 
+pub mod hotspot;
 mod ideal;
 mod net;
 pub mod overlay;

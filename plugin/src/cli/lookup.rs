@@ -83,7 +83,9 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
     reporter.event("peers", answer);
     if !args.json {
         if args.trace {
-            print_trace(&found.trace, names);
+            trace_lines(&found.trace, names)
+                .iter()
+                .for_each(|l| print_line(l));
         }
         for (m, row) in found.matches.iter().zip(&rows) {
             let addrs: Vec<String> = m.addrs.iter().map(|a| a.to_string()).collect();
@@ -108,7 +110,7 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
             if found.root { ", the root" } else { "" }
         ));
     }
-    if args.trace && found.trace.is_empty() {
+    if args.trace && found.trace.is_empty() && !args.json {
         reporter.warning("no index node on the way tells of itself: are they of an older version?");
     }
     if found.matches.is_empty() {
@@ -140,11 +142,11 @@ fn hop_json(hop: &TraceHop) -> Value {
 }
 
 /// The way of a lookup, a line for each index node. The first one has no address of its own there: it was asked.
-fn print_trace(trace: &[TraceHop], asked: &[String]) {
-    print_line(&format!(
+fn trace_lines(trace: &[TraceHop], asked: &[String]) -> Vec<String> {
+    let mut lines = vec![format!(
         "{:>3}  {:<40}  {:<21}  {:>10}  {:>5}  why",
         "hop", "index node", "address", "to next", "known"
-    ));
+    )];
     for (i, hop) in trace.iter().enumerate() {
         let addr = match (hop.addr, asked) {
             (Some(addr), _) => addr.to_string(),
@@ -154,12 +156,70 @@ fn print_trace(trace: &[TraceHop], asked: &[String]) {
         let rtt = hop.rtt.map_or("-".to_owned(), |rtt| {
             format!("{:.2} ms", rtt.as_secs_f64() * 1e3)
         });
-        print_line(&format!(
+        lines.push(format!(
             "{:>3}  {:<40}  {addr:<21}  {rtt:>10}  {:>5}  {}",
             i + 1,
             hop.id.to_string(),
             hop.known,
             why(hop.why).1
         ));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use chunkcast::id::Id;
+
+    use super::*;
+
+    #[test]
+    fn a_trace_shows_every_hop_and_why_it_went_on() {
+        let hop = |byte, rtt, known, why| TraceHop {
+            id: Id([byte; 20]),
+            addr: (byte > 1).then(|| SocketAddr::from(([10, 0, 0, byte], 4240))),
+            rtt: Some(rtt).filter(|us| *us > 0).map(Duration::from_micros),
+            known,
+            why,
+        };
+        let trace = [hop(1, 1_250, 0, Why::TooFew), hop(2, 0, 3, Why::Root)];
+        let asked = ["index.example:4240".to_owned()];
+        let lines = trace_lines(&trace, &asked);
+        assert_eq!(lines.len(), 3);
+        for words in [
+            "  1  0101",
+            "index.example:4240",
+            "1.25 ms",
+            "    0  went on: too few",
+        ] {
+            assert!(
+                lines[1].contains(words),
+                "`{words}` is not in: {}",
+                lines[1]
+            );
+        }
+        for words in [
+            "  2  0202",
+            "10.0.0.2:4240",
+            " -  ",
+            "    3  answered: it is the root",
+        ] {
+            assert!(
+                lines[2].contains(words),
+                "`{words}` is not in: {}",
+                lines[2]
+            );
+        }
+        // which of two was asked is not known
+        let lines = trace_lines(&trace, &[asked[0].clone(), "b:1".to_owned()]);
+        assert!(!lines[1].contains("index.example"), "{}", lines[1]);
+        let json = hop_json(&trace[0]);
+        assert_eq!(json["rtt_to_next_ms"], 1.25);
+        assert_eq!(
+            (&json["known"], &json["why"]),
+            (&0.into(), &"too_few".into())
+        );
     }
 }

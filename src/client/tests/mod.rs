@@ -1,5 +1,6 @@
 //! Behaviour of the client peer.
 
+mod asking;
 mod fetching;
 mod flow;
 mod hostile;

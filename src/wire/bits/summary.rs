@@ -58,6 +58,25 @@ impl Summary {
             .sum()
     }
 
+    /// Whether the sets may have a chunk in common. For objects of at least 2,048 chunks, whose every stretch has one:
+    /// [`Summary::may_overlap`] is above zero.
+    pub fn overlaps(&self, other: &Summary) -> bool {
+        self.chunks == other.chunks && self.buckets.intersects(&other.buckets)
+    }
+
+    /// Whether a set of the same object has a chunk in any of the stretches. A set that does not cover the object has
+    /// none: where it ends is not known.
+    pub fn may_include(&self, set: &ChunkSet) -> bool {
+        if set.start() != 0 || set.len() != self.chunks || set.is_none() {
+            return false;
+        }
+        let mut buckets = self.buckets.iter();
+        buckets.any(|bucket| {
+            let (from, to) = (first(bucket, self.chunks), first(bucket + 1, self.chunks));
+            any_in(set.as_bytes(), from, to)
+        })
+    }
+
     /// The shortest form of the stretches as a set of 2,048: at most 257 bytes. The number of chunks is not included.
     pub fn encode(&self) -> Vec<u8> {
         encode_bits(&self.buckets)

@@ -326,6 +326,11 @@ proptest! {
         let (a, b) = (pick(a), pick(b).window(from.min(len - 1), len));
         let (sa, sb) = (Summary::of(&a), Summary::of(&b));
         prop_assert!(a.overlap(&b) <= sa.may_overlap(&sb));
+        prop_assert!(a.overlap(&b) == 0 || sa.overlaps(&sb));
+        prop_assert!(len < SUMMARY_BUCKETS || sa.overlaps(&sb) == (sa.may_overlap(&sb) > 0));
+        let whole = ChunkSet::from_indices(len, b.iter());
+        prop_assert_eq!(sa.may_include(&whole), sa.may_overlap(&Summary::of(&whole)) > 0);
+        prop_assert!(!sa.may_include(&whole.window(1, len)), "it does not cover the object");
         prop_assert_eq!(sa.may_overlap(&sb), sb.may_overlap(&sa));
         if len <= SUMMARY_BUCKETS {
             prop_assert_eq!(a.overlap(&b), sa.may_overlap(&sb), "a bit a chunk is exact");
