@@ -10,7 +10,8 @@ use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::wire::{
     Body, Contact, DecodeError, EncodeError, Entry, Envelope, Found, Lookup, MAX_CHUNKS,
-    MAX_DATAGRAM, Match, PeerAddrs, Ranking, Sender, Token, Wanted, decode, encode, pack_entries,
+    MAX_DATAGRAM, Match, Name, PeerAddrs, Ranking, Sender, Token, Wanted, decode, encode,
+    pack_entries,
 };
 use proptest::prelude::*;
 
@@ -121,12 +122,15 @@ fn fullest() -> Vec<Body> {
             observed,
         },
         Body::Leaves {
-            contacts: contacts(17),
+            names: vec![Name([0xff; 4]); 64],
         },
         Body::LeavesReply {
             contacts: contacts(17),
         },
-        Body::Row { row: 39 },
+        Body::Row {
+            row: 39,
+            names: vec![Name([0xff; 4]); 64],
+        },
         Body::RowReply {
             row: 39,
             contacts: contacts(17),
@@ -335,15 +339,21 @@ fn a_field_beyond_its_bound_is_neither_sent_nor_read() {
     let port_0: std::net::SocketAddr = "192.0.2.1:0".parse().unwrap();
     let beyond = [
         Body::Leaves {
+            names: vec![Name([0xff; 4]); 65],
+        },
+        Body::LeavesReply {
             contacts: contacts(18),
         },
-        Body::Leaves {
+        Body::LeavesReply {
             contacts: vec![Contact {
                 addr: port_0,
                 ..contacts(1)[0]
             }],
         },
-        Body::Row { row: 40 },
+        Body::Row {
+            row: 40,
+            names: vec![],
+        },
         Body::Join {
             joiner: Id([1; 20]),
             hops: 65,
@@ -461,7 +471,7 @@ fn bounds_hold_for_a_sender_that_ignores_them() {
         ..contacts(1)[0]
     };
     let contact_list = |n: usize| {
-        let one = encode(&envelope(Body::Leaves { contacts: vec![v4] })).unwrap();
+        let one = encode(&envelope(Body::LeavesReply { contacts: vec![v4] })).unwrap();
         let at = one.windows(3).position(|w| w == b"40:").unwrap();
         let record = &one[at..at + 43];
         [&one[..at], &record.repeat(n), &one[at + 43..]].concat()
@@ -492,7 +502,17 @@ fn bounds_hold_for_a_sender_that_ignores_them() {
             ),
         ),
         ("hops", with(Body::Lookup(any()), b"1:hi64e", b"1:hi256e")),
-        ("row", with(Body::Row { row: 39 }, b"1:ri39e", b"1:ri40e")),
+        (
+            "row",
+            with(
+                Body::Row {
+                    row: 39,
+                    names: vec![],
+                },
+                b"1:ri39e",
+                b"1:ri40e",
+            ),
+        ),
         ("p or mix", with(Body::Lookup(any()), b"1:pi8e", b"1:pi7e")),
         (
             "p or mix",

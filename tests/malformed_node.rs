@@ -10,8 +10,8 @@ use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::node::{DropReason, NodeConfig, Snapshot};
 use chunkcast::wire::{
-    self, Body, Contact, Entry, Envelope, Found, Lookup, Match, PeerAddrs, Ranking, RefuseReason,
-    Sender, Token, Wanted,
+    self, Body, Contact, Entry, Envelope, Found, Lookup, Match, Name, PeerAddrs, Ranking,
+    RefuseReason, Sender, Token, Wanted,
 };
 use common::*;
 use rand::{Rng, RngExt, SeedableRng};
@@ -164,6 +164,11 @@ impl Attacker {
         }
     }
 
+    fn names(&mut self) -> Vec<Name> {
+        let count = self.rng.random_range(0..65);
+        (0..count).map(|_| Name(self.rng.random())).collect()
+    }
+
     fn body(&mut self) -> Body {
         let token = Token(self.rng.random());
         match self.rng.random_range(0..14) {
@@ -178,13 +183,14 @@ impl Attacker {
                 token: Some(token),
             },
             4 => Body::Leaves {
-                contacts: self.contacts(),
+                names: self.names(),
             },
             5 => Body::LeavesReply {
                 contacts: self.contacts(),
             },
             6 => Body::Row {
                 row: self.rng.random_range(0..41),
+                names: self.names(),
             },
             7 => Body::RowReply {
                 row: self.rng.random_range(0..41),

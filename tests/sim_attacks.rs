@@ -9,7 +9,7 @@ use chunkcast::chunks::ChunkSet;
 use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::node::{Command, DropReason, Event, Node, NodeConfig, Role, sign_entry};
-use chunkcast::wire::{self, Body, Contact, Entry, Envelope, RefuseReason, Sender, Token};
+use chunkcast::wire::{self, Body, Contact, Entry, Envelope, Name, RefuseReason, Sender, Token};
 use common::attack::*;
 use common::*;
 use rand::{RngExt, SeedableRng};
@@ -389,13 +389,16 @@ fn a_flood_of_forged_sources_leaves_no_trace() {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     for n in 0..100_000u32 {
         let from = SocketAddr::from((rng.random::<[u8; 4]>(), 9));
-        let body = match n % 3 {
+        let body = match n % 4 {
             0 => Body::Ping,
             1 => Body::Join {
                 joiner: Id(rng.random()),
                 hops: 0,
             },
-            _ => Body::Leaves {
+            2 => Body::Leaves {
+                names: vec![Name(rng.random()); 16],
+            },
+            _ => Body::LeavesReply {
                 contacts: vec![Contact {
                     id: Id(rng.random()),
                     addr: addr(usize::from(rng.random::<u16>()) + 1_000),

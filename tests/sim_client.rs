@@ -320,8 +320,10 @@ fn a_client_may_not_propagate_join_or_exchange_leaves() {
             joiner: Id([9; 20]),
             hops: 0,
         },
-        Body::Leaves {
-            contacts: Vec::new(),
+        Body::Leaves { names: Vec::new() },
+        Body::Row {
+            row: 0,
+            names: Vec::new(),
         },
     ];
     let ping = answer(&mut node, addr(5), &say(None, true, Body::Ping), 1);
@@ -338,7 +340,16 @@ fn a_client_may_not_propagate_join_or_exchange_leaves() {
     }
     assert_eq!(drops(&node, DropReason::Role), 3);
     // A row helps it to find a near index node, once it has shown that it receives answers.
-    let row = |token| say(token, true, Body::Row { row: 0 });
+    let row = |token| {
+        say(
+            token,
+            true,
+            Body::Row {
+                row: 0,
+                names: Vec::new(),
+            },
+        )
+    };
     let said = answer(&mut node, addr(5), &row(None), 1);
     assert!(!said.iter().any(|b| matches!(b, Body::RowReply { .. })));
     let said = answer(&mut node, addr(5), &say(None, true, Body::Ping), 1);

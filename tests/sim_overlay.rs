@@ -283,3 +283,111 @@ fn a_node_whose_bootstrap_is_in_no_table_does_not_join_again_and_again() {
     let each = (after.1 - before.1) / 200;
     assert!(each <= 90, "{each} pings a node in a calm minute");
 }
+
+#[test]
+fn a_ring_that_doubles_within_a_second_is_one_ring_half_a_minute_later() {
+    let nodes = 300;
+    let mut s = empty(nodes, seed(43));
+    s.join_all(0..nodes / 2, secs(10));
+    s.run(secs(60));
+    s.join_all(nodes / 2..nodes, secs(1));
+    let whole = |net: &Net| net.members().len() == nodes;
+    assert!(s.run_until(secs(20), whole), "{}", s.net.members().len());
+    s.run(secs(10));
+    let score = lookups(&mut s, 500, secs(10));
+    assert_eq!(score.right, score.ended, "{score:?}");
+}
+
+#[test]
+fn lookups_find_around_a_third_of_the_ring_that_dies_at_once() {
+    let nodes = 300;
+    let mut s = ring(nodes, secs(10), seed(44));
+    s.run(secs(60));
+    for place in (0..nodes).step_by(10) {
+        (place..place + 3).for_each(|place| s.net.kill(place));
+    }
+    let score = lookups(&mut s, 500, secs(5));
+    assert_eq!(score.failed, 0, "every lookup is answered: {score:?}");
+    assert!(
+        score.right_percent() >= 97.0,
+        "{:.2} % at the right root in the first seconds",
+        score.right_percent()
+    );
+    s.run(secs(120));
+    let score = lookups(&mut s, 500, secs(10));
+    assert_eq!(score.right, score.ended, "{score:?}");
+}
+
+#[test]
+fn a_whole_population_finds_its_ring_again_by_its_saved_tables_alone() {
+    let nodes = 80;
+    let mut s = ring(nodes, secs(5), seed(45));
+    s.run(secs(60));
+    let saved: Vec<NodeConfig> = (0..nodes)
+        .map(|place| {
+            let node = s.net.node(place).expect("nobody left");
+            NodeConfig {
+                id: Some(node.id()),
+                bootstrap: node.contacts().iter().map(|c| c.addr).collect(),
+                ..NodeConfig::default()
+            }
+        })
+        .collect();
+    (0..nodes).for_each(|place| s.net.kill(place));
+    s.run(secs(10));
+    for (place, config) in saved.into_iter().enumerate() {
+        s.net.restart(place, config).expect("it was valid before");
+    }
+    let whole = |net: &Net| net.members().len() == nodes;
+    assert!(s.run_until(secs(60), whole), "{}", s.net.members().len());
+    s.run(secs(330)); // rings that formed apart look for each other every 300 s
+    let score = lookups(&mut s, 300, secs(10));
+    assert_eq!(score.right, score.ended, "{score:?}");
+}
+
+#[test]
+fn one_living_address_among_sixty_dead_ones_is_found_within_half_a_minute() {
+    let mut s = ring(120, secs(5), seed(46));
+    s.run(secs(30));
+    let mut bootstrap: Vec<_> = (0..60).map(|place| s.net.addr(place)).collect();
+    (0..60).for_each(|place| s.net.kill(place));
+    s.run(secs(120));
+    bootstrap.push(s.net.addr(61));
+    let config = NodeConfig {
+        bootstrap,
+        ..NodeConfig::default()
+    };
+    s.join_as(0, config);
+    let joined = |net: &Net| net.members().len() == 61;
+    assert!(s.run_until(secs(30), joined));
+}
+
+#[test]
+fn neighbours_go_through_the_same_one_of_several_equally_near_contacts() {
+    let mut s = ring(300, secs(10), seed(47));
+    s.run(secs(240));
+    // One site: all its nodes are within a few milliseconds of each other.
+    let site = s.net.topology().site(0);
+    let here: Vec<usize> = (0..300)
+        .filter(|p| s.net.topology().site(*p) == site)
+        .collect();
+    let far =
+        |s: &Scenario, a: usize, b: usize| s.net.topology().rtt(a, b) < Duration::from_millis(2);
+    let near: Vec<usize> = here
+        .iter()
+        .copied()
+        .filter(|p| far(&s, here[0], *p))
+        .collect();
+    assert!(near.len() >= 4, "{near:?}");
+    let (mut same, mut all) = (0, 0);
+    for _ in 0..200 {
+        let key = s.net.random_id();
+        let digit = |id: &chunkcast::id::Id| id.digit(0);
+        let asking = near.iter().filter_map(|p| s.net.node(*p));
+        let away = asking.filter(|n| digit(&n.id()) != digit(&key));
+        let hops: Vec<_> = away.filter_map(|n| n.next_hop(&key, &[])).collect();
+        all += hops.len().saturating_sub(1);
+        same += hops.windows(2).filter(|w| w[0].id == w[1].id).count();
+    }
+    assert!(same * 10 >= all * 8, "{same} of {all} neighbours agree");
+}

@@ -129,3 +129,26 @@ fn a_root_with_entries_rests() {
     // A minute of upkeep: 4 leaf pings, 1 table ping, 4 exchanges, 3 + 1.5 tunings and a propagation or two.
     assert!(wakes < 30, "{wakes} wake-ups in a quiet minute");
 }
+
+#[test]
+fn nodes_of_both_address_families_form_one_ring() {
+    let mut net = Net::new(seed(12));
+    let at = |i: u16| match i % 3 {
+        0 => addr(i.into()),
+        _ => std::net::SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, i], 7000)),
+    };
+    let first = net.add(at(0), NodeConfig::default());
+    for i in 1..40 {
+        net.add(at(i), joining(first));
+        net.run(ms(50));
+    }
+    net.run(secs(60));
+    for i in 0..40u16 {
+        let object = ObjectId::from_name(&i.to_be_bytes());
+        let found = net.lookup(at(i), |r| r.object = object).expect("an answer");
+        assert_eq!(found.by, net.node(net.root_of(object.key())).id());
+    }
+    let families = |a: &chunkcast::wire::Contact| a.addr.is_ipv6();
+    let known = net.node(at(0)).contacts();
+    assert!(known.iter().any(families) && !known.iter().all(families));
+}

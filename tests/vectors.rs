@@ -13,9 +13,9 @@ use chunkcast::chunks::ChunkSet;
 use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::wire::{
-    Body, Contact, Entry, Envelope, Found, Lookup, Match, PeerAddrs, Proof, Ranking, RefuseReason,
-    Sender, Summary, Token, TraceHop, Wanted, Why, decode, decode_bits, decode_delta, encode,
-    encode_bits, encode_delta,
+    Body, Contact, Entry, Envelope, Found, Lookup, Match, Name, PeerAddrs, Proof, Ranking,
+    RefuseReason, Sender, Summary, Token, TraceHop, Wanted, Why, decode, decode_bits, decode_delta,
+    encode, encode_bits, encode_delta,
 };
 
 fn read_hex(name: &str) -> Vec<u8> {
@@ -248,7 +248,7 @@ fn vectors() -> Vec<(&'static str, Envelope)> {
                 3,
                 None,
                 Body::Leaves {
-                    contacts: contacts.clone(),
+                    names: contacts.iter().map(|c| Name::of(&c.id)).collect(),
                 },
             ),
         ),
@@ -256,7 +256,17 @@ fn vectors() -> Vec<(&'static str, Envelope)> {
             "leaves-reply.hex",
             say(3, None, Body::LeavesReply { contacts: vec![] }),
         ),
-        ("row.hex", say(4, None, Body::Row { row: 39 })),
+        (
+            "row.hex",
+            say(
+                4,
+                None,
+                Body::Row {
+                    row: 39,
+                    names: vec![],
+                },
+            ),
+        ),
         (
             "row-reply.hex",
             say(

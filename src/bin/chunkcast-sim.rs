@@ -279,5 +279,15 @@ fn print(r: &Report) {
             band.astray
         );
     }
+    for (i, row) in r.tables.iter().enumerate() {
+        let share = |part: u64, of: u64| 100.0 * part as f64 / of.max(1) as f64;
+        println!(
+            "row {i}                nearest known in {:.1} % of {} slots, {:.1} % of {} as good",
+            share(row.nearest, row.slots),
+            row.slots,
+            share(row.found, row.band),
+            row.band
+        );
+    }
     println!("digest               {} (seed {})", r.digest, r.seed);
 }

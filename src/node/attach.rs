@@ -126,7 +126,14 @@ impl Node {
         self.attach.steps -= 1;
         self.attach.asked.insert(id);
         for row in 0..ROWS {
-            let tx = self.ask(&id, Asked::Row, Body::Row { row });
+            let tx = self.ask(
+                &id,
+                Asked::Row,
+                Body::Row {
+                    row,
+                    names: Vec::new(),
+                },
+            );
             self.attach.waiting.extend(tx);
         }
         self.step_on();

@@ -16,7 +16,7 @@ use crate::auth::rates::Rates;
 use crate::auth::seal::{OpenError, SEAL_OVERHEAD, Seal};
 use crate::id::Id;
 use crate::time::Instant;
-use crate::wire::{Body, Contact, MAX_DATAGRAM, RefuseReason, Token};
+use crate::wire::{Body, MAX_DATAGRAM, RefuseReason, Token};
 
 /// What a request costs its source beside its datagram, when it makes this node search, store or forward.
 const DEAR: u32 = 3; // guess: a search or a datagram more, and a lookup in two or three maps
@@ -218,19 +218,6 @@ impl Node {
         match self.guard.seal {
             None => MAX_DATAGRAM,
             Some(_) => MAX_DATAGRAM - SEAL_OVERHEAD,
-        }
-    }
-
-    /// Contacts to tell `asked`, at least one: without any the request would be shorter than the refusal of a bad token.
-    pub(super) fn some_leaves(&self, contacts: Vec<Contact>, asked: &Id) -> Vec<Contact> {
-        match contacts.is_empty() {
-            true => self
-                .overlay
-                .peer(asked)
-                .map(|p| p.contact)
-                .into_iter()
-                .collect(),
-            false => contacts,
         }
     }
 }

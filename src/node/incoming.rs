@@ -7,7 +7,7 @@ use super::rpc::Asked;
 use super::timers::Timer;
 use super::{DropReason, Event, Node};
 use crate::id::Id;
-use crate::overlay::Kept;
+use crate::overlay::{Kept, NEIGHBOUR};
 use crate::time::Instant;
 use crate::wire::{Body, Contact, Envelope, RefuseReason, Sender, Token};
 
@@ -87,18 +87,17 @@ impl Node {
                 };
                 self.send(from, tx, None, pong);
             }
-            Body::Leaves { contacts } => {
-                let told = |c: &Contact| contacts.iter().any(|t| t.id == c.id) || c.id == sender.id;
-                let mut news = self.overlay.leaf_contacts();
-                news.retain(|c| !told(c));
-                self.send(from, tx, None, Body::LeavesReply { contacts: news });
-                // Hearsay of a stranger would let anyone make this node ping anyone.
-                if self.overlay.id_at(from) == Some(sender.id) {
-                    contacts.into_iter().for_each(|c| self.consider(c));
-                }
+            Body::Leaves { names } => {
+                let contacts = self.overlay.leaf_news(&sender.id, &names);
+                self.send(from, tx, None, Body::LeavesReply { contacts });
             }
-            Body::Row { row } => {
-                let contacts = self.overlay.row_contacts(usize::from(row), &sender.coord);
+            Body::Row { row, names } => {
+                let (here, there) = (self.vivaldi.coord(), &sender.coord);
+                // Most of what was not heard from for longer is dead where nodes come and go: others would probe it in vain.
+                let heard = self.now - self.paced(self.config.overlay.table_ping) * 3 / 2;
+                let contacts = self
+                    .overlay
+                    .row_contacts(row.into(), &here, there, &names, heard);
                 self.send(from, tx, None, Body::RowReply { row, contacts });
             }
             Body::Join { joiner, hops } => self.on_join(from, tx, joiner, hops),
@@ -187,7 +186,9 @@ impl Node {
                 self.on_candidates(contacts)
             }
             (Body::LeavesReply { contacts } | Body::RowReply { contacts, .. }, _) => {
-                contacts.into_iter().for_each(|c| self.consider(c));
+                let by = self.overlay.peer(&sender.id).map(|p| p.measured());
+                let near = by.is_some_and(|rtt| rtt <= NEIGHBOUR);
+                contacts.into_iter().for_each(|c| self.hear_of(c, near));
             }
             (Body::Ack, Asked::Propagate(passed)) => self.passed_on(&sender.id, passed, &[]),
             (Body::SendFull { keys }, Asked::Propagate(passed)) => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+use super::maintain::some_names;
 use super::probe::usable;
 use super::route::{Origin, Request as Routed, RouteId};
 use super::rpc::Asked;
@@ -18,7 +19,7 @@ use super::timers::Timer;
 use super::{Event, Node};
 use crate::id::Id;
 use crate::overlay::predicted_timeout;
-use crate::wire::{Body, Contact, RefuseReason};
+use crate::wire::{Body, Contact, MAX_NAMES, Name, RefuseReason};
 
 /// Bootstrap addresses asked at once.
 const AT_ONCE: usize = 8; // guess
@@ -26,6 +27,8 @@ const AT_ONCE: usize = 8; // guess
 const NOW_AND_THEN: usize = 2; // guess: all nodes of a ring look, one is enough
 /// Lost nodes whose addresses are remembered to find back to a split ring.
 const REMEMBERED: usize = 32; // guess: two leaf sets
+/// Ring neighbours whose leaf sets are asked for while joining; the others are only pinged.
+const ASKED: usize = 6; // guess: three on each side, of which the outermost see past the joiner's own leaf set
 /// Rows asked for while joining.
 const ROWS: usize = 8; // log16 of four billion nodes
 /// How long to wait for a bootstrap address: nothing is known of the path.
@@ -51,6 +54,8 @@ pub(super) struct Join {
     pub(super) joined: bool,
     phase: Phase,
     addrs: BTreeSet<SocketAddr>,
+    /// Those that were asked since all were.
+    asked: BTreeSet<SocketAddr>,
     remembered: VecDeque<SocketAddr>,
     pause: Duration,
     waiting: BTreeSet<u32>,
@@ -62,6 +67,7 @@ impl Join {
             joined: false,
             phase: Phase::Idle,
             addrs: BTreeSet::new(),
+            asked: BTreeSet::new(),
             remembered: VecDeque::new(),
             pause,
             waiting: BTreeSet::new(),
@@ -141,7 +147,12 @@ impl Node {
         let pause = self.join.pause;
         let pause = self.jitter(pause);
         self.timers.set(Timer::Bootstrap, self.now + pause);
-        self.join.pause = (self.join.pause * 2).min(self.config.overlay.bootstrap_retry_max);
+        // While there is anyone left to ask, the next ones are: most of a saved table may be dead.
+        let all = self.join.addrs.iter().chain(&self.join.remembered);
+        if all.clone().all(|addr| self.join.asked.contains(addr)) {
+            self.join.asked.clear();
+            self.join.pause = (self.join.pause * 2).min(self.config.overlay.bootstrap_retry_max);
+        }
     }
 
     /// Whether there was any that is not known yet.
@@ -153,12 +164,14 @@ impl Node {
             true => NOW_AND_THEN,
             false => AT_ONCE,
         };
-        for i in 0..addrs.len().min(at_once) {
+        for i in 0..addrs.len() {
             let j = self.rng.random_range(i..addrs.len());
             addrs.swap(i, j);
         }
+        addrs.sort_by_key(|addr| self.join.asked.contains(addr)); // a stable sort
         addrs.truncate(at_once);
         for addr in &addrs {
+            self.join.asked.insert(*addr);
             if !self
                 .pending
                 .is_asking(*addr, |a| matches!(a, Asked::Bootstrap))
@@ -294,18 +307,26 @@ impl Node {
 
     fn ask_leaves(&mut self, contacts: Vec<Contact>) {
         let here = self.vivaldi.coord();
-        let known = self.overlay.leaf_contacts();
-        let mut asked = BTreeSet::from([self.id]);
-        for c in contacts.into_iter().chain(known) {
-            if !usable(c.addr) || self.has_place(&c).is_err() || !asked.insert(c.id) {
+        let mut leaves = contacts;
+        leaves.extend(self.overlay.leaf_contacts());
+        let mut seen = BTreeSet::from([self.id]);
+        leaves.retain(|c| usable(c.addr) && self.has_place(c).is_ok() && seen.insert(c.id));
+        leaves.sort_by_key(|c| (self.id.distance(&c.id), c.id));
+        // Each is told of those that this node has heard of already, so that the answers do not repeat each other.
+        let names: Vec<Name> = leaves
+            .iter()
+            .map(|c| Name::of(&c.id))
+            .take(MAX_NAMES)
+            .collect();
+        for (i, c) in leaves.into_iter().enumerate() {
+            if i >= ASKED {
+                self.hear_of(c, false);
                 continue;
             }
             let timeout = predicted_timeout(&here, &c.coord);
-            let contacts = match self.overlay.leaf_contacts() {
-                none if none.is_empty() => vec![c],
-                some => some,
+            let body = Body::Leaves {
+                names: some_names(names.clone(), &c.id),
             };
-            let body = Body::Leaves { contacts };
             let known = self.overlay.peer(&c.id);
             let (id, token) = (known.map(|p| p.contact.id), known.and_then(|p| p.token));
             let tx = self.request(c.addr, id, Asked::Leaves, token, body, timeout);
@@ -351,7 +372,8 @@ impl Node {
             let (Some(id), Ok(number)) = (nearest.map(|p| p.contact.id), u8::try_from(row)) else {
                 continue;
             };
-            let tx = self.ask(&id, Asked::Row, Body::Row { row: number });
+            let names = self.overlay.row_names(row);
+            let tx = self.ask(&id, Asked::Row, Body::Row { row: number, names });
             self.join.waiting.extend(tx);
         }
     }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use super::rpc::Asked;
 use super::{DropReason, Node};
 use crate::id::Id;
-use crate::overlay::predicted_timeout;
+use crate::overlay::{MAX_TIMEOUT, predicted_timeout};
 use crate::time::Instant;
 use crate::wire::{Body, Contact};
 
 /// How long an address that did not answer is left alone.
 const LEFT_ALONE: Duration = Duration::from_secs(60); // guess: as long as a suspect is kept
+/// And if it sends something itself: whoever forges its address is not to have it pinged at will.
+const LEFT_ALONE_ALIVE: Duration = Duration::from_secs(5); // guess
 
 /// How long a probe waits at least: nothing waits for it, and a coordinate that is wrong must not make a node that is
 /// there unreachable for good.
@@ -21,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1); // guess: longer than any pat
 /// Candidates that wait, and addresses that did not answer.
 #[derive(Debug, Default)]
 pub(super) struct Probes {
-    queue: BTreeMap<Id, Contact>,
+    /// Each with whether a neighbour has named it.
+    queue: BTreeMap<Id, (Contact, bool)>,
     failed: BTreeMap<SocketAddr, Instant>,
 }
 
@@ -32,10 +35,19 @@ impl Probes {
 }
 
 impl Node {
-    /// Another node was named (or has sent something): probe it if the tables could use it.
+    /// Another node has sent something: probe it if the tables could use it.
     pub(super) fn consider(&mut self, contact: Contact) {
+        self.candidate(contact, false, LEFT_ALONE_ALIVE);
+    }
+
+    /// The same of a node that was named by a neighbour (`near`) or by another one.
+    pub(super) fn hear_of(&mut self, contact: Contact, near: bool) {
+        self.candidate(contact, near, LEFT_ALONE);
+    }
+
+    fn candidate(&mut self, contact: Contact, near: bool, left_alone: Duration) {
         let here = self.vivaldi.coord();
-        if self.is_client() || !usable(contact.addr) || !self.overlay.wants(&contact, &here) {
+        if self.is_client() || !usable(contact.addr) || !self.overlay.wants(&contact, &here, near) {
             return;
         }
         if !self.is_of_overlay(contact.addr) || self.has_place(&contact).is_err() {
@@ -45,7 +57,7 @@ impl Node {
             .probes
             .failed
             .get(&contact.addr)
-            .is_some_and(|until| *until > self.now)
+            .is_some_and(|at| self.now - *at < left_alone)
             || self.overlay.id_at(contact.addr).is_some()
             || self
                 .pending
@@ -58,21 +70,25 @@ impl Node {
         {
             return self.counters.drop(DropReason::Candidates);
         }
-        self.probes.queue.insert(contact.id, contact);
+        self.probes.queue.insert(contact.id, (contact, near));
         self.pump_probes();
     }
 
     /// Starts probes while there is room for more.
     pub(super) fn pump_probes(&mut self) {
         while self.pending.probes() < self.config.limits.probes {
-            let Some((_, contact)) = self.probes.queue.pop_first() else {
+            let Some((_, (contact, near))) = self.probes.queue.pop_first() else {
                 return;
             };
             let here = self.vivaldi.coord();
-            if !self.overlay.wants(&contact, &here) {
+            if !self.overlay.wants(&contact, &here, near) {
                 continue;
             }
-            let timeout = predicted_timeout(&here, &contact.coord).max(PATIENCE);
+            // Whoever would be a leaf must not be missed however far it is.
+            let timeout = match self.overlay.wants_as_leaf(&contact.id) {
+                true => MAX_TIMEOUT,
+                false => predicted_timeout(&here, &contact.coord).max(PATIENCE),
+            };
             let sent = self.request(contact.addr, None, Asked::Probe, None, Body::Ping, timeout);
             if sent.is_none() {
                 return;
@@ -94,11 +110,11 @@ impl Node {
 
     pub(super) fn probe_failed(&mut self, addr: SocketAddr) {
         let (now, failed) = (self.now, &mut self.probes.failed);
-        failed.retain(|_, until| *until > now);
+        failed.retain(|_, at| now - *at < LEFT_ALONE);
         while failed.len() >= self.config.limits.failed {
             failed.pop_first();
         }
-        failed.insert(addr, now + LEFT_ALONE);
+        failed.insert(addr, now);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::rpc::Asked;
 use super::{DropReason, LookupId, Node};
@@ -12,6 +13,9 @@ use crate::wire::{Body, Contact, Lookup, RefuseReason, Why};
 
 /// First hops that one node tries for one request.
 const TRIES: usize = 8; // guess: half a leaf set
+
+/// Shortest time that the origin waits for the answer of a request that was taken over.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(200); // guess: longer than a busy machine hesitates
 
 /// Names one route through this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +46,8 @@ pub(super) struct Route {
     /// Ids not to be tried (again).
     tried: Vec<Id>,
     txs: Vec<u32>,
-    retried: bool,
+    /// Waits of the origin for an answer after the hop has taken the request over.
+    waits: u32,
     refused: bool,
     deadline: Instant,
     due: Instant,
@@ -55,9 +60,25 @@ pub(super) struct Routes {
     due: BTreeSet<(Instant, RouteId)>,
     by_previous: BTreeMap<(SocketAddr, u32), RouteId>,
     next: u64,
+    /// Smoothed time to an answer of own requests, and its mean deviation.
+    usual: Option<(Duration, Duration)>,
 }
 
 impl Routes {
+    /// An own request was answered after `took` without being repeated.
+    fn answered_after(&mut self, took: Duration) {
+        self.usual = Some(match self.usual {
+            None => (took, took / 2),
+            Some((mean, var)) => ((mean * 7 + took) / 8, (var * 3 + mean.abs_diff(took)) / 4),
+        });
+    }
+
+    /// How long an answer may usually take, at most `longest`.
+    fn patience(&self, longest: Duration) -> Duration {
+        let usual = self.usual.map(|(mean, var)| mean + var * 4);
+        usual.map_or(longest, |usual| usual.max(SHORTEST_PATIENCE).min(longest))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.routes.len()
     }
@@ -140,7 +161,7 @@ impl Node {
             request,
             tried,
             txs: Vec::new(),
-            retried: false,
+            waits: 0,
             refused: false,
             deadline,
             due: deadline,
@@ -177,9 +198,37 @@ impl Node {
         }
     }
 
-    /// A hop did not take the request over in time. Among the leaves every other choice is a wrong root, so a leaf that is
-    /// not suspect yet is asked once more; everywhere else the next candidate is as good.
+    /// A hop did not take the request over in time. Whoever was asked meanwhile may still do so.
     pub(super) fn hop_was_silent(&mut self, id: RouteId, hop: Option<Id>) {
+        let waits = |r: &Route| r.txs.iter().any(|tx| self.pending.waits(*tx));
+        if !self.routes.routes.get(&id).is_some_and(waits) {
+            self.go_on(id, hop);
+        }
+    }
+
+    /// A hop has not taken the request over yet, and usually it would have: another way is tried without giving it up.
+    pub(super) fn hop_is_late(&mut self, tx: u32) {
+        let (Some(id), hop) = (self.pending.route_of(tx), self.pending.asked_of(tx)) else {
+            return;
+        };
+        let Some(route) = self.routes.routes.get(&id) else {
+            return;
+        };
+        let (key, last) = (route.request.key(), route.txs.last() == Some(&tx));
+        if !last || route.txs.len() >= TRIES || self.is_client() {
+            return;
+        }
+        let asked = route.tried.iter().filter(|id| Some(**id) == hop).count();
+        if asked < 2 && self.overlay.covers(&key) {
+            self.go_on(id, hop);
+        } else if self.overlay.next_hop(&key, &route.tried).is_some() {
+            self.forward(id);
+        }
+    }
+
+    /// Among the leaves every other choice is a detour to the root or a wrong one, so a leaf that is not suspect yet is
+    /// asked once more; everywhere else the next candidate is as good.
+    fn go_on(&mut self, id: RouteId, hop: Option<Id>) {
         let Some(key) = self.routes.routes.get(&id).map(|r| r.request.key()) else {
             return;
         };
@@ -201,9 +250,10 @@ impl Node {
     }
 
     fn forward_to_contact(&mut self, id: RouteId, hop: Contact) {
-        let timeout = match self.overlay.peer(&hop.id) {
-            Some(peer) => peer.timeout(&self.vivaldi.coord()),
-            None => predicted_timeout(&self.vivaldi.coord(), &hop.coord),
+        let here = self.vivaldi.coord();
+        let (timeout, late) = match self.overlay.peer(&hop.id) {
+            Some(peer) => (peer.timeout(&here), peer.late(&here)),
+            None => (predicted_timeout(&here, &hop.coord), None),
         };
         let Some(route) = self.routes.routes.get_mut(&id) else {
             return;
@@ -225,6 +275,9 @@ impl Node {
             timeout,
         ) {
             Some(tx) => {
+                if let Some(late) = late {
+                    self.pending.watch(tx, self.now + late);
+                }
                 if let Some(route) = self.routes.routes.get_mut(&id) {
                     route.txs.push(tx);
                 }
@@ -285,7 +338,13 @@ impl Node {
 
     /// The answer is here: whose is it?
     pub(super) fn finish_route(&mut self, id: RouteId) -> Option<Route> {
-        self.take_route(id)
+        let route = self.take_route(id)?;
+        if matches!(route.origin, Origin::Lookup(_)) && route.waits <= 1 {
+            let left = route.deadline - self.now;
+            let took = self.config.overlay.route_deadline.saturating_sub(left);
+            self.routes.answered_after(took);
+        }
+        Some(route)
     }
 
     /// The hop has taken the request over.
@@ -293,20 +352,27 @@ impl Node {
         let Some(id) = self.pending.route_of(tx) else {
             return;
         };
-        let Some(route) = self.routes.routes.get(&id) else {
+        let Some(deadline) = self.routes.routes.get(&id).map(|r| r.deadline) else {
             return;
         };
-        let (deadline, origin_here) = (
-            route.deadline,
-            !matches!(route.origin, Origin::Remote { .. }),
-        );
         if self.pending.is_acked(tx) {
             return;
         }
         self.pending.acked(tx, deadline);
-        if origin_here && !route.retried {
-            let retry = self.now + self.config.overlay.route_retry;
-            self.routes.set_due(id, retry.min(deadline));
+        self.wait_for_answer(id);
+    }
+
+    /// The origin does not wait for ever: the answer may be lost, or a hop with it. Each time twice as long.
+    fn wait_for_answer(&mut self, id: RouteId) {
+        let patience = self.routes.patience(self.config.overlay.route_retry);
+        let Some(route) = self.routes.routes.get_mut(&id) else {
+            return;
+        };
+        if !matches!(route.origin, Origin::Remote { .. }) {
+            let wait = self.now + patience * (1 << route.waits.min(5));
+            route.waits += 1;
+            let due = wait.min(route.deadline);
+            self.routes.set_due(id, due);
         }
     }
 
@@ -334,10 +400,9 @@ impl Node {
             return;
         };
         if self.now < route.deadline {
-            route.retried = true;
-            let deadline = route.deadline;
-            self.routes.set_due(id, deadline);
-            return self.forward(id);
+            let (deadline, last) = (route.deadline, route.tried.last().copied());
+            self.routes.set_due(id, deadline); // until a hop takes it over again
+            return self.go_on(id, last);
         }
         let Some(route) = self.take_route(id) else {
             return;

@@ -77,6 +77,8 @@ pub(super) struct Request {
     pub(super) sent: Instant,
     /// A routed request that the hop has taken over.
     pub(super) acked: bool,
+    /// Until then it is late, not overdue.
+    overdue: Option<Instant>,
     /// What was asked, to ask it once more with a fresh token.
     pub(super) body: Option<Body>,
     timeout: Duration,
@@ -163,6 +165,34 @@ impl Pending {
         }
     }
 
+    /// The answer is late after `late`, and overdue when it was due.
+    pub(super) fn watch(&mut self, tx: u32, late: Instant) {
+        if let Some(request) = self.by_tx.get_mut(&tx).filter(|r| late < r.due) {
+            self.due.remove(&(request.due, tx));
+            request.overdue = Some(std::mem::replace(&mut request.due, late));
+            self.due.insert((late, tx));
+        }
+    }
+
+    /// The answer is late; whether it is not overdue yet.
+    fn is_late(&mut self, tx: u32) -> bool {
+        let Some(request) = self.by_tx.get_mut(&tx).filter(|r| !r.acked) else {
+            return false;
+        };
+        let Some(overdue) = request.overdue.take() else {
+            return false;
+        };
+        self.due.remove(&(request.due, tx));
+        request.due = overdue;
+        self.due.insert((overdue, tx));
+        true
+    }
+
+    /// Whether an answer to this exchange is still awaited.
+    pub(super) fn waits(&self, tx: u32) -> bool {
+        self.by_tx.contains_key(&tx)
+    }
+
     /// Whether the hop has taken the request over and not answered yet.
     pub(super) fn is_acked(&self, tx: u32) -> bool {
         self.by_tx.get(&tx).is_some_and(|r| r.acked)
@@ -173,6 +203,11 @@ impl Pending {
         self.by_tx
             .get(&tx)
             .is_some_and(|r| r.to == to && matches!(r.asked, Asked::Bootstrap))
+    }
+
+    /// Who is asked.
+    pub(super) fn asked_of(&self, tx: u32) -> Option<Id> {
+        self.by_tx.get(&tx)?.id
     }
 
     /// The route that a request belongs to.
@@ -227,6 +262,7 @@ impl Node {
                 asked,
                 sent: self.now,
                 acked: false,
+                overdue: None,
                 body: Some(body).filter(|body| *body != Body::Ping),
                 timeout,
                 due,
@@ -257,6 +293,7 @@ impl Node {
             return false;
         };
         request.sent = self.now;
+        request.overdue = None;
         let due = self.now + request.timeout;
         self.pending.set_due(tx, due);
         self.send(to, tx, Some(token), body)
@@ -264,6 +301,9 @@ impl Node {
 
     /// No answer in time.
     pub(super) fn on_timed_out(&mut self, tx: u32) {
+        if self.pending.is_late(tx) {
+            return self.hop_is_late(tx);
+        }
         let Some(request) = self.pending.remove(tx) else {
             return;
         };

@@ -6,6 +6,7 @@ use super::{CoordView, Counters, Node, PeerView, SlotView, Snapshot};
 use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
 use crate::overlay::Peer;
+use crate::time::Instant;
 use crate::wire::{Contact, Entry};
 
 impl Node {
@@ -44,7 +45,12 @@ impl Node {
         let coord = self.vivaldi.coord();
         let mut counters = self.counters.clone();
         counters.entries_evicted = self.cache.evicted();
-        let row = |row: usize| (row, self.overlay.row_contacts(row, &coord).len());
+        let row = |row: usize| {
+            let all = self
+                .overlay
+                .row_contacts(row, &coord, &coord, &[], Instant::ZERO);
+            (row, all.len())
+        };
         let alive = self.overlay.peers().filter(|p| p.suspect.is_none());
         let nearest = alive.map(Peer::measured).min();
         Snapshot {

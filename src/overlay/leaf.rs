@@ -32,6 +32,15 @@ impl LeafSet {
         }
     }
 
+    /// What the leaf set of `other` would be if nobody else were there, this node included.
+    pub(crate) fn seen_by(&self, other: &Id) -> Vec<Id> {
+        let mut theirs = Self::new(*other, self.side);
+        for id in self.ids().into_iter().chain([self.me]) {
+            theirs.insert(id);
+        }
+        theirs.ids()
+    }
+
     /// Counter-clockwise neighbours first, nearest first, each node once.
     pub(crate) fn ids(&self) -> Vec<Id> {
         let both = self.right.iter().filter(|id| !self.left.contains(id));

@@ -24,20 +24,28 @@ use std::time::Duration;
 use crate::coords::Coord;
 use crate::id::Id;
 use crate::time::Instant;
-use crate::wire::Contact;
+use crate::wire::{Contact, MAX_NAMES, Name};
 
 use leaf::LeafSet;
 use pace::{Pace, Passed};
-pub(crate) use peer::{Peer, predicted_timeout};
+pub(crate) use peer::{MAX_TIMEOUT, Peer, predicted_timeout};
 use table::RoutingTable;
 
+/// Nodes at most this far apart are neighbours: what is near the one is near the other.
+pub(crate) const NEIGHBOUR: Duration = Duration::from_millis(10); // guess: twice what counts as near
 /// A node that one has only heard of is probed if its prediction times this is nearer than what is there: coordinates
 /// err, and what was measured is remembered.
 const OPTIMISM: f64 = 0.8; // measured: nearer to 1 misses the nearest few, less probes twice as many
 /// And if it is nearer by this: between neighbours a coordinate's error is larger than the distance.
 const BLUR: Duration = Duration::from_millis(1); // measured: the error of a coordinate among hosts of one site
-/// The same for the last spare of a slot.
+/// Both for what a neighbour has named: it is near that one, which is near this node.
+const TRUST: (f64, Duration) = (0.5, NEAR); // measured: coordinates of near nodes are off by more than their distance
+/// The same for the last spare of a slot, if that is farther than [`NEAR`] beyond the first.
 const SPARE_GAIN: f64 = 0.5; // guess: worth a probe only if much nearer
+/// Contacts that a slot takes wherever they are: one to go to and one for when that fails.
+const BACKED: usize = 2;
+/// Contacts of a slot that are at most this much farther than its nearest are taken to be equally near: see [`agreed`].
+pub(crate) const NEAR: Duration = Duration::from_millis(5); // measured: less and neighbours disagree more, more and they part from the nearest
 
 /// What became of a node that has just answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,23 +128,53 @@ impl Overlay {
         self.leaves.ids()
     }
 
+    /// Of this node's leaves those that `asker` has not named and that belong into its leaf set; no suspects.
+    pub(crate) fn leaf_news(&self, asker: &Id, named: &[Name]) -> Vec<Contact> {
+        let mut news = self.leaves.seen_by(asker);
+        news.retain(|id| *id != self.me && !named.contains(&Name::of(id)));
+        self.contacts(news)
+    }
+
     /// The leaf set as told to others: no suspects.
     pub(crate) fn leaf_contacts(&self) -> Vec<Contact> {
         self.contacts(self.leaves.ids())
     }
 
-    /// Row `row` as told to a node at `there`: of each slot the unsuspected contact that is predicted nearest to it.
-    pub(crate) fn row_contacts(&self, row: usize, there: &Coord) -> Vec<Contact> {
-        let lost = there.error >= 1.0; // it does not know where it is: what is near here has to do
+    /// Row `row` as told from `here` to a node at `there`: of each slot the best contact that was heard `since`, is sound, and
+    /// that it has not `named`,
+    /// unless all of them are clearly farther than one that it has. To a neighbour the nearest is best, because a measured
+    /// distance says more than two coordinates; to others what is predicted nearest to them.
+    pub(crate) fn row_contacts(
+        &self,
+        row: usize,
+        here: &Coord,
+        there: &Coord,
+        named: &[Name],
+        since: Instant,
+    ) -> Vec<Contact> {
+        // Whoever does not know where it is may as well be near.
+        let near = there.error >= 1.0 || here.rtt(there) <= NEIGHBOUR;
+        let far = |p: &Peer| match near {
+            true => p.measured(),
+            false => there.rtt(&p.contact.coord),
+        };
         let best = self.table.row(row).filter_map(|slot| {
-            let alive = slot.iter().filter_map(|id| self.peers.get(id));
-            let mut alive = alive.filter(|p| p.suspect.is_none()).map(|p| p.contact);
-            match lost {
-                true => alive.next(),
-                false => alive.min_by_key(|c| there.rtt(&c.coord)),
-            }
+            let sound = slot.iter().filter_map(|id| self.peers.get(id));
+            let sound =
+                sound.filter(|p| p.suspect.is_none() && p.missed == 0 && p.last_heard >= since);
+            let band = sound.clone().map(far).min()?.saturating_add(NEAR);
+            let news =
+                sound.filter(|p| far(p) <= band && !named.contains(&Name::of(&p.contact.id)));
+            news.min_by_key(|p| (far(p), p.contact.id))
+                .map(|p| p.contact)
         });
         best.collect()
+    }
+
+    /// The names of all contacts in a row, as far as they fit.
+    pub(crate) fn row_names(&self, row: usize) -> Vec<Name> {
+        let ids = self.table.row(row).flatten();
+        ids.map(Name::of).take(MAX_NAMES).collect()
     }
 
     /// Rows that have a contact.
@@ -154,9 +192,25 @@ impl Overlay {
         self.table.all().collect()
     }
 
-    /// The first contact of every slot: whom requests are sent to.
-    pub(crate) fn firsts(&self) -> Vec<Id> {
-        self.table.firsts().collect()
+    /// Of every slot the nearest contact and those that are as good: whom requests are sent to.
+    pub(crate) fn used(&self) -> Vec<Id> {
+        let near = |(_, _, slot): (usize, u8, &[Id])| {
+            let band = self.band(slot.first());
+            let near = |id: &&Id| self.peers.get(id).is_some_and(|p| p.measured() <= band);
+            slot.iter().filter(near).copied().collect::<Vec<_>>()
+        };
+        self.table.slots().flat_map(near).collect()
+    }
+
+    /// Up to which distance a contact is as good as the slot's nearest.
+    fn band(&self, nearest: Option<&Id>) -> Duration {
+        let nearest = nearest.and_then(|id| self.peers.get(id));
+        nearest.map_or(Duration::MAX, |p| p.measured().saturating_add(NEAR))
+    }
+
+    /// Whether the node is in the leaf set.
+    pub(crate) fn is_leaf(&self, id: &Id) -> bool {
+        self.leaves.contains(id)
     }
 
     /// Whether the node is among the two nearest on either side.
@@ -193,27 +247,31 @@ impl Overlay {
     }
 
     /// Whether a node that one has only heard of is worth a probe: it would be a leaf, or fill a slot, or is predicted
-    /// nearer than the slot's contact (or was measured to be, if it was met before). `here` is this node's own coordinate.
-    pub(crate) fn wants(&self, contact: &Contact, here: &Coord) -> bool {
+    /// nearer than the slot's contact (or was measured to be, if it was met before). `here` is this node's own coordinate;
+    /// what a neighbour has named (`near`) is believed to be near although coordinates say otherwise.
+    pub(crate) fn wants(&self, contact: &Contact, here: &Coord, near: bool) -> bool {
         if contact.id == self.me || self.peers.contains_key(&contact.id) {
             return false;
         }
         self.leaves.would_take(&contact.id)
             || match self.table.slot(&contact.id) {
-                slot if slot.len() < self.table.width() => true,
+                slot if slot.len() < BACKED => true,
                 slot => {
                     let met = self.passed.rtt(&contact.id);
+                    let (share, blur) = if near { TRUST } else { (OPTIMISM, BLUR) };
                     let guess = || {
-                        here.rtt(&contact.coord)
-                            .mul_f64(OPTIMISM)
-                            .saturating_sub(BLUR)
+                        let predicted = here.rtt(&contact.coord);
+                        predicted.mul_f64(share).saturating_sub(blur)
                     };
                     let far = met.unwrap_or_else(guess);
                     let nearer = |id: Option<&Id>, gain: f64| {
                         id.and_then(|id| self.peers.get(id))
                             .is_none_or(|p| far < p.proximity(here).mul_f64(gain))
                     };
-                    nearer(slot.first(), 1.0) || nearer(slot.last(), SPARE_GAIN)
+                    let room = slot.len() < self.table.width();
+                    nearer(slot.first(), 1.0)
+                        || nearer(slot.last(), SPARE_GAIN)
+                        || far <= self.band(slot.first()) && (room || nearer(slot.last(), 1.0))
                 }
             }
     }
@@ -366,7 +424,7 @@ impl Overlay {
             return self.leaves.ids().iter().filter_map(usable).min_by(nearest);
         }
         let prefix = self.me.common_prefix(key);
-        if let Some(peer) = self.table.slot(key).iter().find_map(usable) {
+        if let Some(peer) = self.in_slot(key, usable) {
             return Some(peer);
         }
         let known = || self.peers.keys().filter_map(usable);
@@ -376,6 +434,25 @@ impl Overlay {
             .or_else(|| known().min_by(nearest))
     }
 
+    /// The contact of the key's slot to go to: of the nearest and those equally near the one that all nodes hereabouts
+    /// agree on; whoever owes an answer comes last.
+    fn in_slot<'a>(
+        &'a self,
+        key: &Id,
+        usable: impl Fn(&Id) -> Option<&'a Peer>,
+    ) -> Option<&'a Peer> {
+        let alive: Vec<&Peer> = self.table.slot(key).iter().filter_map(usable).collect();
+        let sound = |p: &&&Peer| p.missed == 0;
+        let nearest = alive.iter().find(sound).or(alive.first())?;
+        let band = nearest.measured().saturating_add(NEAR);
+        let equal = alive
+            .iter()
+            .filter(|p| p.missed <= nearest.missed && p.measured() <= band);
+        equal
+            .min_by_key(|p| (agreed(&p.contact.id, key), p.contact.id))
+            .copied()
+    }
+
     /// The nearest unsuspected node that is not `tried`: a client's way into the ring.
     pub(crate) fn nearest(&self, tried: &[Id]) -> Option<&Peer> {
         self.peers
@@ -383,4 +460,13 @@ impl Overlay {
             .filter(|p| p.suspect.is_none() && !tried.contains(&p.contact.id))
             .min_by_key(|p| (p.measured(), p.contact.id))
     }
+}
+
+/// Which of several equally near nodes a request for `key` goes to: the one with the smallest rank. The rank is the
+/// exclusive or of the last eight bytes, so that it depends on nothing that differs between neighbours, not on how near to
+/// the key the node is (which would shorten routes until they meet at the root only), and on the key, so that nobody
+/// serves all keys of its neighbours.
+pub(crate) fn agreed(id: &Id, key: &Id) -> u64 {
+    let last = |id: &Id| id.0.iter().skip(12).fold(0, |n, b| n << 8 | u64::from(*b));
+    last(id) ^ last(key)
 }

@@ -10,8 +10,10 @@ use crate::wire::{Contact, Token};
 const MIN_TIMEOUT: Duration = Duration::from_millis(150); // guess: longer than a busy machine hesitates
 /// What an answer may take longer than the smoothed round trip at least: on a path without jitter the deviation is zero.
 const MARGIN: Duration = Duration::from_millis(50); // guess: a scheduling delay at either end
+/// How much longer than the smoothed round trip an answer takes at least to be late.
+const LATE: Duration = Duration::from_millis(30); // guess: a scheduling delay; being wrong costs one datagram
 /// Longest time to wait for an answer.
-const MAX_TIMEOUT: Duration = Duration::from_secs(3); // guess
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(3); // guess
 
 /// A node that has answered this one.
 #[derive(Debug)]
@@ -79,6 +81,14 @@ impl Peer {
     pub(crate) fn proximity(&self, here: &Coord) -> Duration {
         self.rtt
             .map_or_else(|| here.rtt(&self.contact.coord), |(srtt, _)| srtt)
+    }
+
+    /// When an answer is late, before it is overdue: a route tries another way meanwhile. `None` if nothing is known of
+    /// the path, or not much later the answer is overdue anyway.
+    pub(crate) fn late(&self, here: &Coord) -> Option<Duration> {
+        let (srtt, var) = self.rtt?;
+        let late = srtt + (var * 2).max(LATE);
+        (late + LATE <= self.timeout(here)).then_some(late)
     }
 
     /// How long to wait for its answer.

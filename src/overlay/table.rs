@@ -79,11 +79,6 @@ impl RoutingTable {
         self.slots.values().flatten().copied()
     }
 
-    /// The first contact of every slot.
-    pub(crate) fn firsts(&self) -> impl Iterator<Item = Id> + '_ {
-        self.slots.values().filter_map(|slot| slot.first().copied())
-    }
-
     /// Takes the node if its slot has room or it is nearer than the slot's farthest.
     pub(crate) fn insert(
         &mut self,

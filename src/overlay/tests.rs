@@ -133,7 +133,11 @@ fn a_suspect_is_routed_around_told_to_nobody_and_dropped_after_its_silence() {
     );
     assert_eq!(hop(&o), Some(next));
     assert_eq!(o.leaf_contacts().len(), 1);
-    assert_eq!(o.row_contacts(0, &Coord::default()).len(), 1);
+    assert_eq!(
+        o.row_contacts(0, &Coord::default(), &Coord::default(), &[], Instant::ZERO)
+            .len(),
+        1
+    );
     let silence = Duration::from_secs(60);
     assert!(
         o.expire(silence, Instant::ZERO + Duration::from_secs(59))

@@ -1,5 +1,6 @@
 //! Local convergence (paper section 2.2: queries from near each other meet early), and how good it could be.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -7,11 +8,15 @@ use serde::Serialize;
 
 use super::net::Net;
 use crate::id::Id;
+use crate::node::OverlayConfig;
+use crate::overlay::{NEAR, agreed};
 
 /// Longest route that is followed.
 const MAX_HOPS: usize = 32;
 /// Leaves on each side in an ideal table.
 const LEAVES: usize = 8;
+/// Rows of the routing tables that are looked at.
+const TABLE_ROWS: usize = 4;
 
 /// Names and limits of the distance bands: up to which round-trip time, exclusive.
 pub const BANDS: [(&str, Duration); 4] = [
@@ -20,6 +25,19 @@ pub const BANDS: [(&str, Duration); 4] = [
     ("20-80 ms", Duration::from_millis(80)),
     ("> 80 ms", Duration::MAX),
 ];
+
+/// One row of the routing tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Row {
+    /// Slots for which there is a node.
+    pub slots: u64,
+    /// Of these, where the nearest one is known.
+    pub nearest: u64,
+    /// Nodes that perfect tables hold as good as the nearest.
+    pub band: u64,
+    /// Of these, known.
+    pub found: u64,
+}
 
 /// One distance band.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -96,6 +114,49 @@ pub fn convergence(net: &mut Net, samples: u64) -> Convergence {
     result
 }
 
+/// How good the routing tables are, row by row: of `samples` members, against tables that hold the nearest nodes.
+pub(super) fn tables(net: &mut Net, samples: usize) -> Vec<Row> {
+    let members: Vec<(Id, usize)> = net.members().iter().map(|(id, at)| (*id, *at)).collect();
+    let mut rows: Vec<Row> = Vec::new();
+    for _ in 0..samples.min(members.len()) {
+        let (id, here) = members[net.rng().random_range(0..members.len())];
+        let Some(node) = net.node(here) else { continue };
+        let known: BTreeSet<Id> = node.contacts().iter().map(|c| c.id).collect();
+        for (row, digit) in (0..TABLE_ROWS).flat_map(|row| (0..16).map(move |d| (row, d))) {
+            let key = with_digit(&id, row, digit);
+            let slot = &members[bounds(&members, &key, row + 1)];
+            if digit == id.digit(row) || slot.is_empty() {
+                continue;
+            }
+            if rows.len() <= row {
+                rows.resize(row + 1, Row::default());
+            }
+            let good = candidates(net, here, slot);
+            let best = good.iter().min().map(|(_, id, _)| known.contains(id));
+            let row = &mut rows[row];
+            row.slots += 1;
+            row.nearest += u64::from(best == Some(true));
+            row.band += good.len() as u64;
+            row.found += good.iter().filter(|(_, id, _)| known.contains(id)).count() as u64;
+        }
+    }
+    rows
+}
+
+fn with_digit(id: &Id, row: usize, digit: u8) -> Id {
+    let mut key = *id;
+    let shift = if row.is_multiple_of(2) { 4 } else { 0 };
+    key.0[row / 2] = key.0[row / 2] & !(0x0f << shift) | digit << shift;
+    key
+}
+
+/// Where the members are that share `digits` digits with `key`.
+fn bounds(members: &[(Id, usize)], key: &Id, digits: usize) -> std::ops::Range<usize> {
+    let (low, high) = range(key, digits);
+    let from = members.partition_point(|(x, _)| *x < low);
+    from..members.partition_point(|(x, _)| *x <= high)
+}
+
 fn band(rtt: Duration) -> usize {
     BANDS
         .iter()
@@ -124,7 +185,23 @@ fn route(net: &Net, from: usize, key: &Id) -> Vec<usize> {
     path
 }
 
-/// The same with tables that hold the truly nearest node in each slot.
+/// Of a slot's candidates those that a perfect table holds and that are as good as the nearest.
+fn candidates(net: &Net, here: usize, slot: &[(Id, usize)]) -> Vec<(Duration, Id, usize)> {
+    let far = |(id, place): &(Id, usize)| (net.topology().rtt(here, *place), *id, *place);
+    let others = slot.iter().filter(|(_, place)| *place != here);
+    let mut slot: Vec<(Duration, Id, usize)> = others.map(far).collect();
+    let width = 1 + OverlayConfig::default().spares;
+    if slot.len() > width {
+        slot.select_nth_unstable(width - 1);
+        slot.truncate(width);
+    }
+    let nearest = slot.iter().map(|(rtt, ..)| *rtt).min();
+    let band = nearest.unwrap_or_default() + NEAR;
+    slot.retain(|(rtt, ..)| *rtt <= band);
+    slot
+}
+
+/// The same with tables that hold the truly nearest nodes in each slot.
 fn ideal_route(net: &Net, members: &[(Id, usize)], from: usize, key: &Id) -> Vec<usize> {
     let Some(root) = net.root_of(key) else {
         return vec![from];
@@ -146,14 +223,10 @@ fn ideal_route(net: &Net, members: &[(Id, usize)], from: usize, key: &Id) -> Vec
             path.push(root);
             break;
         }
-        let digits = id.common_prefix(key) + 1;
-        let (low, high) = range(key, digits);
-        let slot = &members[position(&low)..members.partition_point(|(x, _)| *x <= high)];
-        let nearest = slot
-            .iter()
-            .map(|(_, place)| *place)
-            .min_by_key(|place| (net.topology().rtt(here, *place), *place));
-        path.push(nearest.unwrap_or(root));
+        let slot = &members[bounds(members, key, id.common_prefix(key) + 1)];
+        let equal = candidates(net, here, slot).into_iter();
+        let next = equal.min_by_key(|(_, id, _)| (agreed(id, key), *id));
+        path.push(next.map_or(root, |(.., place)| place));
     }
     path
 }

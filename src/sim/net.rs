@@ -150,10 +150,30 @@ impl Net {
     /// # Panics
     /// If the place is taken or not in the topology.
     pub fn spawn(&mut self, place: usize, config: NodeConfig) -> Result<SocketAddr, ConfigError> {
+        let port = self.hosts[place].addr.port();
+        self.start(place, config, port.checked_add(1).unwrap_or(FIRST_PORT))
+    }
+
+    /// Starts a node at a free place, under the address that the last one there had.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the configuration is out of range.
+    ///
+    /// # Panics
+    /// If the place is taken or not in the topology.
+    pub fn restart(&mut self, place: usize, config: NodeConfig) -> Result<SocketAddr, ConfigError> {
+        self.start(place, config, self.hosts[place].addr.port())
+    }
+
+    fn start(
+        &mut self,
+        place: usize,
+        config: NodeConfig,
+        port: u16,
+    ) -> Result<SocketAddr, ConfigError> {
         let node = Node::new(config, self.rng.random(), self.now)?;
         let host = &mut self.hosts[place];
         assert!(host.node.is_none(), "place {place} is taken");
-        let port = host.addr.port().checked_add(1).unwrap_or(FIRST_PORT);
         *host = Host {
             node: Some(Box::new(node)),
             member: false,

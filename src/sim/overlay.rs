@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::ideal::{Convergence, convergence};
+use super::ideal::{Convergence, Row, convergence, tables};
 use super::net::{Links, Net, Totals, wire_bytes};
 use super::scenario::{Scenario, Score};
 use super::topology::Topology;
@@ -12,6 +12,9 @@ use crate::node::NodeConfig;
 
 /// Kinds of message that are not upkeep of the overlay.
 const NOT_UPKEEP: [&str; 5] = ["lookup", "found", "ack", "publish", "propagate"];
+
+/// Nodes whose tables are judged.
+const TABLES: usize = 300;
 
 /// What is run.
 #[derive(Clone, Debug)]
@@ -87,6 +90,8 @@ pub struct Report {
     pub coordinate_error: f64,
     /// Local convergence by distance band.
     pub convergence: Convergence,
+    /// How good the routing tables are, row by row.
+    pub tables: Vec<Row>,
     /// Digest of every datagram.
     pub digest: String,
     /// The seed of the run.
@@ -158,6 +163,7 @@ fn report(plan: &Plan, scenario: &mut Scenario, score: &Score, rates: &[Rate]) -
             .collect(),
         coordinate_error: coordinate_error(&mut scenario.net),
         convergence: convergence(&mut scenario.net, plan.pairs),
+        tables: tables(&mut scenario.net, TABLES),
         digest: format!("{:016x}", scenario.net.digest()),
         seed: plan.seed,
     }

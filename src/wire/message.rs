@@ -97,6 +97,19 @@ impl From<SocketAddr> for PeerAddrs {
     }
 }
 
+/// The last four bytes of an id: enough to say which of a few nodes one knows already. (The first bytes are alike among
+/// ring neighbours.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(pub [u8; 4]);
+
+impl Name {
+    /// The name of a node.
+    pub fn of(id: &Id) -> Self {
+        let [.., a, b, c, d] = id.0;
+        Self([a, b, c, d])
+    }
+}
+
 /// A location pointer (paper 3.1): one peer, one object, which chunks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -298,20 +311,22 @@ pub enum Body {
         /// A fresh token for the asker's address, with [`RefuseReason::Token`].
         token: Option<Token>,
     },
-    /// The sender's leaf set; asks for the receiver's.
+    /// Asks for what the receiver's leaf set has beside the sender's.
     Leaves {
-        /// At most 16, the sender not included.
-        contacts: Vec<Contact>,
+        /// The sender's leaves, at most [`MAX_NAMES`](super::MAX_NAMES).
+        names: Vec<Name>,
     },
     /// The answer to [`Body::Leaves`].
     LeavesReply {
-        /// At most 16, the sender not included.
+        /// At most 16, those that the request named and the sender not included.
         contacts: Vec<Contact>,
     },
     /// Asks for row `row` of the receiver's routing table.
     Row {
         /// 0..=39: digits shared with the receiver's id.
         row: u8,
+        /// Contacts that the sender has, at most [`MAX_NAMES`](super::MAX_NAMES).
+        names: Vec<Name>,
     },
     /// The answer to [`Body::Row`].
     RowReply {

@@ -56,6 +56,8 @@ pub const MAX_DATAGRAM: usize = 1200;
 pub const VERSION: u64 = 1;
 /// Contacts in one message: a leaf set of 8 + 8 and its owner.
 pub const MAX_CONTACTS: usize = 17;
+/// Names in one message: a row of 15 slots with four contacts each, and some more.
+pub const MAX_NAMES: usize = 64;
 /// Addresses that a lookup can ask not to be given.
 pub const MAX_IGNORED: usize = 8;
 /// Matches in a lookup or an answer, and the largest `p`.

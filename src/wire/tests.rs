@@ -198,6 +198,10 @@ fn trace() -> impl Strategy<Value = Vec<TraceHop>> {
     prop::collection::vec(hop, 0..=MAX_TRACE)
 }
 
+fn names() -> impl Strategy<Value = Vec<Name>> {
+    prop::collection::vec(any::<[u8; 4]>().prop_map(Name), 0..=MAX_NAMES)
+}
+
 fn contacts() -> impl Strategy<Value = Vec<Contact>> {
     let contact = (id(), addr(), coord()).prop_map(|(id, addr, coord)| Contact { id, addr, coord });
     prop::collection::vec(contact, 0..=MAX_CONTACTS)
@@ -216,9 +220,9 @@ fn body() -> impl Strategy<Value = Body> {
         (token(), addr()).prop_map(|(token, observed)| Body::Pong { token, observed }),
         (reason(), prop::option::of(token()))
             .prop_map(|(reason, token)| Body::Refuse { reason, token }),
-        contacts().prop_map(|contacts| Body::Leaves { contacts }),
+        names().prop_map(|names| Body::Leaves { names }),
         contacts().prop_map(|contacts| Body::LeavesReply { contacts }),
-        (0u8..40).prop_map(|row| Body::Row { row }),
+        ((0u8..40), names()).prop_map(|(row, names)| Body::Row { row, names }),
         (0u8..40, contacts()).prop_map(|(row, contacts)| Body::RowReply { row, contacts }),
         (id(), hops.clone()).prop_map(|(joiner, hops)| Body::Join { joiner, hops }),
         (contacts(), hops.clone()).prop_map(|(contacts, hops)| Body::JoinReply { contacts, hops }),

@@ -8,8 +8,8 @@ use chunkcast::coords::Coord;
 use chunkcast::id::Id;
 use chunkcast::node::DropReason;
 use chunkcast::wire::{
-    self, Body, Contact, Entry, Envelope, Found, Lookup, PeerAddrs, Ranking, RefuseReason, Sender,
-    Token, Wanted,
+    self, Body, Contact, Entry, Envelope, Found, Lookup, Name, PeerAddrs, Ranking, RefuseReason,
+    Sender, Token, Wanted,
 };
 
 use super::*;
@@ -135,17 +135,21 @@ pub(crate) fn smallest(target: Id) -> Vec<Body> {
             reason: RefuseReason::Busy,
             token: None,
         },
+        Body::Leaves { names: Vec::new() },
         Body::Leaves {
-            contacts: Vec::new(),
-        },
-        Body::Leaves {
-            contacts: vec![contact],
+            names: vec![Name::of(&contact.id)],
         },
         Body::LeavesReply {
             contacts: vec![contact],
         },
-        Body::Row { row: 0 },
-        Body::Row { row: 1 },
+        Body::Row {
+            row: 0,
+            names: Vec::new(),
+        },
+        Body::Row {
+            row: 1,
+            names: vec![Name::of(&contact.id)],
+        },
         Body::RowReply {
             row: 0,
             contacts: vec![contact],

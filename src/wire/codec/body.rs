@@ -6,8 +6,8 @@
 //! | 1 | pong | `a` observed address, `t` token |
 //! | 2 | ack | |
 //! | 3 | refuse | `r` reason, `t` token (optional) |
-//! | 4, 5 | leaves, reply | `c` contacts |
-//! | 6, 7 | row, reply | `r` row; the reply also `c` contacts |
+//! | 4, 5 | leaves, reply | `i` names (absent: none); the reply `c` contacts |
+//! | 6, 7 | row, reply | `i` names (absent: none), `r` row; the reply `c` contacts, `r` row |
 //! | 8 | join | `h` hops, `j` joiner's id |
 //! | 9 | join reply | `c` contacts, `h` hops |
 //! | 10 | publish | `e` entry (see `entry.rs`) |
@@ -35,7 +35,8 @@ use crate::id::{Id, ObjectId};
 use crate::wire::bencode::{Dict, Pairs, Value};
 use crate::wire::compact::{put_addr, put_contact, take_addr, take_contact, usable};
 use crate::wire::{
-    Body, Contact, Entry, MAX_CHUNKS, MAX_CONTACTS, MAX_GAPS, MAX_HOPS, RefuseReason,
+    Body, Contact, Entry, MAX_CHUNKS, MAX_CONTACTS, MAX_GAPS, MAX_HOPS, MAX_NAMES, Name,
+    RefuseReason,
 };
 
 const PING: u64 = 0;
@@ -113,8 +114,12 @@ pub(super) fn check(body: &Body) -> Result<(), EncodeError> {
     match body {
         Body::Ping | Body::Ack | Body::Refuse { .. } => Ok(()),
         Body::Pong { observed, .. } => bound(usable(canonical(*observed)), "observed address"),
-        Body::Leaves { contacts } | Body::LeavesReply { contacts } => check_contacts(contacts),
-        Body::Row { row } => bound(*row <= LAST_ROW, "row"),
+        Body::Leaves { names } => check_names(names),
+        Body::LeavesReply { contacts } => check_contacts(contacts),
+        Body::Row { row, names } => {
+            bound(*row <= LAST_ROW, "row")?;
+            check_names(names)
+        }
         Body::RowReply { row, contacts } => {
             bound(*row <= LAST_ROW, "row")?;
             check_contacts(contacts)
@@ -150,6 +155,10 @@ pub(super) fn bound(ok: bool, name: &'static str) -> Result<(), EncodeError> {
     }
 }
 
+fn check_names(names: &[Name]) -> Result<(), EncodeError> {
+    bound(names.len() <= MAX_NAMES, "number of names")
+}
+
 fn check_contacts(contacts: &[Contact]) -> Result<(), EncodeError> {
     bound(contacts.len() <= MAX_CONTACTS, "number of contacts")?;
     bound(
@@ -177,8 +186,12 @@ pub(super) fn write(body: &Body, d: &mut Pairs<'_>) {
                 put_bytes(d, b"t", &token.0);
             }
         }
-        Body::Leaves { contacts } | Body::LeavesReply { contacts } => put_contacts(d, contacts),
-        Body::Row { row } => put_int(d, b"r", *row),
+        Body::Leaves { names } => put_names(d, names),
+        Body::LeavesReply { contacts } => put_contacts(d, contacts),
+        Body::Row { row, names } => {
+            put_names(d, names);
+            put_int(d, b"r", *row);
+        }
         Body::RowReply { row, contacts } => {
             put_contacts(d, contacts);
             put_int(d, b"r", *row);
@@ -220,6 +233,20 @@ pub(super) fn addr_form(out: &mut Vec<u8>, addr: SocketAddr) {
     put_addr(out, canonical(addr));
 }
 
+/// Nothing for none.
+fn put_names(d: &mut Pairs<'_>, names: &[Name]) {
+    if !names.is_empty() {
+        let bytes: Vec<u8> = names.iter().flat_map(|name| name.0).collect();
+        put_bytes(d, b"i", &bytes);
+    }
+}
+
+fn take_names(bytes: &[u8]) -> Option<Vec<Name>> {
+    let (names, rest) = bytes.as_chunks::<4>();
+    let fit = rest.is_empty() && names.len() <= MAX_NAMES;
+    fit.then(|| names.iter().copied().map(Name).collect())
+}
+
 fn put_contacts(d: &mut Pairs<'_>, contacts: &[Contact]) {
     put_list(d, b"c", contacts, |out, c| {
         let addr = canonical(c.addr);
@@ -244,6 +271,7 @@ struct Small<'a> {
     addr: Option<SocketAddr>,
     contacts: Option<Vec<Contact>>,
     hops: Option<u8>,
+    names: Vec<Name>,
     joiner: Option<Id>,
     keys: Option<Vec<(ObjectId, Id)>>,
     nonce: Option<u64>,
@@ -262,6 +290,7 @@ impl<'a> Small<'a> {
                     small.contacts = Some(forms(value, MAX_CONTACTS, "contacts", take_contact)?);
                 }
                 b"h" => small.hops = Some(int_to(value, MAX_HOPS, "hops")?),
+                b"i" => small.names = form(value, "names", take_names)?,
                 b"j" => small.joiner = Some(form(value, "joiner", Id::from_slice)?),
                 b"k" => small.keys = Some(forms(value, MAX_GAPS, "keys", take_key)?),
                 b"n" => small.nonce = Some(form(value, "nonce", take_nonce)?),
@@ -305,13 +334,14 @@ impl<'a> Small<'a> {
                 reason: reason(need(self.number, "r")?),
                 token,
             },
-            LEAVES => Body::Leaves {
-                contacts: contacts()?,
-            },
+            LEAVES => Body::Leaves { names: self.names },
             LEAVES_REPLY => Body::LeavesReply {
                 contacts: contacts()?,
             },
-            ROW => Body::Row { row: row()? },
+            ROW => Body::Row {
+                row: row()?,
+                names: self.names,
+            },
             ROW_REPLY => Body::RowReply {
                 row: row()?,
                 contacts: contacts()?,

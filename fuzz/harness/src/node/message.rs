@@ -8,8 +8,8 @@ use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
 use chunkcast::node::{Command, LookupId, LookupRequest, Publication};
 use chunkcast::wire::{
-    Body, Contact, Entry, Found, Lookup, Match, PeerAddrs, Ranking, RefuseReason, Sender, Token,
-    Wanted,
+    Body, Contact, Entry, Found, Lookup, Match, Name, PeerAddrs, Ranking, RefuseReason, Sender,
+    Token, Wanted,
 };
 
 use super::{neighbour, own_addr, own_id};
@@ -64,6 +64,10 @@ pub(super) fn sender(input: &mut Input<'_>) -> Sender {
         coord: coord(input),
         client: input.byte().is_multiple_of(4),
     }
+}
+
+fn names(input: &mut Input<'_>) -> Vec<Name> {
+    (0..input.below(66)).map(|_| Name(input.array())).collect()
 }
 
 fn contacts(input: &mut Input<'_>) -> Vec<Contact> {
@@ -227,13 +231,14 @@ pub(super) fn body(input: &mut Input<'_>, from: SocketAddr) -> Body {
         2 => Body::Ack,
         3 => refuse(input),
         4 => Body::Leaves {
-            contacts: contacts(input),
+            names: names(input),
         },
         5 => Body::LeavesReply {
             contacts: contacts(input),
         },
         6 => Body::Row {
             row: input.byte() % 41,
+            names: names(input),
         },
         7 => Body::RowReply {
             row: input.byte() % 41,
@@ -271,7 +276,7 @@ pub(super) fn answer(input: &mut Input<'_>, request: &Body) -> Body {
         Body::Leaves { .. } => Body::LeavesReply {
             contacts: contacts(input),
         },
-        Body::Row { row } => Body::RowReply {
+        Body::Row { row, .. } => Body::RowReply {
             row: *row,
             contacts: contacts(input),
         },
