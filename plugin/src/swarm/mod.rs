@@ -178,6 +178,13 @@ impl Swarm {
         self.settle();
     }
 
+    /// The same with an answer that says that the torrent is asked for too often: the next questions wait longer.
+    pub fn handle_loaded_answer(&mut self, candidates: &[Candidate], now: Instant) {
+        self.now = now;
+        self.client.handle_loaded_answer(candidates, now);
+        self.settle();
+    }
+
     /// The directory did not answer the outstanding [`Output::LookUp`].
     pub fn handle_no_answer(&mut self, now: Instant) {
         self.now = now;

@@ -338,7 +338,10 @@ impl Torrent {
             })
             .collect();
         let now = self.now();
-        self.swarm.handle_answer(&candidates, now);
+        match found.loaded {
+            true => self.swarm.handle_loaded_answer(&candidates, now),
+            false => self.swarm.handle_answer(&candidates, now),
+        }
     }
 
     fn publish(&mut self, held: ChunkSet, complete: bool, load: u8) {
