@@ -131,7 +131,8 @@ fn a_forwarder_cannot_change_withdraw_or_invent_the_entry_of_another() {
         root,
         &say(Some(token), false, Body::Propagate { entries }),
     );
-    assert_eq!(drops(&net, root, DropReason::Forged), count + 1);
+    // Of these one repeats a sequence with other chunks: a sequence says one thing, so only its lifetime is read.
+    assert_eq!(drops(&net, root, DropReason::Forged), count);
     assert_eq!(drops(&net, root, DropReason::Unsigned), 1);
     assert_eq!(found(&mut net, all[7]), [peer(1)]);
 }
