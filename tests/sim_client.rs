@@ -321,10 +321,6 @@ fn a_client_may_not_propagate_join_or_exchange_leaves() {
             hops: 0,
         },
         Body::Leaves { names: Vec::new() },
-        Body::Row {
-            row: 0,
-            names: Vec::new(),
-        },
     ];
     let ping = answer(&mut node, addr(5), &say(None, true, Body::Ping), 1);
     let [Body::Pong { token, .. }] = ping[..] else {
