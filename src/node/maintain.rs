@@ -15,11 +15,11 @@ use crate::wire::{Body, Name};
 /// Periods of table pings after which a silent spare is pinged: nothing is sent to it but in need.
 const SPARES_SLOWER: u32 = 4; // measured: a third of all pings went to spares
 /// Shortest pause between two pings of a suspect.
-const SUSPECT_PING: Duration = Duration::from_secs(25); // measured: most suspects are dead, and half of all pings went to them
+const SUSPECT_PING: Duration = Duration::from_secs(25); // guess: most suspects are dead, and half of all pings went to them
 /// Names in a request for leaves at least.
 const LEAST_NAMES: usize = 4; // 16 bytes: what a refusal's reason and token take
 /// Nodes of which the nearest is asked for a row.
-const DRAWN: usize = 8; // measured: the nearer it is, the more of its contacts are near here
+const DRAWN: usize = 8; // guess: the nearer it is, the more of its contacts are near here
 
 impl Node {
     pub(super) fn start_maintenance(&mut self) {

@@ -39,13 +39,13 @@ const OPTIMISM: f64 = 0.8; // measured: nearer to 1 misses the nearest few, less
 /// And if it is nearer by this: between neighbours a coordinate's error is larger than the distance.
 const BLUR: Duration = Duration::from_millis(1); // measured: the error of a coordinate among hosts of one site
 /// Both for what a neighbour has named: it is near that one, which is near this node.
-const TRUST: (f64, Duration) = (0.5, NEAR); // measured: coordinates of near nodes are off by more than their distance
+const TRUST: (f64, Duration) = (0.5, NEAR); // guess: coordinates of near nodes are off by more than their distance
 /// The same for the last spare of a slot, if that is farther than [`NEAR`] beyond the first.
 const SPARE_GAIN: f64 = 0.5; // guess: worth a probe only if much nearer
 /// Contacts that a slot takes wherever they are: one to go to and one for when that fails.
 const BACKED: usize = 2;
 /// Contacts of a slot that are at most this much farther than its nearest are taken to be equally near: see [`agreed`].
-pub(crate) const NEAR: Duration = Duration::from_millis(5); // measured: less and neighbours disagree more, more and they part from the nearest
+pub(crate) const NEAR: Duration = Duration::from_millis(5); // measured on the matrix without a simulator: less and neighbours disagree more
 
 /// What became of a node that has just answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
