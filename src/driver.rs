@@ -9,6 +9,7 @@
     reason = "the driver is where the clock and the socket live"
 )]
 
+mod batch;
 mod dial;
 pub mod lan;
 
@@ -26,7 +27,7 @@ use crate::coords::Coord;
 use crate::id::{Id, ObjectId};
 use crate::node::{
     Command, ConfigError, Event, LookupError, LookupId, LookupRequest, Node, NodeConfig,
-    Publication, Role, Snapshot,
+    Publication, Role, Snapshot, Transmit,
 };
 use crate::time::Instant;
 use crate::wire::{Found, RefuseReason};
@@ -167,6 +168,8 @@ pub async fn spawn(
         leaving: Vec::new(),
         left: false,
         dialler: dial::Dialler::new(),
+        batch: batch::Batch::new(),
+        out: Vec::new(),
     };
     tokio::spawn(task.run());
     Ok(handle)
@@ -313,12 +316,13 @@ struct Task {
     leaving: Vec<oneshot::Sender<()>>,
     left: bool,
     dialler: dial::Dialler,
+    batch: batch::Batch,
+    /// What is about to be sent; empty between two steps.
+    out: Vec<Transmit>,
 }
 
 impl Task {
     async fn run(mut self) {
-        // One byte more than a datagram may have, so that a longer one does not pass for a whole one.
-        let mut buffer = vec![0; crate::wire::MAX_DATAGRAM + 1];
         let mut unreachable = BTreeSet::new();
         // Set anew only when the node's next alarm is another one: most datagrams change nothing about it.
         let alarm = tokio::time::sleep(Duration::ZERO);
@@ -339,12 +343,13 @@ impl Task {
                 alarm.as_mut().reset(tokio::time::Instant::now() + wait);
             }
             tokio::select! {
-                received = self.socket.recv_from(&mut buffer) => match received {
-                    Ok((n, from)) => self.on_received(n, from, &mut buffer),
+                ready = self.socket.readable() => {
                     // Mostly the echo of an earlier datagram that nobody took: its request times out by itself. The
                     // pause keeps an interface that has gone from turning this into a busy loop.
-                    Err(_) => tokio::time::sleep(ERROR_PAUSE).await,
-                },
+                    if ready.and_then(|()| self.on_readable()).is_err() {
+                        tokio::time::sleep(ERROR_PAUSE).await;
+                    }
+                }
                 input = self.inputs.recv() => match input {
                     Some(input) => self.on_input(input),
                     None => return, // the last handle is gone
@@ -361,18 +366,24 @@ impl Task {
         }
     }
 
-    fn on_received(&mut self, n: usize, from: SocketAddr, buffer: &mut [u8]) {
+    /// Handles what waits at the socket, at most [`BATCH`] datagrams.
+    fn on_readable(&mut self) -> io::Result<()> {
         self.node.handle_wall(wall(), self.clock.now());
-        self.node
-            .handle_datagram(from, &buffer[..n], self.clock.now());
-        for _ in 1..BATCH {
-            let Ok((n, from)) = self.socket.try_recv_from(buffer) else {
-                break;
-            };
-            self.node
-                .handle_datagram(from, &buffer[..n], self.clock.now());
-        }
+        let mut left = BATCH;
+        let received = loop {
+            let more = self.batch.receive(&self.socket);
+            let datagrams = self.batch.datagrams();
+            left = left.saturating_sub(datagrams.len());
+            for (from, datagram) in datagrams {
+                self.node.handle_datagram(from, datagram, self.clock.now());
+            }
+            match more {
+                Ok(true) if left > 0 => {}
+                more => break more.map(drop),
+            }
+        };
         self.overdue();
+        received
     }
 
     /// A flood of datagrams must not keep the timers from running.
@@ -405,20 +416,41 @@ impl Task {
     }
 
     async fn drain(&mut self, unreachable: &mut BTreeSet<io::ErrorKind>) {
+        let mut out = std::mem::take(&mut self.out);
         while let Some(transmit) = self.node.poll_transmit() {
+            out.push(transmit);
+            if out.len() == batch::SLOTS {
+                self.send(&out, unreachable).await;
+                out.clear();
+            }
+        }
+        self.send(&out, unreachable).await;
+        out.clear();
+        self.out = out;
+        self.tell();
+    }
+
+    async fn send(&mut self, mut out: &[Transmit], unreachable: &mut BTreeSet<io::ErrorKind>) {
+        while let Some(first) = out.first() {
             // A full send buffer or an unreachable network loses the datagram, as the network itself would.
-            let sent = match self.socket.try_send_to(&transmit.payload, transmit.to) {
+            let sent = match self.batch.send(&self.socket, out) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.socket.send_to(&transmit.payload, transmit.to).await
+                    let sent = self.socket.send_to(&first.payload, first.to).await;
+                    sent.map(|_| 1)
                 }
                 sent => sent,
             };
-            if let Err(e) = sent
+            if let Err(e) = &sent
                 && unreachable.insert(e.kind())
             {
-                tracing::debug!(to = %transmit.to, "the index node cannot send: {e}");
+                tracing::debug!(to = %first.to, "the index node cannot send: {e}");
             }
+            out = &out[sent.unwrap_or(1)..];
         }
+    }
+
+    /// Tells of what has changed.
+    fn tell(&mut self) {
         let coord = self.node.coord();
         self.state
             .send_if_modified(|s| std::mem::replace(&mut s.coord, coord) != coord);
