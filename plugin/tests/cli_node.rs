@@ -404,6 +404,34 @@ fn a_status_line_is_one_line_for_people() {
 }
 
 #[test]
+fn whoever_has_another_key_is_told_where_to_look() {
+    let dir = scratch();
+    let key = "5a".repeat(32);
+    let closed = node("closed", dir.path(), &["--no-state", "--network-key", &key]);
+    let (addr, _) = listening(&closed);
+    let other = "6b".repeat(32);
+    for (key, words) in [
+        (None, "does it do without a --network-key?"),
+        (Some(&other), "does it have the same --network-key?"),
+    ] {
+        let key = key.map_or(Vec::new(), |key| vec!["--network-key", key]);
+        let args = [&["--no-state", "--bootstrap", &addr], &key[..]].concat();
+        let outside = node("outside", dir.path(), &args);
+        let warning = event(&outside, "warning")["message"].to_string();
+        assert!(
+            warning.contains(&addr) && warning.contains(words),
+            "{warning}"
+        );
+        let hash = "ab".repeat(20);
+        let args = ["lookup", &hash, "--timeout", "1", "--bootstrap", &addr];
+        let out = run(&[&args, &key[..]].concat());
+        let err = stderr(&out);
+        assert_eq!(out.status.code(), Some(4), "{err}");
+        assert!(err.contains(&addr) && err.contains(words), "{err}");
+    }
+}
+
+#[test]
 fn a_key_is_read_from_flag_file_or_environment_and_never_shown() {
     let dir = scratch();
     let bad = "zz".repeat(32);

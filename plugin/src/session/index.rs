@@ -92,6 +92,18 @@ pub fn object_id(info_hash: &[u8; 20]) -> ObjectId {
     ObjectId(Id(*info_hash))
 }
 
+/// What to look at when no index node answers a node of this network. One with another key says nothing.
+pub fn unanswered(network: &Network) -> &'static str {
+    match network {
+        Network::Open => {
+            "is one running there, is its UDP port open, and does it do without a --network-key?"
+        }
+        Network::Closed(_) => {
+            "is one running there, is its UDP port open, and does it have the same --network-key?"
+        }
+    }
+}
+
 /// What [`ask_once`] asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
