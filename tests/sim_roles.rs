@@ -284,6 +284,21 @@ fn a_client_moves_to_a_clearly_nearer_node_and_leaves_nothing_at_the_old_one() {
 }
 
 #[test]
+fn a_client_that_nothing_is_nearer_to_stays_with_the_node_that_it_was_told_of() {
+    let nodes = 30;
+    let mut net = ring(nodes, nodes + 1, secs(60), seed(3));
+    let rtt = |net: &Net, to: usize| net.topology().rtt(nodes, to);
+    let far = (0..nodes).max_by_key(|to| rtt(&net, *to)).expect("some");
+    let mut stays = config(Role::Client, vec![net.addr(far)]);
+    stays.roles.nearer = 0.0;
+    net.spawn(nodes, stays).expect("valid");
+    for _ in 0..30 {
+        net.run(secs(10));
+        assert_eq!(home(&net, nodes), Some(far));
+    }
+}
+
+#[test]
 fn an_index_node_that_nobody_reaches_any_more_steps_down_and_its_entries_stay() {
     let nodes = 120;
     let mut net = ring(nodes, nodes + 1, secs(60), seed(65));

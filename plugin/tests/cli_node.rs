@@ -231,8 +231,17 @@ fn table_shows_leaves_slots_and_objects() {
             ready(&table).then_some(table)
         })
     };
+    // the seed publishes through whichever is near, and the root and its neighbours hold what it publishes
+    let holder = wait_for("a node that holds the torrent", DEADLINE, || {
+        let holds = |socket: &&String| {
+            let out = run(&["table", "--json", "--control", socket]);
+            let table = serde_json::from_slice::<Value>(&out.stdout).unwrap_or_default();
+            table["held"][&hash] == 1
+        };
+        nodes.iter().map(|(_, _, socket)| socket).find(holds)
+    });
     let measured = |leaf: &Value| leaf["rtt_us"].is_u64();
-    let table = shown(&nodes[0].2, &|t| {
+    let table = shown(holder, &|t| {
         t["held"][&hash] == 1
             && t["peers"] == 3
             && t["leaves"]
@@ -264,7 +273,7 @@ fn table_shows_leaves_slots_and_objects() {
         }
     }
     assert_eq!(in_slots, 3);
-    let text = stdout(&run(&["table", "--control", &nodes[0].2]));
+    let text = stdout(&run(&["table", "--control", holder]));
     for words in [
         "leaf set, 3 nodes",
         "routing table",
@@ -289,9 +298,11 @@ fn table_shows_leaves_slots_and_objects() {
     for hop in answer["trace"].as_array().expect("the way") {
         assert!(hop["why"].is_string() && hop["known"].is_u64(), "{hop}");
     }
-    // the seed is a client of the first node, and says so
-    let client = shown(&seed_socket, &|t| t["peers"] == 1);
+    // the seed is a client of one of them, and says so
+    let client = shown(&seed_socket, &|t| t["home"].is_object());
     assert_eq!(client["role"], "client");
+    let text = stdout(&run(&["table", "--control", &seed_socket]));
+    assert!(text.contains("asking through 127.0.0.1:"), "{text}");
 }
 
 #[test]
@@ -389,6 +400,34 @@ fn a_status_line_is_one_line_for_people() {
         "/s up",
     ] {
         assert!(line.contains(words), "`{words}` is not in: {line}");
+    }
+}
+
+#[test]
+fn whoever_has_another_key_is_told_where_to_look() {
+    let dir = scratch();
+    let key = "5a".repeat(32);
+    let closed = node("closed", dir.path(), &["--no-state", "--network-key", &key]);
+    let (addr, _) = listening(&closed);
+    let other = "6b".repeat(32);
+    for (key, words) in [
+        (None, "does it do without a --network-key?"),
+        (Some(&other), "does it have the same --network-key?"),
+    ] {
+        let key = key.map_or(Vec::new(), |key| vec!["--network-key", key]);
+        let args = [&["--no-state", "--bootstrap", &addr], &key[..]].concat();
+        let outside = node("outside", dir.path(), &args);
+        let warning = event(&outside, "warning")["message"].to_string();
+        assert!(
+            warning.contains(&addr) && warning.contains(words),
+            "{warning}"
+        );
+        let hash = "ab".repeat(20);
+        let args = ["lookup", &hash, "--timeout", "1", "--bootstrap", &addr];
+        let out = run(&[&args, &key[..]].concat());
+        let err = stderr(&out);
+        assert_eq!(out.status.code(), Some(4), "{err}");
+        assert!(err.contains(&addr) && err.contains(words), "{err}");
     }
 }
 

@@ -13,7 +13,7 @@ use super::output::{Reporter, count, print_line};
 use super::signal::interrupted;
 use super::torrents::{index_failure, resolve_all};
 use crate::metadata::Magnet;
-use crate::session::{IndexSettings, Question, ask_once, object_id};
+use crate::session::{IndexSettings, Question, ask_once, object_id, unanswered};
 
 /// Asks and prints the answer.
 ///
@@ -43,7 +43,7 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
             to_root: args.to_root,
             trace: args.trace,
         };
-        Ok(ask_once(question, bootstrap, settings, deadline).await)
+        Ok(ask_once(question, bootstrap, settings.clone(), deadline).await)
     };
     let asked = tokio::select! {
         asked = ask => asked?,
@@ -54,14 +54,14 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
         Ok(Err(e)) => {
             return Err(Failure::new(
                 Code::Network,
-                format!(
-                    "{} (--bootstrap): {}; is it running, and is its UDP port open?",
-                    names.join(", "),
-                    match e {
-                        LookupError::NotJoined => "no index node answers there".to_owned(),
-                        other => other.to_string(),
-                    }
-                ),
+                match e {
+                    LookupError::NotJoined => format!(
+                        "no index node answered at {} (--bootstrap): {}",
+                        names.join(", "),
+                        unanswered(&settings.network)
+                    ),
+                    other => format!("{} (--bootstrap): {other}", names.join(", ")),
+                },
             ));
         }
         Err(e) => return Err(index_failure(&e)),

@@ -11,12 +11,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::args::NodeArgs;
 use super::exit::Failure;
 use super::index;
-use super::output::{Reporter, count, human};
+use super::output::{Reporter, count, entries, human};
 use super::signal::{interrupted, stdin_closed};
 use super::torrents::{index_failure, resolve_all};
 use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
-use crate::session::{IndexNode, start_index_node};
+use crate::session::{IndexNode, start_index_node, unanswered};
 use crate::state::User;
+
+/// After this time without an answer of a node that was named, it says so.
+const PATIENCE: Duration = Duration::from_secs(10); // guess: two joins that nobody answers
 
 /// Runs an index node until it is interrupted.
 ///
@@ -57,15 +60,27 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
     let mut tick = tokio::time::interval_at(Instant::now() + period, period);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Totals::default();
+    let patience = tokio::time::sleep(PATIENCE);
+    let mut patience = std::pin::pin!(patience);
+    let mut waits = !args.bootstrap.is_empty();
     loop {
         let state = changes.borrow_and_update().clone();
         if told.news(&state, &reporter) {
             last = tell(&node, &last, &reporter).await;
         }
+        waits &= !state.joined;
         tokio::select! {
             () = &mut end => break,
             () = &mut stdin => break,
             _ = tick.tick() => last = tell(&node, &last, &reporter).await,
+            () = &mut patience, if waits => {
+                waits = false;
+                reporter.warning(&format!(
+                    "no index node has answered at {} (--bootstrap) yet: {} This node goes on trying",
+                    args.bootstrap.join(", "),
+                    unanswered(&settings.network)
+                ));
+            }
             _ = changes.changed() => {}
         }
     }
@@ -155,9 +170,10 @@ impl Totals {
         }
     }
 
-    /// Bytes a second sent and received since `before`.
+    /// Bytes a second sent and received since `before`, over a second at least: a line between two others follows a
+    /// burst of messages.
     fn since(&self, before: &Self) -> (u64, u64) {
-        let ms = (self.at - before.at).as_millis().max(1);
+        let ms = (self.at - before.at).as_millis().max(1000);
         let rate = |now: u64, then: u64| {
             let bytes = u128::from(now.saturating_sub(then));
             u64::try_from(bytes * 1000 / ms).unwrap_or(u64::MAX)
@@ -195,22 +211,29 @@ fn status(s: &Snapshot, up: u64, down: u64) -> String {
         n => format!(" ({n} silent)"),
     };
     let [x, y, z] = s.coord.position.map(|v| v * 1e3);
-    let answered = match (c.lookups_answered_as_root * 100).checked_div(c.lookups_answered) {
-        Some(percent) => format!("{} ({percent} % as root)", c.lookups_answered),
-        None => "0".to_owned(),
+    let as_root = match (c.lookups_answered_as_root * 100).checked_div(c.lookups_answered) {
+        Some(percent) => format!(" ({percent} % as root)"),
+        None => String::new(),
     };
     format!(
         "{}: {}, {} known{silent}{nearest}, at ({x:.1}, {y:.1}, {z:.1}) + {:.1} ms, error {:.0} %; \
-         {} entries of {}, {}; {answered} lookups answered, {} drops; {}/s up, {}/s down",
+         {} of {}, {}; {} answered{as_root}, {}; {}/s up, {}/s down",
         if s.joined { "in the ring" } else { "joining" },
         count(s.leaves.len(), "neighbour"),
         count(s.peers, "node"),
         s.coord.height * 1e3,
         s.coord.error * 100.0,
-        s.entries.values().sum::<usize>(),
+        entries(s.entries.values().sum::<usize>() as u64),
         count(s.entries.len(), "object"),
         human(s.cache_bytes as u64),
-        c.drops.values().sum::<u64>(),
+        count(
+            usize::try_from(c.lookups_answered).unwrap_or(usize::MAX),
+            "lookup"
+        ),
+        count(
+            usize::try_from(c.drops.values().sum::<u64>()).unwrap_or(usize::MAX),
+            "drop"
+        ),
         human(up),
         human(down),
     )
@@ -237,7 +260,7 @@ mod tests {
             received,
         };
         assert_eq!(at(2_000, 5_000, 700).since(&at(0, 1_000, 700)), (2_000, 0));
-        assert_eq!(at(1, 5, 5).since(&at(0, 0, 0)), (5_000, 5_000));
+        assert_eq!(at(2, 300, 5).since(&at(0, 0, 0)), (300, 5));
     }
 
     #[test]

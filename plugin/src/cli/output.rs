@@ -270,6 +270,14 @@ pub(super) fn count(n: usize, thing: &str) -> String {
     format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
 }
 
+/// `1 entry`, `2 entries`.
+pub(super) fn entries(n: u64) -> String {
+    match n {
+        1 => "1 entry".to_owned(),
+        n => format!("{n} entries"),
+    }
+}
+
 /// `12.3 MiB` and the like.
 pub(super) fn human(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()

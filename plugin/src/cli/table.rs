@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::args::TableArgs;
 use super::exit::{Code, Failure};
-use super::output::{Reporter, count, human, print_line};
+use super::output::{Reporter, count, entries, human, print_line};
 use super::signal::interrupted;
 use crate::control::{AskError, Request, ask};
 use crate::state::{User, control_path, default_dir};
@@ -69,9 +69,11 @@ fn text(table: &Value) -> String {
     let mut out = String::new();
     let word = |key: &str| table[key].as_str().unwrap_or("?").to_owned();
     let number = |key: &str| table[key].as_u64().unwrap_or(0);
-    let joined = match table["joined"].as_bool() {
-        Some(true) => "in the ring",
-        _ => "joining",
+    let home = &table["home"];
+    let joined = match (table["joined"].as_bool(), home["addr"].as_str()) {
+        (Some(true), Some(addr)) => format!("asking through {addr}"),
+        (Some(true), None) => "in the ring".to_owned(),
+        _ => "joining".to_owned(),
     };
     let seen = match table["observed"].as_str() {
         Some(addr) => format!(", seen by others as {addr}"),
@@ -136,13 +138,6 @@ fn text(table: &Value) -> String {
         );
     }
     out
-}
-
-fn entries(n: u64) -> String {
-    match n {
-        1 => "1 entry".to_owned(),
-        n => format!("{n} entries"),
-    }
 }
 
 /// A node on one line: id, address, measured and predicted round-trip time.

@@ -92,6 +92,18 @@ pub fn object_id(info_hash: &[u8; 20]) -> ObjectId {
     ObjectId(Id(*info_hash))
 }
 
+/// What to look at when no index node answers a node of this network. One with another key says nothing.
+pub fn unanswered(network: &Network) -> &'static str {
+    match network {
+        Network::Open => {
+            "is one running there, is its UDP port open, and does it do without a --network-key?"
+        }
+        Network::Closed(_) => {
+            "is one running there, is its UDP port open, and does it have the same --network-key?"
+        }
+    }
+}
+
 /// What [`ask_once`] asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
@@ -122,7 +134,14 @@ pub async fn ask_once(
         _ => Ipv4Addr::UNSPECIFIED.into(),
     };
     let at = SocketAddr::new(any, 0);
-    let node = IndexNode::start(Role::Client, at, bootstrap, settings).await?;
+    let mut config = NodeConfig {
+        role: Role::Client,
+        network: settings.network.clone(),
+        ..NodeConfig::default()
+    };
+    // whoever asks wants to know what this node answers, not what a nearer one does
+    config.roles.nearer = 0.0;
+    let node = IndexNode::start_as(config, at, bootstrap, settings).await?;
     let request = LookupRequest {
         trace: question.trace,
         object: question.object,
@@ -151,11 +170,21 @@ impl IndexNode {
         bootstrap: Vec<SocketAddr>,
         settings: IndexSettings,
     ) -> Result<Self, DriverError> {
-        let mut config = NodeConfig {
+        let config = NodeConfig {
             role,
             network: settings.network.clone(),
             ..NodeConfig::default()
         };
+        Self::start_as(config, listen, bootstrap, settings).await
+    }
+
+    async fn start_as(
+        mut config: NodeConfig,
+        listen: SocketAddr,
+        bootstrap: Vec<SocketAddr>,
+        settings: IndexSettings,
+    ) -> Result<Self, DriverError> {
+        let role = config.role;
         let mut known = Vec::new();
         if let Some(state) = &settings.state {
             config.id = Some(state.id());

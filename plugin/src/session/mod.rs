@@ -22,7 +22,9 @@ use chunkcast::wire::PeerAddrs;
 
 pub use self::directory::Directory;
 pub use self::events::{DirectoryTraffic, PeerRow, Progress, TorrentError, TorrentEvent};
-pub use self::index::{IndexNode, IndexSettings, Question, ask_once, object_id, start_index_node};
+pub use self::index::{
+    IndexNode, IndexSettings, Question, ask_once, object_id, start_index_node, unanswered,
+};
 use self::torrent::{Input, Torrent};
 use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
 use crate::limits::address::OwnAddrs;

@@ -457,8 +457,9 @@ impl Torrent {
         if silent && !bootstrap.is_empty() {
             let named: Vec<String> = bootstrap.iter().map(ToString::to_string).collect();
             return format!(
-                "no index node answered at {} (--bootstrap): is one running there, and is its UDP port open?",
-                named.join(", ")
+                "no index node answered at {} (--bootstrap): {}",
+                named.join(", "),
+                super::unanswered(&self.shared.config.index_settings.network)
             );
         }
         "name an index node with --bootstrap or a peer with --peer, or wait longer with --timeout"
