@@ -248,13 +248,13 @@ impl Default for OverlayConfig {
             leaf_exchange: s(30),                      // quiet churn
             near_tune: s(30),                          // quiet churn
             far_tune: s(60),                           // quiet churn
-            fastest: 0.5,   // measured: 537 B/s at a median session of 5 min
-            rejoin: s(300), // guess
-            suspect_silence: s(60), // guess: longer than a route flap
-            bootstrap_retry: s(1), // guess
+            fastest: 0.5,               // measured: 537 B/s at a median session of 5 min
+            rejoin: s(300),             // guess
+            suspect_silence: s(60),     // guess: longer than a route flap
+            bootstrap_retry: s(1),      // guess
             bootstrap_retry_max: s(60), // guess
-            max_hops: 32,   // far above log16 of any ring
-            route_deadline: s(5), // guess
+            max_hops: 32,               // far above log16 of any ring
+            route_deadline: s(5),       // guess
             route_retry: Duration::from_millis(2_000), // guess: leaves the second try as long
         }
     }
