@@ -6,7 +6,7 @@
 //!   the keys that it becomes the root of.
 //! - [`rates`]: what one source may cost.
 //!
-//! Wall time is an argument everywhere: a [`Duration`](std::time::Duration) since 1970.
+//! Wall time is an argument everywhere: a [`Duration`] since 1970.
 
 pub mod bep42;
 pub mod proof;

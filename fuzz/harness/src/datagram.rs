@@ -107,8 +107,32 @@ fn expand(len: u32, encoded: &[u8]) -> Option<Vec<bool>> {
             out.resize(len, present);
             out
         }
+        4 => rice(len, payload)?,
         _ => return None,
     })
+}
+
+/// Rice-coded gaps, bit by bit.
+fn rice(len: usize, payload: &[u8]) -> Option<Vec<bool>> {
+    let (head, coded) = payload.split_first()?;
+    let (absent, k) = (head & 0x80 != 0, head & 0x1f);
+    if head & 0x60 != 0 {
+        return None;
+    }
+    let bit = |i: usize| coded[i / 8] & (0x80 >> (i % 8)) != 0;
+    let bits: Vec<bool> = (0..coded.len() * 8).map(bit).collect();
+    let (mut rest, mut at, mut out) = (&bits[..], 0usize, vec![absent; len]);
+    while rest.len() > 7 || rest.contains(&false) {
+        let ones = rest.iter().position(|bit| !bit)?;
+        let low = rest.get(ones + 1..=ones + usize::from(k))?;
+        let low = low.iter().fold(0, |n, bit| n << 1 | u64::from(*bit));
+        let gap = (ones as u64).checked_mul(1 << k)? + low;
+        let chunk = at.checked_add(usize::try_from(gap).ok()?)?;
+        *out.get_mut(chunk)? = !absent;
+        at = chunk + 1;
+        rest = &rest[ones + 1 + usize::from(k)..];
+    }
+    Some(out)
 }
 
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
