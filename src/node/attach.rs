@@ -21,7 +21,7 @@ use super::{DropReason, Node};
 use crate::id::Id;
 use crate::overlay::{Peer, predicted_timeout};
 use crate::time::Instant;
-use crate::wire::{Body, Contact, PeerAddrs};
+use crate::wire::{Body, Contact};
 
 /// Rows asked of a node: the second one holds those that share its first digit.
 const ROWS: u8 = 2; // measured: with one, a sixteenth of all nodes is never named
@@ -324,11 +324,7 @@ impl Node {
                 .overlay
                 .peer(old)
                 .is_some_and(|p| p.contact.addr.is_ipv4());
-            let addrs = PeerAddrs {
-                v4: entry.addrs.v4.filter(|_| v4),
-                v6: entry.addrs.v6.filter(|_| !v4),
-            };
-            if addrs.is_empty() || addrs != entry.addrs {
+            if entry.addrs.is_empty() || entry.addrs != entry.addrs.of_family(v4) {
                 continue; // of the other family
             }
             if self

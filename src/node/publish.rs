@@ -249,11 +249,7 @@ impl Node {
         let Some(home) = self.way_in(&[]).filter(|_| self.is_client()) else {
             return addrs;
         };
-        let v4 = home.contact.addr.is_ipv4();
-        PeerAddrs {
-            v4: addrs.v4.filter(|_| v4),
-            v6: addrs.v6.filter(|_| !v4),
-        }
+        addrs.of_family(home.contact.addr.is_ipv4())
     }
 
     /// The index node has taken an own entry, or asks for all of it.

@@ -63,15 +63,14 @@ impl Node {
         let Some(to) = self.overlay.peer(&home).map(|p| p.contact.addr) else {
             return self.settle_leave();
         };
-        if entry.addrs.iter().any(|a| a.is_ipv4() != to.is_ipv4()) {
+        if entry.addrs != entry.addrs.of_family(to.is_ipv4()) {
             return self.settle_leave(); // of the other family: it cannot be proven there
         }
-        let said = entry.clone();
         let asked = Asked::Withdraw {
-            entry: Box::new(entry),
+            entry: Box::new(entry.clone()),
             tries: tries + 1,
         };
-        self.ask(&home, asked, Body::Publish { entry: said });
+        self.ask(&home, asked, Body::Publish { entry });
     }
 
     /// A withdrawal was not heard, or needs another token.

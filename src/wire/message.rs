@@ -71,6 +71,14 @@ impl PeerAddrs {
         self.v4.is_none() && self.v6.is_none()
     }
 
+    /// What is left of them in one address family: IPv4 or else IPv6.
+    pub fn of_family(&self, v4: bool) -> Self {
+        Self {
+            v4: self.v4.filter(|_| v4),
+            v6: self.v6.filter(|_| !v4),
+        }
+    }
+
     /// Whether the two name a common address.
     pub fn shares(&self, other: &PeerAddrs) -> bool {
         (self.v4.is_some() && self.v4 == other.v4) || (self.v6.is_some() && self.v6 == other.v6)
