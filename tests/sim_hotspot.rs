@@ -2,6 +2,8 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::print_stdout, reason = "a failure prints its seed")]
 
+mod common;
+
 use std::time::Duration;
 
 use chunkcast::chunks::ChunkSet;
@@ -10,21 +12,11 @@ use chunkcast::node::{Command, Event, LookupId, LookupRequest, NodeConfig, Publi
 use chunkcast::sim::hotspot::{Plan, Report, Row, Variant, run, unprotected};
 use chunkcast::sim::{Links, Net, Scenario, Topology, What};
 use chunkcast::wire::{PeerAddrs, Ranking, Wanted};
+use common::{secs, seed};
 use rand::RngExt;
 
 const NODES: usize = 200;
 const MEASURE: Duration = Duration::from_secs(20);
-
-fn seed() -> u64 {
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
-    let seed = seed.unwrap_or(1);
-    println!("SEED={seed}");
-    seed
-}
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
 
 fn report(variants: &[Variant], node: NodeConfig) -> Report {
     let plan = Plan {
@@ -34,7 +26,7 @@ fn report(variants: &[Variant], node: NodeConfig) -> Report {
         measure: MEASURE,
         variants: variants.to_vec(),
         node,
-        seed: seed(),
+        seed: seed(1),
         ..Plan::default()
     };
     let topology = Topology::synthetic(NODES, plan.seed);
@@ -91,7 +83,7 @@ const CHUNKS: u32 = 200;
 /// A ring in which everyone asks for the object every four seconds, the first `publishers` publish random chunks of it,
 /// one peer publishes the last chunk, and others ask for just that one: seconds until each of them is told of the peer.
 fn needle(publishers: usize) -> Vec<u64> {
-    let seed = seed();
+    let seed = seed(1);
     let net = Net::new(Topology::synthetic(NODES, seed), Links::default(), seed);
     let mut scenario = Scenario::new(net, NodeConfig::default());
     scenario.join_all(0..NODES, secs(10));

@@ -3,23 +3,14 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::print_stdout, reason = "a failure prints its seed")]
 
+mod common;
+
 use std::time::Duration;
 
 use chunkcast::node::{Command, Event, NodeConfig, Role};
 use chunkcast::sim::{Links, Net, Scenario, Score, Topology, What, convergence};
 
-fn seed(default: u64) -> u64 {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(default);
-    println!("SEED={seed}");
-    seed
-}
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
+use common::{secs, seed};
 
 fn empty(places: usize, seed: u64) -> Scenario {
     let net = Net::new(Topology::synthetic(places, seed), Links::default(), seed);

@@ -4,9 +4,10 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::print_stdout, reason = "a failure prints its seed")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use chunkcast::auth::proof::{Publisher, Secret};
 use chunkcast::chunks::ChunkSet;
@@ -22,28 +23,13 @@ use chunkcast::wire::{
 };
 use rand::RngExt;
 
+use common::{ms, secs, seed};
+
 const LOSSY: Links = Links {
     loss: 0.05,
     jitter: 0.1,
     reorder: 0.05,
 };
-
-fn seed(default: u64) -> u64 {
-    let seed = std::env::var("SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(default);
-    println!("SEED={seed}");
-    seed
-}
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
 
 fn object(n: usize) -> ObjectId {
     ObjectId::from_name(&n.to_be_bytes())

@@ -3,6 +3,8 @@
 #![cfg(feature = "sim")]
 #![allow(clippy::print_stdout, reason = "figures for the docs, and seeds")]
 
+mod common;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,20 +15,7 @@ use chunkcast::sim::{Links, Net, Topology, What};
 use chunkcast::wire::{Found, PeerAddrs, Ranking, Wanted};
 use rand::RngExt;
 
-fn seed(default: u64) -> u64 {
-    let given = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
-    let seed = given.unwrap_or(default);
-    println!("SEED={seed}");
-    seed
-}
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
+use common::{ms, secs, seed};
 
 fn config(role: Role, bootstrap: Vec<SocketAddr>) -> NodeConfig {
     NodeConfig {
