@@ -18,6 +18,7 @@ mod net;
 pub mod overlay;
 mod queue;
 mod scenario;
+pub mod swarm;
 #[cfg(test)]
 mod tests;
 mod topology;
