@@ -5,6 +5,7 @@
 //! - [`Scenario`]: a population on a net: joins, churn, lookups that are judged against the true root.
 //! - [`hotspot`]: what the root of an object bears that everybody asks for and publishes, as a report.
 //! - [`overlay`]: hops, stretch, local convergence, success under churn and the cost of upkeep, as a report.
+//! - [`Flows`]: transfers that share links with capacities, by max-min fairness.
 //!
 //! Only sockets and clocks are modelled: every message is encoded by its sender and decoded by its receiver, and nothing
 //! of a node is seen but its outputs and its public read-only views. The same seed gives the same run, byte for byte.
@@ -12,6 +13,7 @@
 //! A caller that wants to simulate more than index nodes (peers, transfers) adds its own alarms to the net's queue
 //! ([`Net::alarm`]) and reads all happenings in one order from [`Net::next`].
 
+mod flows;
 pub mod hotspot;
 mod ideal;
 mod net;
@@ -23,6 +25,7 @@ pub mod swarm;
 mod tests;
 mod topology;
 
+pub use flows::{FlowId, FlowSpec, Flows, LinkId};
 pub use ideal::{BANDS, Band, Convergence, convergence};
 pub use net::{Happening, Links, Net, Totals, What};
 pub use scenario::{Outcome, Scenario, Score};
