@@ -1,6 +1,7 @@
 //! A deterministic, message-level simulator: the shipped [`Node`](crate::node::Node)s, their real datagrams, virtual time.
 //!
 //! - [`Topology`]: where hosts are, and the round-trip time of each pair; synthetic, or from a measured matrix.
+//! - [`Internet`]: a power-law graph of networks with stubs at its edge, and the capacity of every link (paper 5.1).
 //! - [`Net`]: hosts, links with loss, jitter and reordering, NATs, partitions; one queue of everything that will happen.
 //! - [`Scenario`]: a population on a net: joins, churn, lookups that are judged against the true root.
 //! - [`hotspot`]: what the root of an object bears that everybody asks for and publishes, as a report.
@@ -16,6 +17,7 @@
 mod flows;
 pub mod hotspot;
 mod ideal;
+mod internet;
 mod net;
 pub mod overlay;
 mod queue;
@@ -27,6 +29,7 @@ mod topology;
 
 pub use flows::{FlowId, FlowSpec, Flows, LinkId};
 pub use ideal::{BANDS, Band, Convergence, convergence};
+pub use internet::{Internet, InternetSpec, SitesSpec, SpecError};
 pub use net::{Happening, Links, Net, Totals, What};
 pub use scenario::{Outcome, Scenario, Score};
 pub use topology::{MatrixError, Topology};

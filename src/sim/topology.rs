@@ -44,6 +44,16 @@ pub enum MatrixError {
         /// Rows of the matrix.
         rows: usize,
     },
+    /// It has fewer rows than sites are to be drawn from it.
+    #[error(
+        "the matrix has {rows} rows, but {asked} sites are to be drawn from it: ask for at most as many as it has"
+    )]
+    TooFew {
+        /// Sites asked for.
+        asked: usize,
+        /// Rows of the matrix.
+        rows: usize,
+    },
     /// A cell is no time.
     #[error("row {row} of the matrix holds `{cell}`: milliseconds from 0 to 100000 are expected")]
     Cell {
@@ -111,33 +121,7 @@ impl Topology {
     /// # Errors
     /// [`MatrixError`] names the row that is not as expected.
     pub fn from_matrix(text: &str, hosts: usize, seed: u64) -> Result<Self, MatrixError> {
-        let rows: Vec<Vec<f64>> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .enumerate()
-            .map(|(i, line)| cells(i + 1, line))
-            .collect::<Result<_, _>>()?;
-        let sites = rows.len();
-        if !(2..=MAX_SITES).contains(&sites) {
-            return Err(MatrixError::Rows(sites));
-        }
-        if let Some((i, row)) = rows.iter().enumerate().find(|(_, r)| r.len() != sites) {
-            return Err(MatrixError::Columns {
-                row: i + 1,
-                columns: row.len(),
-                rows: sites,
-            });
-        }
-        let mut between = vec![0; sites * sites];
-        for a in 0..sites {
-            for b in (0..sites).filter(|b| *b != a) {
-                let ms = match (rows[a][b], rows[b][a]) {
-                    (0.0, other) | (other, 0.0) => other,
-                    (one, other) => (one + other) / 2.0,
-                };
-                between[a * sites + b] = micros(ms);
-            }
-        }
+        let (sites, between) = parse_matrix(text)?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let homes = (0..hosts)
             .map(|i| Home {
@@ -150,6 +134,28 @@ impl Topology {
             between,
             homes,
         })
+    }
+
+    /// Hosts at given sites: `between` is the symmetric matrix of round-trip times of `sites` sites, row by row, zero on the
+    /// diagonal; a home is a site and what the host itself adds to each round-trip time. All times are microseconds.
+    ///
+    /// # Panics
+    /// If the matrix is not `sites` x `sites`, or a home names no site.
+    pub(super) fn from_parts(sites: usize, between: Vec<u32>, homes: &[(usize, u32)]) -> Self {
+        assert_eq!(between.len(), sites * sites, "a square matrix");
+        assert!(homes.iter().all(|(site, _)| *site < sites), "a known site");
+        let home = |&(site, access_us): &(usize, u32)| Home { site, access_us };
+        Self {
+            sites,
+            between,
+            homes: homes.iter().map(home).collect(),
+        }
+    }
+
+    /// Round-trip times of the sites, as [`Topology::from_parts`] takes them.
+    #[cfg(test)]
+    pub(super) fn matrix(&self) -> &[u32] {
+        &self.between
     }
 
     /// Places for hosts.
@@ -179,6 +185,38 @@ impl Topology {
         let us = self.between[a.site * self.sites + b.site] + a.access_us + b.access_us;
         Duration::from_micros(u64::from(us.max(20)))
     }
+}
+
+/// Sites of a matrix, and their round-trip times in microseconds as [`Topology`] keeps them.
+pub(super) fn parse_matrix(text: &str) -> Result<(usize, Vec<u32>), MatrixError> {
+    let rows: Vec<Vec<f64>> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .enumerate()
+        .map(|(i, line)| cells(i + 1, line))
+        .collect::<Result<_, _>>()?;
+    let sites = rows.len();
+    if !(2..=MAX_SITES).contains(&sites) {
+        return Err(MatrixError::Rows(sites));
+    }
+    if let Some((i, row)) = rows.iter().enumerate().find(|(_, r)| r.len() != sites) {
+        return Err(MatrixError::Columns {
+            row: i + 1,
+            columns: row.len(),
+            rows: sites,
+        });
+    }
+    let mut between = vec![0; sites * sites];
+    for a in 0..sites {
+        for b in (0..sites).filter(|b| *b != a) {
+            let ms = match (rows[a][b], rows[b][a]) {
+                (0.0, other) | (other, 0.0) => other,
+                (one, other) => (one + other) / 2.0,
+            };
+            between[a * sites + b] = micros(ms);
+        }
+    }
+    Ok((sites, between))
 }
 
 fn cells(row: usize, line: &str) -> Result<Vec<f64>, MatrixError> {
