@@ -54,6 +54,18 @@ pub enum Wanted {
     Chunks(ChunkSet),
 }
 
+/// By what a lookup ranks the peers that it finds (paper 3.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ranking {
+    /// Most wanted chunks first.
+    Overlap,
+    /// Nearest first.
+    #[default]
+    Closeness,
+    /// Overlap, distance and load weighed against each other.
+    Hybrid,
+}
+
 /// One lookup (paper 3.2): who near me holds chunks that I still need?
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
@@ -63,6 +75,8 @@ pub struct Query {
     pub p: u8,
     /// How many of those `p` are to be random ones instead of the best.
     pub mix: u8,
+    /// Which peers are the best.
+    pub ranking: Ranking,
     /// Addresses to leave out, at most eight: they failed, stalled or died most recently.
     pub ignore: Vec<SocketAddr>,
     /// Whether the lookup goes on to the object's root even when an index node on the way has `p` peers.

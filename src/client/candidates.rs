@@ -51,6 +51,10 @@ pub(super) struct Entry {
     failures: u32,
     /// It held everything when it was last connected.
     complete: bool,
+    /// A lookup named it.
+    pub(super) named: bool,
+    /// It had nothing for us when it was last connected, and no lookup has named it since.
+    aside: bool,
     state: State,
 }
 
@@ -158,8 +162,7 @@ impl Candidates {
             return false;
         }
         if let Some(seq) = addrs.iter().find_map(|a| self.by_addr.get(a).copied()) {
-            self.update(seq, candidate, &addrs);
-            return false;
+            return self.update(seq, candidate, &addrs, now);
         }
         let entry = Entry {
             addrs,
@@ -169,6 +172,8 @@ impl Candidates {
             reachable: candidate.reachable,
             failures: 0,
             complete: false,
+            named: candidate.source == Source::Directory,
+            aside: false,
             state: State::Idle { next: now },
         };
         if self.entries.len() >= config.max_candidates && !self.make_room(&entry) {
@@ -178,16 +183,29 @@ impl Candidates {
         true
     }
 
-    fn update(&mut self, seq: u64, candidate: &Candidate, addrs: &[SocketAddr]) {
+    /// Whether the entry may be dialled again because of it.
+    fn update(
+        &mut self,
+        seq: u64,
+        candidate: &Candidate,
+        addrs: &[SocketAddr],
+        now: Instant,
+    ) -> bool {
         let Some(entry) = self.entries.get_mut(&seq) else {
-            return;
+            return false;
         };
+        let mut again = false;
         if class(candidate.source) < class(entry.source) {
             entry.source = candidate.source;
         }
         if candidate.source == Source::Directory {
             entry.predicted = candidate.predicted_rtt.or(entry.predicted);
             entry.load = candidate.load;
+            entry.named = true;
+            again = std::mem::take(&mut entry.aside);
+            if again && matches!(entry.state, State::Idle { .. }) {
+                entry.state = State::Idle { next: now };
+            }
         }
         entry.reachable |= candidate.reachable;
         for &addr in addrs {
@@ -196,6 +214,7 @@ impl Candidates {
                 self.by_addr.insert(addr, seq);
             }
         }
+        again
     }
 
     /// Forgets the worst idle entry if `new` is better than it.
@@ -325,6 +344,8 @@ impl Candidates {
             reachable: true,
             failures: 0,
             complete: false,
+            named: source == Source::Directory,
+            aside: false,
             state: State::Connected { since: now },
         };
         if self.entries.len() < config.max_candidates || self.make_room(&entry) {
@@ -351,6 +372,22 @@ impl Candidates {
             }
             entry.complete = complete;
             back_off(entry, config, now);
+        }
+    }
+
+    /// The peer that accepts at `listen` was dropped because it had nothing for us, which is no failure: it is dialled
+    /// when a lookup names it again, or after the longest pause.
+    pub(super) fn set_aside(&mut self, listen: SocketAddr, config: &ClientConfig, now: Instant) {
+        if let Some(entry) = self
+            .by_addr
+            .get(&listen)
+            .and_then(|seq| self.entries.get_mut(seq))
+            && matches!(entry.state, State::Idle { .. })
+        {
+            entry.failures = 0;
+            entry.aside = true;
+            let next = now + config.max_redial;
+            entry.state = State::Idle { next };
         }
     }
 

@@ -35,6 +35,7 @@ impl Client {
         }
         self.rebuild_picker();
         self.reset_showing();
+        self.sent_chunks.resize(chunks);
         if !was_known && self.is_full() {
             self.showing.gather(now + self.config.gather);
         }
@@ -94,6 +95,7 @@ impl Client {
             self.counters.bad_chunk_set += 1;
             return;
         }
+        self.hear(peer);
         let Some(n) = self.table.get_mut(peer) else {
             return;
         };
@@ -126,6 +128,7 @@ impl Client {
         if self.neighbour(peer).is_none() {
             return;
         }
+        self.hear(peer);
         let Some(n) = self.table.get_mut(peer) else {
             return;
         };
@@ -149,6 +152,14 @@ impl Client {
         self.have_matters(peer, chunk);
         self.tell_interest(peer);
         self.settle(now);
+    }
+
+    /// The neighbour has told what it holds.
+    fn hear(&mut self, peer: NeighbourId) {
+        if self.table.get(peer).is_some_and(|n| !n.heard) {
+            self.table.change(peer, |n| n.heard = true);
+            self.dial_dirty |= self.config.drop_useless;
+        }
     }
 
     /// Whether a new chunk of a neighbour changes whom we ask.
@@ -181,6 +192,7 @@ impl Client {
         if let Some(n) = owner.and_then(|peer| self.table.get_mut(peer)) {
             n.assigned = n.assigned.saturating_sub(1);
             n.stalls = 0;
+            n.refusals = 0;
             if let Some(listen) = n.listen {
                 self.lookups.forgive(listen);
             }
@@ -287,14 +299,15 @@ impl Client {
 
     /// Tells the neighbour whether it holds something that we miss, if that has changed.
     pub(super) fn tell_interest(&mut self, peer: NeighbourId) {
-        let Some(n) = self.table.map.get_mut(&peer) else {
+        let Some(n) = self.table.get(peer) else {
             return;
         };
-        let interested = self.known && any_common(&n.held, &self.missing, None);
+        let interested = self.known && n.allowed && any_common(&n.held, &self.missing, None);
         if interested != n.told_interest {
-            n.told_interest = interested;
+            self.table.change(peer, |n| n.told_interest = interested);
             self.actions
                 .push_back(Action::Interest { peer, interested });
+            self.dial_dirty |= self.config.drop_useless;
         }
     }
 }

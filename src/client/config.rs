@@ -2,6 +2,34 @@
 
 use std::time::Duration;
 
+use super::api::Ranking;
+
+/// In which order chunks are fetched and handed out. Chunks that were begun and given back come first in each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChunkOrder {
+    /// Those that the fewest neighbours hold, equals at random.
+    #[default]
+    RarestFirst,
+    /// Any that the server holds, all with the same chance (the paper names no order).
+    Random,
+    /// Fetched like `RarestFirst`: among the chunks of one server those that it gave to few are those that few others
+    /// hold, and nothing else of it can be seen from outside. The server's side adds what only it knows: its last
+    /// free uploads are not for far neighbours that ask for a chunk which it has sent more often than others.
+    LeastServed,
+}
+
+/// When chunks that near neighbours have are left to them, instead of being fetched from far ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AreaRule {
+    /// Never (the paper's client).
+    Off,
+    /// Always, also while they are too busy to send them.
+    Always,
+    /// Unless they would take longer than `area_patience`.
+    #[default]
+    UnlessSaturated,
+}
+
 /// Limits, sizes and periods; [`ClientConfig::validate`] says which values make no sense.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientConfig {
@@ -17,6 +45,9 @@ pub struct ClientConfig {
     pub max_candidates: usize,
     /// Most banned addresses remembered; the oldest is forgotten first.
     pub max_banned: usize,
+    /// Whether a neighbour that has nothing we miss, and misses nothing that we have, gives way to the next peer dialled
+    /// once there are `target_neighbours`; those that want something of ours stay and do not count.
+    pub drop_useless: bool,
     /// A neighbour with which no byte has moved for that long gives way to anyone once the table is full.
     pub idle: Duration,
     /// First pause before a peer is dialled again; it doubles with every failure.
@@ -30,6 +61,13 @@ pub struct ClientConfig {
     pub p: u8,
     /// How many of those are random ones.
     pub mix: u8,
+    /// By what lookups rank the others.
+    pub ranking: Ranking,
+    /// Whether fruitless answers double the pause, and need shortens it. If not, lookups go out every `lookup_interval`
+    /// and `lookup_fast` after the last one when a server ran dry (paper 4).
+    pub lookup_back_off: bool,
+    /// Whether lookups leave out the nearest neighbours as far as there is room, besides the peers that failed.
+    pub ignore_known: bool,
     /// Pause between lookups while chunks are wanted; fruitless answers double it.
     pub lookup_interval: Duration,
     /// Pause while the table is under half full and lookups still bring new peers, or a server ran dry.
@@ -54,6 +92,14 @@ pub struct ClientConfig {
     pub max_servers: usize,
     /// Most servers among the local neighbours, counted apart: those within `near_floor`.
     pub max_local_servers: usize,
+    /// In which order chunks are fetched and handed out.
+    pub order: ChunkOrder,
+    /// Whether neighbours are asked for chunks that connected to us and that no lookup has named.
+    pub ask_inbound: bool,
+    /// How long a neighbour that refused a request at once is not asked; it doubles with each refusal in a row.
+    pub refused_pause: Duration,
+    /// Longest time for which a neighbour is not asked because it refused.
+    pub max_refused_pause: Duration,
     /// How long an unresponsive or slow neighbour is not asked; it doubles each time.
     pub ignore: Duration,
     /// Longest time for which a neighbour is not asked.
@@ -64,6 +110,8 @@ pub struct ClientConfig {
     pub near_floor: Duration,
     /// Differences of round-trip times below this are noise.
     pub rtt_noise: Duration,
+    /// When what near neighbours hold is left to them.
+    pub area: AreaRule,
     /// What near neighbours hold is left to them while they will have sent all of it within this time.
     pub area_patience: Duration,
 
@@ -74,6 +122,8 @@ pub struct ClientConfig {
     /// Pause between two publishes afterwards.
     pub publish_interval: Duration,
 
+    /// Most chunks being sent at once, to all neighbours; who asks for one more is refused. 0: no limit.
+    pub uploads: usize,
     /// Upload slots once more than `unlimited_up_to` neighbours are interested; 0: no limit.
     pub slots: usize,
     /// Up to so many interested neighbours are all served.
@@ -103,40 +153,50 @@ impl Default for ClientConfig {
             dial_deadline: Duration::from_secs(30), // guess
             max_candidates: 512,                    // guess
             max_banned: 256,                        // guess
-            idle: Duration::from_secs(60),          // guess
-            redial: Duration::from_secs(15),        // guess
-            max_redial: Duration::from_secs(600),   // guess
-            max_early_haves: 1024,                  // guess
+            drop_useless: false, // a neighbour costs little and may get something
+            idle: Duration::from_secs(60), // guess
+            redial: Duration::from_secs(15), // guess
+            max_redial: Duration::from_secs(600), // guess
+            max_early_haves: 1024, // guess
 
             p: 4,                                         // paper 5.1
             mix: 2,                                       // measured: no islands
-            lookup_interval: Duration::from_secs(4),      // measured: 3 to 5 s
-            lookup_fast: Duration::from_secs(1),          // measured
-            lookup_cap: Duration::from_secs(300),         // measured
+            ranking: Ranking::Closeness,                  // paper 5.1
+            lookup_back_off: true, // guess: a swarm that is known in full need not be asked about
+            ignore_known: true,    // guess: an answer need not repeat what is known
+            lookup_interval: Duration::from_secs(4), // measured: 3 to 5 s
+            lookup_fast: Duration::from_secs(1), // measured
+            lookup_cap: Duration::from_secs(300), // measured
             lookup_starving: Duration::from_millis(250), // guess: a first entry is held back for half a second at most
             lookup_starving_cap: Duration::from_secs(30), // guess
             lookup_unreachable: Duration::from_secs(10), // guess: a downloader waits for its first chunk
             lookup_deadline: Duration::from_secs(10),    // guess
             root_every: 4,                               // measured: no islands
 
-            parallel: 4,                            // paper 5.1
-            max_servers: 8,                         // measured: p = 8 with hybrid ranking
+            parallel: 4,                               // paper 5.1
+            max_servers: 8,                            // measured: p = 8 with hybrid ranking
             max_local_servers: 16, // measured: 16 equals, 1.12 of the bound in place of 1.50
-            ignore: Duration::from_secs(30), // guess
-            max_ignore: Duration::from_secs(300), // guess
-            near_factor: 2,        // measured
-            near_floor: Duration::from_millis(6), // measured
-            rtt_noise: Duration::from_millis(2), // measured: the hybrid score's constant
+            order: ChunkOrder::RarestFirst, // measured: in file order peers have nothing for each other
+            ask_inbound: true,              // a connection is used both ways
+            refused_pause: Duration::from_secs(1), // guess: a chunk of 256 KB over a fifth of 10 Mbit/s
+            max_refused_pause: Duration::from_secs(8), // guess
+            ignore: Duration::from_secs(30),       // guess
+            max_ignore: Duration::from_secs(300),  // guess
+            near_factor: 2,                        // measured
+            near_floor: Duration::from_millis(6),  // measured
+            rtt_noise: Duration::from_millis(2),   // measured: the hybrid score's constant
+            area: AreaRule::UnlessSaturated, // measured: the slowest at 1.14 of the bound in place of 1.33
             area_patience: Duration::from_secs(30), // guess
 
             publish_early: Duration::from_millis(500), // measured: T of 0.5 to 5 s is within noise
             publish_warm: Duration::from_secs(30),     // guess
             publish_interval: Duration::from_secs(5),  // paper 3.1, measured as above
 
-            slots: 6,                           // measured: 4 to 6
-            unlimited_up_to: 16,                // measured: no slots among 16 equals
+            uploads: 0,          // guess: requests wait in the connections' queues
+            slots: 6,            // measured: 4 to 6
+            unlimited_up_to: 16, // measured: no slots among 16 equals
             slot_hold: Duration::from_secs(10), // BitTorrent's choke period
-            reciprocal_slots: 3,                // BitTorrent's regular slots
+            reciprocal_slots: 3, // BitTorrent's regular slots
 
             superseed: true,                          // measured: 1.08 to 1.18 copies
             reveal_ahead: 8,                          // measured: 6 starved the uplink
@@ -157,13 +217,44 @@ pub struct ClientConfigError {
 }
 
 impl ClientConfig {
+    /// The client of the paper (section 4) and nothing else: it fetches from the nearest four of those that lookups
+    /// named, looks up every four seconds and whenever a server has nothing more, and serves whoever comes.
+    pub fn paper() -> Self {
+        Self {
+            target_neighbours: 8,                    // guess: two answers
+            max_neighbours: 200,                     // guess: whoever comes is served
+            drop_useless: true, // paper 4: replacement of servers without chunks
+            p: 4,               // paper 5.1
+            mix: 0,             // paper 3.3: the best by the ranking
+            ranking: Ranking::Closeness, // paper 3.3
+            root_every: u32::MAX, // paper 3.2: only as far as necessary
+            lookup_back_off: false, // paper 4: periodically, and when a server ran dry
+            lookup_interval: Duration::from_secs(4), // guess: the paper names no period
+            lookup_fast: Duration::from_millis(250), // guess: at once, but no storm
+            ignore_known: false, // paper 4: peers that failed
+            parallel: 4,        // paper 5.1
+            max_servers: 4,     // paper 5.1
+            max_local_servers: 4, // paper 5.1
+            order: ChunkOrder::Random, // the paper names none
+            ask_inbound: false, // paper 4: those that the directory answers
+            area: AreaRule::Off, // not in the paper
+            // everyone counts as near and nobody as local: the nearest four, whatever the score of far ones
+            near_factor: u32::MAX,
+            near_floor: Duration::ZERO,
+            superseed: false,       // not in the paper
+            gather: Duration::ZERO, // not in the paper
+            reciprocal_slots: 0,    // not in the paper
+            ..Self::default()
+        }
+    }
+
     /// Checks that the settings fit together.
     ///
     /// # Errors
     /// The first field that does not, and what it must be.
     pub fn validate(&self) -> Result<(), ClientConfigError> {
         let positive = |d: Duration| d > Duration::ZERO;
-        let rules: [(bool, &'static str, &'static str); 15] = [
+        let rules: [(bool, &'static str, &'static str); 17] = [
             (self.max_neighbours > 0, "max_neighbours", "at least 1"),
             (
                 self.max_neighbours <= 1000,
@@ -194,6 +285,16 @@ impl ClientConfig {
                 self.max_local_servers > 0,
                 "max_local_servers",
                 "at least 1",
+            ),
+            (
+                positive(self.refused_pause),
+                "refused_pause",
+                "longer than zero",
+            ),
+            (
+                self.max_refused_pause >= self.refused_pause,
+                "max_refused_pause",
+                "at least refused_pause",
             ),
             (self.reveal_ahead > 0, "reveal_ahead", "at least 1"),
             (

@@ -58,6 +58,14 @@ impl Lookups {
         let Some(ended) = self.ended else {
             return Some(Instant::ZERO);
         };
+        if !config.lookup_back_off {
+            let pause = if self.hurry {
+                config.lookup_fast
+            } else {
+                config.lookup_interval
+            };
+            return Some(ended + pause);
+        }
         let soon = (need.starving || need.lonely) && self.fruitless > 0;
         let fast = (self.brought_new && need.under_half) || self.hurry || need.starving || soon;
         let pause = if self.loaded > 0 {

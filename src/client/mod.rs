@@ -12,6 +12,7 @@
 //! | `lookup`, `publish` | when to ask and to tell the directory |
 //! | `servers`, `picker` | whom to download from, and which chunk |
 //! | `slots`, `superseed` | whom to serve, and what to show |
+//! | `refusals` | which requests are refused at once, and what follows from being refused |
 //!
 //! # Differences from the paper
 //! - The paper's client fetches from the p peers of the last answer. This one keeps a table of up to 32 neighbours,
@@ -29,6 +30,7 @@ mod lookup;
 mod peers;
 mod picker;
 mod publish;
+mod refusals;
 mod servers;
 mod slots;
 mod superseed;
@@ -43,10 +45,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 pub use api::{
-    Action, Candidate, Connected, Counters, DropReason, NeighbourId, NeighbourView, Query, Reveal,
-    Source, Verdict, Wanted,
+    Action, Candidate, Connected, Counters, DropReason, NeighbourId, NeighbourView, Query, Ranking,
+    Reveal, Source, Verdict, Wanted,
 };
-pub use config::{ClientConfig, ClientConfigError};
+pub use config::{AreaRule, ChunkOrder, ClientConfig, ClientConfigError};
 
 use crate::chunks::ChunkSet;
 use crate::time::Instant;
@@ -54,6 +56,7 @@ use candidates::Candidates;
 use lookup::Lookups;
 use picker::Picker;
 use publish::Publisher;
+use refusals::Sent;
 use servers::Servers;
 use superseed::Showing;
 use table::{Neighbour, Table};
@@ -81,6 +84,8 @@ pub struct Client {
     picker: Picker,
     servers: Servers,
     showing: Showing,
+    /// How often each chunk was sent.
+    sent_chunks: Sent,
     slots_dirty: bool,
     /// Slots given so far while they were scarce.
     turns: u32,
@@ -114,6 +119,7 @@ impl Client {
             picker: Picker::default(),
             servers: Servers::default(),
             showing: Showing::default(),
+            sent_chunks: Sent::default(),
             slots_dirty: false,
             turns: 0,
             received: 0,
@@ -293,7 +299,7 @@ impl Client {
             self.show_more(now);
         }
         if self.publisher.due(&self.config).is_some_and(|t| t <= now) {
-            let (held, complete, load) = (self.held.clone(), self.is_full(), self.load());
+            let (held, complete, load) = (self.held.clone(), self.is_full(), self.current_load());
             self.actions.push_back(Action::Publish {
                 held,
                 complete,
@@ -326,10 +332,9 @@ impl Client {
         } else {
             Wanted::Any
         };
-        let mut near: Vec<_> = self
-            .table
-            .map
-            .values()
+        let known = self.table.map.values();
+        let mut near: Vec<_> = known
+            .filter(|n| self.config.ignore_known && n.allowed)
             .filter_map(|n| n.listen.map(|l| (n.distance(), l)))
             .collect();
         near.sort_unstable();
@@ -337,11 +342,12 @@ impl Client {
             .lookups
             .ignore(near.into_iter().map(|(_, addr)| addr), now);
         let to_root = self.lookups.begin(&self.config, now);
-        let (p, mix) = (self.config.p, self.config.mix);
+        let (p, mix, ranking) = (self.config.p, self.config.mix, self.config.ranking);
         self.actions.push_back(Action::LookUp(Query {
             wanted,
             p,
             mix,
+            ranking,
             ignore,
             to_root,
         }));

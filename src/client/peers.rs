@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::api::{Action, Candidate, Connected, DropReason, NeighbourId, Verdict};
+use super::api::{Action, Candidate, Connected, DropReason, NeighbourId, Source, Verdict};
 use super::candidates::{Whom, twin_to_drop};
 use super::{Client, Neighbour};
 use crate::chunks::ChunkSet;
 use crate::time::Instant;
 
+/// A neighbour younger than this is not dropped for having nothing. // guess
+const JUST_MET: Duration = Duration::from_secs(1);
 /// A neighbour that stalls so often in a row is given up.
 const DEAD_AFTER: u32 = 4; // guess
 
@@ -26,9 +28,38 @@ impl Client {
         let mut new = 0;
         for candidate in candidates {
             new += usize::from(self.candidates.add(candidate, &self.config, now));
+            if candidate.source == Source::Directory && !self.config.ask_inbound {
+                self.allow(&candidate.addrs);
+            }
         }
         self.dial_dirty = true;
         new
+    }
+
+    /// A lookup named the peer that accepts connections at one of these: it may be asked although it connected to us.
+    fn allow(&mut self, addrs: &[SocketAddr]) {
+        let not_yet = |n: &Neighbour| !n.allowed && n.listen.is_some_and(|l| addrs.contains(&l));
+        if self.table.tally().allowed == self.table.len() {
+            return;
+        }
+        let mut all = self.table.map.iter();
+        if let Some(peer) = all.find(|(_, n)| not_yet(n)).map(|(id, _)| *id) {
+            self.table.change(peer, |n| n.allowed = true);
+            self.tell_interest(peer);
+            self.servers.cover = None;
+            self.servers.dirty = true;
+        }
+    }
+
+    /// Neighbours that count against `target_neighbours`: those that we may fetch from, or if the others give way,
+    /// those that have something for us.
+    pub(super) fn counted(&self) -> usize {
+        let tally = self.table.tally();
+        if self.config.drop_useless && self.known && !self.is_complete() {
+            tally.useful
+        } else {
+            tally.allowed
+        }
     }
 
     /// Whom to dial, while there is room for more neighbours.
@@ -36,7 +67,8 @@ impl Client {
         let half_open = self.candidates.half_open();
         let room = !self.stopped
             && half_open < self.config.max_half_open
-            && self.table.len() + half_open < self.config.target_neighbours;
+            && self.counted() + half_open < self.config.target_neighbours
+            && self.table.len() + half_open < self.config.max_neighbours;
         let whom = match (self.is_complete(), self.unreachable) {
             (false, _) => Whom::Anyone,
             (true, false) => Whom::Unaware,
@@ -52,6 +84,27 @@ impl Client {
                 self.candidates.dial(&self.config, &mut self.rng, whom, now)
         {
             self.actions.push_back(Action::Dial { addr, source });
+            self.make_room(now);
+        }
+    }
+
+    /// For each new dial beyond the wanted number of neighbours one of no use goes, the oldest first.
+    fn make_room(&mut self, now: Instant) {
+        let taken = self.table.tally().allowed + self.candidates.half_open();
+        if !self.config.drop_useless || taken <= self.config.target_neighbours {
+            return;
+        }
+        let useless = |n: &Neighbour| {
+            let idle = n.assigned == 0 && !n.interested && n.uploads.is_empty();
+            n.allowed && !n.is_useful() && idle && now - n.connected >= JUST_MET
+        };
+        let all = self.table.map.iter().filter(|(_, n)| useless(n));
+        let oldest = all.min_by_key(|(id, n)| (n.connected, **id));
+        if let Some((peer, listen)) = oldest.map(|(id, n)| (*id, n.listen)) {
+            self.drop_neighbour(peer, DropReason::Useless, now);
+            if let Some(listen) = listen {
+                self.candidates.set_aside(listen, &self.config, now);
+            }
         }
     }
 
@@ -91,10 +144,11 @@ impl Client {
         }
         let salt = self.rng.next_u32();
         let mut neighbour = Neighbour::new(&info, ChunkSet::empty(self.held.len()), salt, now);
+        neighbour.allowed = info.outbound || self.config.ask_inbound;
         if let Some(listen) = info.listen {
             self.meet(&mut neighbour, listen, now);
         }
-        self.table.map.insert(peer, neighbour);
+        self.table.insert(peer, neighbour);
         self.table.refresh_near(&self.config);
         self.servers.cover = None;
         self.show_first(peer, now);
@@ -175,6 +229,7 @@ impl Client {
         if let Some(known) = self.candidates.get(listen) {
             neighbour.predicted = known.predicted;
             neighbour.load = known.load;
+            neighbour.allowed |= known.named;
         }
         self.candidates
             .connected(listen, neighbour.source, &self.config, now);
@@ -224,10 +279,17 @@ impl Client {
     }
 
     fn learn_listen(&mut self, peer: NeighbourId, listen: SocketAddr, now: Instant) {
-        if let Some(mut n) = self.table.map.remove(&peer) {
+        if let Some(mut n) = self.table.remove(peer) {
             n.listen = Some(listen);
+            let before = n.allowed;
             self.meet(&mut n, listen, now);
-            self.table.map.insert(peer, n);
+            let newly = n.allowed && !before;
+            self.table.insert(peer, n);
+            if newly {
+                self.tell_interest(peer);
+                self.servers.cover = None;
+                self.servers.dirty = true;
+            }
         }
     }
 
@@ -249,7 +311,7 @@ impl Client {
         self.servers.set.remove(&peer);
         self.asks.remove(&peer);
         // removed first: nobody is to be asked for its chunks who is gone
-        let Some(n) = self.table.map.remove(&peer) else {
+        let Some(n) = self.table.remove(peer) else {
             return;
         };
         self.take_chunks_from(peer);
@@ -295,13 +357,17 @@ impl Client {
         if self.neighbour(peer).is_none() {
             return;
         }
-        if let Some(n) = self.table.get_mut(peer)
-            && n.interested != interested
+        if self
+            .table
+            .get(peer)
+            .is_some_and(|n| n.interested != interested)
         {
-            n.interested = interested;
-            if n.served.is_none() {
-                n.waiting = now;
-            }
+            self.table.change(peer, |n| {
+                n.interested = interested;
+                if n.served.is_none() {
+                    n.waiting = now;
+                }
+            });
             self.slots_dirty = true;
             self.showing.dirty = true;
             self.settle(now);
@@ -322,6 +388,17 @@ impl Client {
             self.servers.dirty = true;
             self.settle(now);
         }
+    }
+
+    /// How loaded the neighbour says it is, 0 (idle) ..= 255 (full): the busy among the far ones are asked last.
+    pub fn handle_load(&mut self, peer: NeighbourId, load: u8, now: Instant) {
+        if self.neighbour(peer).is_none() {
+            return;
+        }
+        if let Some(n) = self.table.get_mut(peer) {
+            n.load = load;
+        }
+        self.settle(now);
     }
 
     /// Payload bytes came from the neighbour.

@@ -15,6 +15,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::api::NeighbourId;
+use super::table::common_words;
 use crate::chunks::ChunkSet;
 
 const NOWHERE: u32 = u32::MAX;
@@ -143,6 +144,36 @@ impl Picker {
             .copied()
             .find(|&c| fits(c))
             .or_else(|| self.rarest(rng, fits))
+    }
+
+    /// The same in no order: any chunk with the same chance, after those that were begun.
+    pub(super) fn pick_any(
+        &self,
+        rng: &mut ChaCha8Rng,
+        held: &ChunkSet,
+        avoid: Option<&ChunkSet>,
+    ) -> Option<u32> {
+        let fits = |c: &u32| held.contains(*c) && !avoid.is_some_and(|a| a.contains(*c));
+        if let Some(begun) = self.begun.iter().copied().find(fits) {
+            return Some(begun);
+        }
+        let words = || common_words(held, &self.free, avoid);
+        let many: u32 = words().map(u64::count_ones).sum();
+        if many == 0 {
+            return None;
+        }
+        let mut nth = rng.random_range(0..many);
+        for (first, mut word) in (0u32..).step_by(64).zip(words()) {
+            if nth >= word.count_ones() {
+                nth -= word.count_ones();
+                continue;
+            }
+            for _ in 0..nth {
+                word &= !(1 << (63 - word.leading_zeros()));
+            }
+            return Some(first + word.leading_zeros());
+        }
+        None
     }
 
     /// Gives the chunk to a neighbour.

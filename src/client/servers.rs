@@ -18,6 +18,7 @@ use std::time::Duration;
 use super::Client;
 use super::api::{Action, NeighbourId};
 use super::candidates::doubled;
+use super::config::{AreaRule, ChunkOrder};
 use super::lookup::Need;
 use super::table::{Neighbour, any_common};
 use crate::chunks::ChunkSet;
@@ -52,8 +53,13 @@ pub(super) struct Servers {
 
 impl Servers {
     /// What must not be fetched from a neighbour that is (not) near.
-    fn left_to_near(&self, near: bool) -> Option<&ChunkSet> {
-        self.cover.as_ref().filter(|_| !near && !self.area_rests)
+    fn left_to_near(&self, near: bool, rule: AreaRule) -> Option<&ChunkSet> {
+        let rests = match rule {
+            AreaRule::Off => true,
+            AreaRule::Always => false,
+            AreaRule::UnlessSaturated => self.area_rests,
+        };
+        self.cover.as_ref().filter(|_| !near && !rests)
     }
 }
 
@@ -105,8 +111,15 @@ impl Client {
             return;
         }
         let mut cover = ChunkSet::empty(self.held.len());
+        let rule = self.config.area;
+        let offers = |n: &Neighbour| match rule {
+            AreaRule::Off => false,
+            // a near one that is too busy to serve us is still left what it has
+            AreaRule::Always => n.would_serve_us(),
+            AreaRule::UnlessSaturated => n.serves_us(),
+        };
         for n in self.table.map.values() {
-            if n.serves_us() && self.table.is_near(n) {
+            if offers(n) && self.table.is_near(n) {
                 cover.union_with(&n.held);
                 cover.union_with(&n.fetching);
             }
@@ -115,7 +128,8 @@ impl Client {
     }
 
     fn has_something(&self, n: &Neighbour) -> bool {
-        let avoid = self.servers.left_to_near(self.table.is_near(n));
+        let near = self.table.is_near(n);
+        let avoid = self.servers.left_to_near(near, self.config.area);
         any_common(&n.held, self.picker.free(), avoid)
     }
 
@@ -215,8 +229,8 @@ impl Client {
     /// The chunk to fetch from this neighbour now, which is assigned to it by that; `None`: it is no server, or has
     /// nothing (more) that is not assigned.
     ///
-    /// Chunks that were begun and given back come first, then the rarest in view, equals at random. An
-    /// [`Action::Ask`] tells when it is worth calling again.
+    /// Chunks that were begun and given back come first, then what [`ClientConfig::order`](super::ClientConfig::order)
+    /// says. An [`Action::Ask`] tells when it is worth calling again.
     pub fn next_chunk(&mut self, peer: NeighbourId, now: Instant) -> Option<u32> {
         self.clock = self.clock.max(now);
         self.table.get(peer)?;
@@ -229,8 +243,14 @@ impl Client {
         self.refresh_cover();
         let n = self.table.map.get(&peer)?;
         let near = self.table.is_near(n);
-        let avoid = self.servers.left_to_near(near);
-        match self.picker.pick(&mut self.rng, &n.held, avoid) {
+        let avoid = self.servers.left_to_near(near, self.config.area);
+        let picked = match self.config.order {
+            ChunkOrder::RarestFirst | ChunkOrder::LeastServed => {
+                self.picker.pick(&mut self.rng, &n.held, avoid)
+            }
+            ChunkOrder::Random => self.picker.pick_any(&mut self.rng, &n.held, avoid),
+        };
+        match picked {
             Some(chunk) => {
                 self.picker.assign(chunk, peer);
                 if let Some(n) = self.table.get_mut(peer) {
@@ -259,12 +279,14 @@ impl Client {
     /// Does not ask the neighbour for a while, longer each time.
     pub(super) fn ignore(&mut self, peer: NeighbourId, now: Instant) {
         let (base, cap) = (self.config.ignore, self.config.max_ignore);
-        let Some(n) = self.table.get_mut(peer) else {
+        let Some(listen) = self.table.change(peer, |n| {
+            n.ignored_until = Some(now + doubled(base, n.stalls, cap));
+            n.stalls = n.stalls.saturating_add(1);
+            n.listen
+        }) else {
             return;
         };
-        n.ignored_until = Some(now + doubled(base, n.stalls, cap));
-        n.stalls = n.stalls.saturating_add(1);
-        if let Some(addr) = n.listen {
+        if let Some(addr) = listen {
             self.lookups.note_failure(addr, now);
         }
         if self.servers.set.remove(&peer).is_some() {
@@ -278,21 +300,32 @@ impl Client {
     pub(super) fn need(&self) -> Need {
         let half = self.config.target_neighbours / 2;
         Need {
-            under_half: 2 * self.table.len() < self.config.target_neighbours,
-            lonely: self.table.len() < half.min(usize::from(self.config.p)),
+            under_half: 2 * self.counted() < self.config.target_neighbours,
+            lonely: self.counted() < half.min(usize::from(self.config.p)),
             starving: if self.known {
                 self.servers.set.is_empty()
             } else {
-                self.table.len() == 0
+                self.counted() == 0
             },
         }
     }
 
     /// Neighbours whose time of being ignored is over may serve again.
     pub(super) fn end_ignores(&mut self, now: Instant) {
-        for n in self.table.map.values_mut() {
-            if n.ignored_until.is_some_and(|t| t <= now) {
-                n.ignored_until = None;
+        if self.table.tally().away == 0 {
+            return;
+        }
+        for peer in self.table.ids() {
+            if self
+                .table
+                .get(peer)
+                .and_then(Neighbour::back_at)
+                .is_some_and(|t| t <= now)
+            {
+                self.table.change(peer, |n| {
+                    n.ignored_until = n.ignored_until.filter(|t| *t > now);
+                    n.paused_until = n.paused_until.filter(|t| *t > now);
+                });
                 self.servers.cover = None;
                 self.servers.dirty = true;
             }
@@ -300,12 +333,9 @@ impl Client {
     }
 
     pub(super) fn servers_due(&self) -> Option<Instant> {
-        let ignored = self
-            .table
-            .map
-            .values()
-            .filter_map(|n| n.ignored_until)
-            .min();
+        let ignored = (self.table.tally().away > 0)
+            .then(|| self.table.map.values().filter_map(Neighbour::back_at).min())
+            .flatten();
         [ignored, self.servers.review].into_iter().flatten().min()
     }
 
@@ -347,6 +377,9 @@ impl Client {
     }
 
     fn review_area(&mut self, now: Instant) {
+        if self.config.area != AreaRule::UnlessSaturated {
+            return;
+        }
         self.refresh_cover();
         let Some(cover) = &self.servers.cover else {
             return;

@@ -9,30 +9,34 @@
 //! A neighbour that loses interest keeps its slot until another needs it: interest that comes and goes with every
 //! chunk does not cost a round trip each time.
 
-use super::Client;
 use super::api::{Action, NeighbourId};
+use super::{Client, Neighbour};
 use crate::time::Instant;
+
+/// `busy` of `limit` as a load byte.
+fn share(busy: usize, limit: usize) -> u8 {
+    u8::try_from(255 * busy.min(limit) / limit.max(1)).unwrap_or(u8::MAX)
+}
 
 impl Client {
     /// Most neighbours served now; `None`: no limit.
     fn slot_limit(&self) -> Option<usize> {
-        let interested = self.table.map.values().filter(|n| n.interested).count();
+        let interested = self.table.tally().interested;
         (self.config.slots > 0 && interested > self.config.unlimited_up_to)
             .then_some(self.config.slots)
     }
 
-    pub(super) fn load(&self) -> u8 {
+    /// How loaded we are, 0 (idle) ..= 255 (full): chunks being sent, if their number is limited, else slots in use.
+    pub fn current_load(&self) -> u8 {
+        if self.config.uploads > 0 {
+            return share(self.table.tally().uploads, self.config.uploads);
+        }
         let limit = self
             .slot_limit()
             .unwrap_or(self.config.unlimited_up_to)
             .max(1);
-        let busy = self
-            .table
-            .map
-            .values()
-            .filter(|n| n.interested && n.served.is_some())
-            .count();
-        u8::try_from(255 * busy.min(limit) / limit).unwrap_or(u8::MAX)
+        let tally = self.table.tally();
+        share(tally.interested - tally.waiting, limit)
     }
 
     /// Those who send us most: they keep their slots.
@@ -60,11 +64,16 @@ impl Client {
 
     pub(super) fn rearrange_slots(&mut self, now: Instant) {
         let Some(limit) = self.slot_limit() else {
-            for peer in self.waiting_for_slots() {
-                self.serve(peer, true, now);
+            if self.table.tally().waiting > 0 {
+                let waiting: Vec<NeighbourId> =
+                    self.waiting_for_slots().map(|(id, _)| id).collect();
+                waiting.into_iter().for_each(|id| self.serve(id, true, now));
             }
             return;
         };
+        if self.table.tally().waiting == 0 {
+            return;
+        }
         let keep = self.reciprocating();
         while let Some(next) = self.next_served(&keep, limit) {
             let served: Vec<(bool, Instant, NeighbourId)> = self
@@ -93,20 +102,14 @@ impl Client {
         }
     }
 
-    fn waiting_for_slots(&self) -> Vec<NeighbourId> {
-        let waits = self
-            .table
-            .map
-            .iter()
-            .filter(|(_, n)| n.interested && n.served.is_none());
-        waits.map(|(id, _)| *id).collect()
+    fn waiting_for_slots(&self) -> impl Iterator<Item = (NeighbourId, &Neighbour)> {
+        let all = self.table.map.iter().map(|(id, n)| (*id, n));
+        all.filter(|(_, n)| n.interested && n.served.is_none())
     }
 
     fn next_served(&self, keep: &[NeighbourId], limit: usize) -> Option<NeighbourId> {
         let optimistic = (self.turns as usize).is_multiple_of(limit);
         self.waiting_for_slots()
-            .into_iter()
-            .filter_map(|id| self.table.get(id).map(|n| (id, n)))
             .min_by_key(|(id, n)| {
                 let favoured = !optimistic && keep.contains(id);
                 let near = !optimistic && self.table.is_near(n);
@@ -116,9 +119,11 @@ impl Client {
     }
 
     fn serve(&mut self, peer: NeighbourId, serve: bool, now: Instant) {
-        if let Some(n) = self.table.get_mut(peer) {
+        let changed = self.table.change(peer, |n| {
             n.served = serve.then_some(now);
             n.waiting = now;
+        });
+        if changed.is_some() {
             self.actions.push_back(Action::Serve { peer, serve });
         }
     }
@@ -126,7 +131,7 @@ impl Client {
     /// When a slot may change hands.
     pub(super) fn slots_due(&self) -> Option<Instant> {
         self.slot_limit()?;
-        if self.waiting_for_slots().is_empty() {
+        if self.table.tally().waiting == 0 {
             return None;
         }
         let keep = self.reciprocating();

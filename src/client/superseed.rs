@@ -99,13 +99,13 @@ impl Client {
         let seeds = self.table.len() - downloaders;
         let several = downloaders >= 2 || now < self.showing.gather_until;
         if self.config.superseed && self.is_full() && seeds == 0 && several {
-            if let Some(n) = self.table.get_mut(peer) {
+            self.table.change(peer, |n| {
                 n.shown = Shown::Drip {
                     outstanding: Default::default(),
                     progress: now,
                     shown: 0,
                 };
-            }
+            });
             self.showing.dirty = true;
         } else {
             self.show_all(peer);
@@ -114,8 +114,7 @@ impl Client {
 
     fn show_all(&mut self, peer: NeighbourId) {
         self.forget_shown(peer);
-        if let Some(n) = self.table.get_mut(peer) {
-            n.shown = Shown::All;
+        if self.table.change(peer, |n| n.shown = Shown::All).is_some() {
             self.actions.push_back(Action::Reveal {
                 peer,
                 what: Reveal::All,
@@ -155,6 +154,9 @@ impl Client {
     /// Shows the next chunks to those that have room for them.
     pub(super) fn show_more(&mut self, now: Instant) {
         self.showing.dirty = false;
+        if self.table.tally().drips == 0 {
+            return;
+        }
         let mut drips: Vec<(u32, NeighbourId)> = self
             .table
             .map
@@ -264,6 +266,9 @@ impl Client {
     /// When somebody may have waited long enough, for [`Client::show_more`] or for everything.
     pub(super) fn showing_due(&self) -> Option<Instant> {
         let gathered = Some(self.showing.gather_until).filter(|t| *t > self.clock);
+        if self.table.tally().drips == 0 {
+            return gathered;
+        }
         let late = self.table.map.values().filter_map(|n| self.shown_due(n));
         late.chain(gathered).min()
     }

@@ -103,7 +103,17 @@ pub(super) struct Neighbour {
     pub(super) up: Meter,
     /// Chunks assigned to it.
     pub(super) assigned: u32,
+    /// Whether we may fetch from it at all.
+    pub(super) allowed: bool,
+    /// Whether it has told what it holds.
+    pub(super) heard: bool,
     pub(super) ignored_until: Option<Instant>,
+    /// It refused a request and is not asked until then.
+    pub(super) paused_until: Option<Instant>,
+    /// Requests in a row that it refused.
+    pub(super) refusals: u32,
+    /// Chunks that it is being sent.
+    pub(super) uploads: BTreeSet<u32>,
     /// Times in a row that it stalled.
     pub(super) stalls: u32,
     pub(super) shown: Shown,
@@ -133,7 +143,12 @@ impl Neighbour {
             down: Meter::default(),
             up: Meter::default(),
             assigned: 0,
+            allowed: true,
+            heard: false,
             ignored_until: None,
+            paused_until: None,
+            refusals: 0,
+            uploads: BTreeSet::new(),
             stalls: 0,
             shown: Shown::Nothing,
             salt,
@@ -147,7 +162,37 @@ impl Neighbour {
 
     /// Whether it answers our requests now.
     pub(super) fn serves_us(&self) -> bool {
-        !self.choked && self.ignored_until.is_none()
+        self.would_serve_us() && self.paused_until.is_none()
+    }
+
+    /// Whether it answers our requests now or would if it were not busy.
+    pub(super) fn would_serve_us(&self) -> bool {
+        self.allowed && !self.choked && self.ignored_until.is_none()
+    }
+
+    /// When it may be asked again that is not asked now.
+    pub(super) fn back_at(&self) -> Option<Instant> {
+        [self.ignored_until, self.paused_until]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether it has something that we may fetch, or may turn out to.
+    pub(super) fn is_useful(&self) -> bool {
+        self.allowed && (self.told_interest || !self.heard)
+    }
+
+    fn tally(&self) -> Tally {
+        Tally {
+            interested: usize::from(self.interested),
+            waiting: usize::from(self.interested && self.served.is_none()),
+            allowed: usize::from(self.allowed),
+            useful: usize::from(self.is_useful()),
+            drips: usize::from(matches!(self.shown, Shown::Drip { .. })),
+            away: usize::from(self.back_at().is_some()),
+            uploads: self.uploads.len(),
+        }
     }
 
     /// Whether it holds every chunk of an object that has chunks.
@@ -156,10 +201,52 @@ impl Neighbour {
     }
 }
 
+/// How many neighbours are what, so that nobody counts them for every `have`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Want chunks of ours.
+    pub(super) interested: usize,
+    /// Those of them without an upload slot.
+    pub(super) waiting: usize,
+    /// May be asked for chunks.
+    pub(super) allowed: usize,
+    /// Have something for us, or have not told yet.
+    pub(super) useful: usize,
+    /// Are shown single chunks.
+    pub(super) drips: usize,
+    /// Are not asked for a while.
+    pub(super) away: usize,
+    /// Chunks being sent to all of them.
+    pub(super) uploads: usize,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.interested += other.interested;
+        self.waiting += other.waiting;
+        self.allowed += other.allowed;
+        self.useful += other.useful;
+        self.drips += other.drips;
+        self.away += other.away;
+        self.uploads += other.uploads;
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.interested -= other.interested;
+        self.waiting -= other.waiting;
+        self.allowed -= other.allowed;
+        self.useful -= other.useful;
+        self.drips -= other.drips;
+        self.away -= other.away;
+        self.uploads -= other.uploads;
+    }
+}
+
 /// All neighbours.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pub(super) map: BTreeMap<NeighbourId, Neighbour>,
+    tally: Tally,
     near_limit: Duration,
 }
 
@@ -170,6 +257,43 @@ impl Table {
 
     pub(super) fn get_mut(&mut self, peer: NeighbourId) -> Option<&mut Neighbour> {
         self.map.get_mut(&peer)
+    }
+
+    /// Changes a neighbour in what is tallied: everything about interest, slots, asking, showing and uploads.
+    pub(super) fn change<T>(
+        &mut self,
+        peer: NeighbourId,
+        change: impl FnOnce(&mut Neighbour) -> T,
+    ) -> Option<T> {
+        let n = self.map.get_mut(&peer)?;
+        self.tally.subtract(n.tally());
+        let result = change(n);
+        self.tally.add(n.tally());
+        Some(result)
+    }
+
+    pub(super) fn insert(&mut self, peer: NeighbourId, neighbour: Neighbour) {
+        self.remove(peer);
+        self.tally.add(neighbour.tally());
+        self.map.insert(peer, neighbour);
+    }
+
+    pub(super) fn remove(&mut self, peer: NeighbourId) -> Option<Neighbour> {
+        let neighbour = self.map.remove(&peer)?;
+        self.tally.subtract(neighbour.tally());
+        Some(neighbour)
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// The tally by counting again.
+    #[cfg(test)]
+    pub(super) fn count_again(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.map.values().for_each(|n| tally.add(n.tally()));
+        tally
     }
 
     pub(super) fn len(&self) -> usize {
@@ -258,11 +382,27 @@ impl Table {
 
 /// Whether some chunk is in `a` and `b` and not in `not`. All windows must begin at chunk 0.
 pub(super) fn any_common(a: &ChunkSet, b: &ChunkSet, not: Option<&ChunkSet>) -> bool {
-    let pairs = a.as_bytes().iter().zip(b.as_bytes());
-    match not {
-        None => pairs.into_iter().any(|(x, y)| x & y != 0),
-        Some(not) => pairs
-            .zip(not.as_bytes().iter().chain(std::iter::repeat(&0)))
-            .any(|((x, y), n)| x & y & !n != 0),
-    }
+    common_words(a, b, not).any(|word| word != 0)
+}
+
+/// The chunks that are in `a` and `b` and not in `not`, 64 at a time, the first in the most significant bit. All windows
+/// must begin at chunk 0.
+pub(super) fn common_words<'a>(
+    a: &'a ChunkSet,
+    b: &'a ChunkSet,
+    not: Option<&'a ChunkSet>,
+) -> impl Iterator<Item = u64> + 'a {
+    let none: &[u8] = &[];
+    let words = words(a.as_bytes()).zip(words(b.as_bytes()));
+    let not = self::words(not.map_or(none, ChunkSet::as_bytes)).chain(std::iter::repeat(0));
+    words.zip(not).map(|((a, b), not)| a & b & !not)
+}
+
+/// Eight bytes at a time, the last filled up with zeros.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = (!rest.is_empty()).then(|| u64::from_be_bytes(last));
+    whole.iter().map(|w| u64::from_be_bytes(*w)).chain(last)
 }

@@ -25,6 +25,9 @@ enum Input {
     Failed(u32),
     Released(u8, u32),
     Stalled(u8),
+    Refused(u8, u32),
+    Upload(u8, u32, u8),
+    Load(u8, u8),
     Ban(u8),
     Next(u8),
     Candidates(Vec<(u8, bool)>, bool),
@@ -55,6 +58,9 @@ fn input() -> impl Strategy<Value = Input> {
         2 => chunk().prop_map(Input::Failed),
         2 => (peer(), chunk()).prop_map(|(p, c)| Input::Released(p, c)),
         1 => peer().prop_map(Input::Stalled),
+        2 => (peer(), chunk()).prop_map(|(p, c)| Input::Refused(p, c)),
+        3 => (peer(), chunk(), 0u8..4).prop_map(|(p, c, what)| Input::Upload(p, c, what)),
+        1 => (peer(), any::<u8>()).prop_map(|(p, l)| Input::Load(p, l)),
         1 => peer().prop_map(Input::Ban),
         8 => peer().prop_map(Input::Next),
         2 => (prop::collection::vec((0u8..30, any::<bool>()), 0..6), any::<bool>())
@@ -109,6 +115,16 @@ fn apply(one: &mut One, input: Input) -> Option<(NeighbourId, u32)> {
         Input::Failed(c) => client.handle_chunk_failed(c, now),
         Input::Released(p, c) => client.handle_released(id(p), c, now),
         Input::Stalled(p) => client.handle_stalled(id(p), now),
+        Input::Refused(p, c) => client.handle_refused(id(p), c, now),
+        Input::Upload(p, c, 0) => client.handle_upload_ended(id(p), c, now),
+        Input::Upload(p, c, 1) => client.handle_chunk_sent(id(p), c, now),
+        Input::Upload(p, c, _) => {
+            if client.admits(id(p), c) {
+                client.handle_upload_started(id(p), c, now);
+            }
+            let _ = (client.current_load(), client.times_served(c));
+        }
+        Input::Load(p, l) => client.handle_load(id(p), l, now),
         Input::Ban(p) => client.handle_ban(id(p), now),
         Input::Next(p) => return client.next_chunk(id(p), now).map(|c| (id(p), c)),
         Input::Candidates(list, answer) => {
@@ -166,6 +182,9 @@ fn check(one: &One) {
             .count();
         assert_eq!(n.assigned as usize, assigned);
     }
+    assert_eq!(client.table.tally(), client.table.count_again());
+    let limit = client.config.uploads;
+    assert!(limit == 0 || client.table.tally().uploads <= limit);
     let most = client.config.max_servers;
     assert!(client.servers.set.len() <= most);
     assert!(
@@ -183,11 +202,15 @@ proptest! {
 
     #[test]
     fn any_inputs_in_any_order_leave_the_client_consistent(
-        inputs in prop::collection::vec(input(), 0..150)
+        inputs in prop::collection::vec(input(), 0..150), policy in 0u8..4,
     ) {
+        let base = if policy == 0 { ClientConfig::paper() } else { ClientConfig::default() };
         let config = ClientConfig {
-            max_neighbours: 5, target_neighbours: 4, unlimited_up_to: 2, slots: 2,
-            parallel: 2, max_servers: 3, reveal_ahead: 2, ..Default::default()
+            max_neighbours: 5, target_neighbours: 4, unlimited_up_to: 2, slots: 2, uploads: 2,
+            parallel: 2, max_servers: 3, reveal_ahead: 2,
+            area: if policy == 1 { AreaRule::Always } else { base.area },
+            order: if policy == 2 { ChunkOrder::LeastServed } else { base.order },
+            ..base
         };
         let mut one = One::new(config);
         for input in inputs {

@@ -5,6 +5,9 @@ mod fetching;
 mod flow;
 mod hostile;
 mod neighbours;
+mod paper;
+mod policy;
+mod refusals;
 mod serving;
 mod unreachable;
 

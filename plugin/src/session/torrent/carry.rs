@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use chunkcast::chunks::ChunkSet;
-use chunkcast::client::{Candidate, Query, Source, Wanted};
+use chunkcast::client::{self, Candidate, Query, Source, Wanted};
 use chunkcast::node::{LookupRequest, Publication};
 use chunkcast::wire::{self as dir, Found, Ranking};
 
@@ -298,7 +298,11 @@ impl Torrent {
             },
             p: asked.p,
             mix: asked.mix,
-            ranking: Ranking::Closeness,
+            ranking: match asked.ranking {
+                client::Ranking::Overlap => Ranking::Overlap,
+                client::Ranking::Closeness => Ranking::Closeness,
+                client::Ranking::Hybrid => Ranking::Hybrid,
+            },
             asker: self.shared.addrs,
             ignore: asked.ignore,
             to_root: asked.to_root,
