@@ -13,6 +13,11 @@ use crate::node::NodeConfig;
 /// Kinds of message that are not upkeep of the overlay.
 const NOT_UPKEEP: [&str; 5] = ["lookup", "found", "ack", "publish", "propagate"];
 
+/// Whether a kind of message keeps the ring up; the others ask and publish.
+pub(super) fn is_upkeep(kind: &str) -> bool {
+    !NOT_UPKEEP.contains(&kind)
+}
+
 /// Nodes whose tables are judged.
 const TABLES: usize = 300;
 
@@ -140,7 +145,7 @@ pub fn run(plan: &Plan, topology: Topology, mut progress: impl FnMut(&str)) -> R
 fn report(plan: &Plan, scenario: &mut Scenario, score: &Score, rates: &[Rate]) -> Report {
     let a_node = plan.measure.as_secs_f64() * plan.nodes as f64;
     let upkeep = |bytes: fn(&Rate) -> u64| {
-        let kept = rates.iter().filter(|r| !NOT_UPKEEP.contains(&r.kind));
+        let kept = rates.iter().filter(|r| is_upkeep(r.kind));
         kept.map(bytes).sum::<u64>() as f64 / a_node
     };
     Report {

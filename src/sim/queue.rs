@@ -34,6 +34,11 @@ impl<T> Queue<T> {
         self.sequence += 1;
     }
 
+    /// When the next thing is due.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        self.heap.peek().map(|next| next.0.0)
+    }
+
     /// The next thing, unless it is after `end`.
     pub(super) fn pop(&mut self, end: Instant) -> Option<(Instant, T)> {
         let due = self.heap.peek().is_some_and(|next| next.0.0 <= end);

@@ -1,5 +1,12 @@
 //! Swarms in the simulator: peers that fetch one file over links with capacities, by different systems.
 
+mod by_chunk;
+mod client;
+mod core;
+mod plan;
 mod result;
+mod world;
 
+pub use plan::{Place, Plan, Trouble};
 pub use result::{Cost, Download, RunResult, System};
+pub use world::{client_config, run};

@@ -1,0 +1,166 @@
+//! The two systems that the paper compares with (5.1): a directory that is asked for one chunk at a time.
+//!
+//! Four chunks, drawn at random from those missing, are asked for and fetched at a time. The directory is real: every
+//! chunk is an object of its own on the same index nodes. `Random` asks the chunk's root for a random holder,
+//! `ConstrainedLocality` takes the nearest holder that the index nodes on the way know (as Shark on Coral). A full server
+//! refuses, and another chunk is tried.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::core::{Core, Input, Message};
+use super::world::Peer;
+use crate::chunks::ChunkSet;
+use crate::id::ObjectId;
+use crate::node::LookupRequest;
+use crate::wire::{PeerAddrs, Ranking, Wanted};
+
+/// Chunks fetched at a time.
+const PARALLEL: usize = 4; // paper 5.1
+/// Pause after a lookup that found nobody, or a server that is gone.
+const PAUSE: Duration = Duration::from_millis(500); // guess
+
+/// See the module.
+pub(super) struct ByChunk {
+    me: usize,
+    nearest: bool,
+    held: ChunkSet,
+    /// Missing chunks that are not being fetched.
+    free: Vec<u32>,
+    /// Lookups under way.
+    asked: BTreeMap<u64, u32>,
+    /// Chunks under way, and from whom.
+    fetching: BTreeMap<u32, usize>,
+    pausing: usize,
+}
+
+impl ByChunk {
+    pub(super) fn new(me: usize, nearest: bool, chunks: u32) -> Self {
+        let held = if me == 0 {
+            ChunkSet::full(chunks)
+        } else {
+            ChunkSet::empty(chunks)
+        };
+        Self {
+            me,
+            nearest,
+            free: held.iter_missing().collect(),
+            held,
+            asked: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            pausing: 0,
+        }
+    }
+
+    fn fill(&mut self, core: &mut Core) {
+        while self.asked.len() + self.fetching.len() + self.pausing < PARALLEL
+            && !self.free.is_empty()
+        {
+            let at = core.rng.random_range(0..self.free.len());
+            let chunk = self.free.swap_remove(at);
+            let request = LookupRequest {
+                object: object(chunk),
+                wanted: Wanted::Any,
+                p: 1,
+                mix: u8::from(!self.nearest),
+                ranking: Ranking::Closeness,
+                asker: PeerAddrs::from(core.addr(self.me)),
+                ignore: Vec::new(),
+                to_root: !self.nearest,
+                trace: false,
+            };
+            let id = core.lookup(self.me, request);
+            self.asked.insert(id, chunk);
+        }
+    }
+
+    fn pause(&mut self, core: &mut Core) {
+        self.pausing += 1;
+        let at = core.now() + PAUSE;
+        core.at(self.me, at, Input::Alarm(0));
+    }
+
+    fn publish(&self, chunk: u32, core: &mut Core) {
+        core.publish(self.me, object(chunk), 1, ChunkSet::full(1), true, 0);
+    }
+}
+
+/// The object that stands for one chunk.
+pub(super) fn object(chunk: u32) -> ObjectId {
+    ObjectId::from_name(format!("chunk {chunk}").as_bytes())
+}
+
+impl Peer for ByChunk {
+    fn handle(&mut self, input: Input, core: &mut Core) {
+        match input {
+            Input::Start => {
+                for chunk in self.held.iter() {
+                    self.publish(chunk, core);
+                }
+            }
+            Input::Alarm(_) => self.pausing -= 1,
+            Input::Found { id, result } => {
+                let Some(chunk) = self.asked.remove(&id) else {
+                    return;
+                };
+                let holder = result.ok().and_then(|found| {
+                    let addr = found.matches.first()?.addrs.iter().next()?;
+                    core.peer_at(addr)
+                });
+                if let Some(holder) = holder {
+                    self.fetching.insert(chunk, holder);
+                    core.request(self.me, holder, chunk);
+                } else {
+                    self.free.push(chunk);
+                    self.pause(core);
+                }
+            }
+            Input::Message {
+                from,
+                message: Message::Request(_, chunk),
+            } => {
+                if self.held.contains(chunk) && core.has_slot(self.me) {
+                    core.upload(self.me, from, 0, chunk, false);
+                } else {
+                    core.tally.refused += 1;
+                    core.send(self.me, from, Message::Busy(0, chunk));
+                }
+            }
+            Input::Message {
+                message: Message::Busy(_, chunk),
+                ..
+            } => {
+                if self.fetching.remove(&chunk).is_some() {
+                    self.free.push(chunk);
+                }
+            }
+            Input::Chunk { chunk, .. } => {
+                self.fetching.remove(&chunk);
+                if self.held.insert(chunk) {
+                    self.publish(chunk, core);
+                } else {
+                    core.tally.duplicate_bytes += core.plan.chunk_bytes;
+                }
+                if self.held.is_full() {
+                    core.completed(self.me);
+                }
+            }
+            Input::Gone { peer } => {
+                let lost = self.fetching.iter().filter(|(_, from)| **from == peer);
+                for chunk in lost.map(|(chunk, _)| *chunk).collect::<Vec<_>>() {
+                    self.fetching.remove(&chunk);
+                    self.free.push(chunk);
+                    self.pause(core);
+                }
+            }
+            Input::Message { .. } | Input::Sent { .. } => {}
+        }
+        self.fill(core);
+    }
+
+    fn held(&self) -> u32 {
+        self.held.count()
+    }
+}
