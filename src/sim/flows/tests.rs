@@ -367,6 +367,16 @@ fn a_dead_link_holds_its_flows_until_it_lives_again() {
 }
 
 #[test]
+fn rounding_costs_a_cancelled_flow_no_byte() {
+    let mut flows = Flows::new(vec![300.0]);
+    let flow = flows.start(spec(&[0], 10_000));
+    for _ in 0..1_000 {
+        flows.step(0.001, &mut Vec::new()); // no binary fraction: 9,700.0000000007 are left
+    }
+    assert_eq!(flows.cancel(flow), Some(300));
+}
+
+#[test]
 fn flows_end_in_the_order_of_their_moments_and_then_of_their_starts() {
     let mut flows = Flows::new(vec![100.0, 100.0, 100.0, 100.0]);
     let late = flows.start(spec(&[0], 90));
