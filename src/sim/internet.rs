@@ -10,7 +10,7 @@
 //! # Differences from the paper
 //! - Inet's own generator is not used: it fits measured tables; what matters here (hops, shared stub links, distances) comes
 //!   from the power law alone.
-//! - The paper gives no latencies: the median is a field, and a host's own link adds 0.5 to 1 ms one way.
+//! - The paper gives no latencies and Inet makes none: the median is a field, and a host's own link adds 0.5 to 1 ms one way.
 //! - Besides: [`Internet::from_matrix`] takes measured round-trip times between sites, [`Internet::sites`] is a few sites
 //!   with one shared line each.
 //!

@@ -7,13 +7,12 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// Share of new systems with one provider; the others have two. With [`PEERINGS`] and [`SHIFT`] a third of all systems
-/// ends with degree 1, the mean degree is 4.2 and degrees fall off with an exponent of 2.3.
-const SINGLE_HOMED: f64 = 0.4; // Inet 3.0: 30 % of the systems have degree 1 by default; measured in the AS graph: a third
+/// Share of new systems with one provider; the others have two.
+const SINGLE_HOMED: f64 = 0.4; // measured: a third of all systems has degree 1 then, as in the AS graph
 /// Links between two old systems for each new system.
-const PEERINGS: f64 = 0.5; // mean degree of the AS graph at the paper's time: 4.2
+const PEERINGS: f64 = 0.5; // measured: a mean degree of 4.2, about that of the AS graph in the years of Inet
 /// An old system is chosen in proportion to its degree less this.
-const SHIFT: f64 = 0.75; // Bu & Towsley 2002 measured 0.64 for the AS graph, with more internal links
+const SHIFT: f64 = 0.75; // measured: an exponent of 2.2 to 2.3; Bu & Towsley 2002 fit the AS graph with 0.64
 /// Side of the plane; latencies are scaled afterwards.
 const PLANE: i64 = 1_000_000;
 /// Draws of an end for a new link before it is left out.
@@ -190,6 +189,19 @@ impl Graph {
         self.neighbours[a].push((b, self.edges.len()));
         self.neighbours[b].push((a, self.edges.len()));
         self.edges.push(Edge { a, b, length });
+    }
+
+    /// A graph of these links, all systems at one point.
+    #[cfg(test)]
+    pub(super) fn of_links(links: &[(usize, usize)]) -> Self {
+        let nodes = links.iter().map(|(a, b)| a.max(b) + 1).max().unwrap_or(0);
+        let mut graph = Self {
+            places: vec![(0, 0); nodes],
+            edges: Vec::new(),
+            neighbours: vec![Vec::new(); nodes],
+        };
+        links.iter().for_each(|(a, b)| graph.link(*a, *b));
+        graph
     }
 
     /// Neighbours, with the length of the link to each.

@@ -1,6 +1,6 @@
 //! The network of the evaluation: its graph, latencies, links and routes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -58,6 +58,7 @@ fn check_routes(net: &Internet, half_duplex: bool) {
     let capacities = net.capacities();
     let places = net.topology().len();
     let mut reverse: BTreeMap<u32, u32> = BTreeMap::new();
+    let (mut out, mut inward) = (BTreeSet::new(), BTreeSet::new());
     for (a, b) in every_pair(places) {
         let (there, hops) = route(net, a, b);
         let (back, hops_back) = route(net, b, a);
@@ -82,6 +83,9 @@ fn check_routes(net: &Internet, half_duplex: bool) {
             assert_eq!((there.len(), hops), (2, 2));
         } else {
             assert!(there.len() >= 3, "a link of a stub at least");
+            out.extend([(net.stub(a), there[1]), (net.stub(b), back[1])]);
+            let last = there.len() - 2;
+            inward.extend([(net.stub(b), there[last]), (net.stub(a), back[last])]);
         }
         assert_eq!(net.topology().rtt(a, b), net.topology().rtt(b, a));
     }
@@ -89,6 +93,10 @@ fn check_routes(net: &Internet, half_duplex: bool) {
         reverse
             .keys()
             .all(|link| (*link as usize) < capacities.len())
+    );
+    assert!(
+        out.is_disjoint(&inward),
+        "a direction has a link of its own"
     );
     assert_eq!(route(net, 0, 0), (vec![], 0));
 }
@@ -151,15 +159,29 @@ fn stubs_are_distinct_and_of_low_degree_and_nobodys_only_provider() {
         }
         assert!(stubs.iter().all(|stub| graph.degree(*stub) <= 2));
         assert!(stubs.iter().any(|stub| graph.degree(*stub) == 2));
-        let mut hosting = vec![false; 4_000];
-        stubs.iter().for_each(|stub| hosting[*stub] = true);
-        let tree = graph.routes_from(stubs[0], &hosting);
-        for stub in &stubs[1..] {
-            let steps = tree.route(*stub).0;
-            assert!(steps.len() >= 2, "no two are neighbours");
-            assert!(steps[1..].iter().all(|(n, _)| !hosting[*n]), "no transit");
+        for stub in &stubs {
+            for (near, _) in graph.links_of(*stub) {
+                assert!(!stubs.contains(&near), "no two are neighbours");
+                assert!(graph.degree(near) > 1, "{near} hangs from {stub}");
+            }
         }
     }
+}
+
+#[test]
+fn stubs_with_peers_carry_nobody_elses_traffic_unless_there_is_no_other_way() {
+    //  0 - 1 - 2 - 5, and the longer 0 - 3 - 4 - 2
+    let graph = Graph::of_links(&[(0, 1), (1, 2), (0, 3), (3, 4), (4, 2), (2, 5)]);
+    let way = |to, stubs: [bool; 6]| {
+        let steps = graph.routes_from(0, &stubs).route(to).0;
+        steps.iter().map(|(leaves, _)| *leaves).collect::<Vec<_>>()
+    };
+    let stubs = |of: &[usize]| std::array::from_fn(|node| of.contains(&node));
+    assert_eq!(way(2, stubs(&[])), [0, 1]);
+    assert_eq!(way(2, stubs(&[0, 1])), [0, 3, 4]);
+    assert_eq!(way(1, stubs(&[0, 1])), [0], "its own traffic");
+    assert_eq!(way(5, stubs(&[0, 2, 5])), [0, 1, 2], "no other way");
+    assert_eq!(way(2, stubs(&[1, 3, 4])), [0, 1], "the fewest of them");
 }
 
 #[test]
@@ -229,7 +251,7 @@ fn the_paper_has_3_or_4_peers_in_each_of_50_stubs() {
 
 #[test]
 fn links_have_the_capacities_of_their_classes() {
-    let net = paper(1);
+    let net = paper(2); // one of its stubs is behind another stub
     let capacities = net.capacities();
     let (mut stub_stub, mut stub_transit) = (0, 0);
     for (i, capacity) in capacities.iter().enumerate() {
@@ -242,18 +264,18 @@ fn links_have_the_capacities_of_their_classes() {
     }
     assert_eq!(capacities.len(), 360 + stub_stub + stub_transit);
     assert!(stub_transit >= 90, "{stub_transit}");
-    let used: std::collections::BTreeSet<u32> = (0..180)
-        .flat_map(|a| (0..180).map(move |b| (a, b)))
-        .flat_map(|(a, b)| route(&net, a, b).0)
-        .collect();
+    assert!((2..20).contains(&stub_stub), "{stub_stub}");
+    let mut used = BTreeSet::new();
+    for (a, b) in every_pair(180).filter(|(a, b)| net.stub(*a) != net.stub(*b)) {
+        let (links, hops) = route(&net, a, b);
+        used.extend(links.iter().copied().chain(route(&net, b, a).0));
+        assert!(hops >= 4, "{links:?} of {hops}");
+        let transit = links
+            .iter()
+            .filter(|l| capacities[**l as usize] == 5_625_000.0);
+        assert!(transit.count() >= 2, "into and out of the core");
+    }
     assert_eq!(used.len(), capacities.len(), "no link is left unused");
-    // Of two stubs behind transit networks, the route is: access, stub link, transit.., stub link, access.
-    let (links, hops) = route(
-        &net,
-        0,
-        (1..180).find(|p| net.stub(*p) != net.stub(0)).expect("50"),
-    );
-    assert!(hops >= 4 && links.len() < 8, "{links:?} of {hops}");
 }
 
 #[test]
@@ -369,7 +391,7 @@ fn sites_of_a_matrix_are_stubs_with_a_line_each() {
         ..InternetSpec::default()
     };
     let measured = [11_000, 30_000, 20_000, 50_000, 60_000, 70_000];
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for seed in 0..20 {
         let net = Internet::from_matrix(text, &spec, seed).expect("a matrix");
         check_routes(&net, false);
@@ -425,7 +447,7 @@ fn sites_share_a_line_each_way() {
             assert_eq!(*lines.entry((site, out)).or_insert(link), link, "one line");
         }
     }
-    let distinct: std::collections::BTreeSet<_> = lines.values().collect();
+    let distinct: BTreeSet<_> = lines.values().collect();
     assert_eq!(distinct.len(), lines.len());
 }
 
