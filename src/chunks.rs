@@ -230,7 +230,13 @@ impl ChunkSet {
             return 0;
         };
         let before = self.ones;
-        self.bits[a] |= &other.bits[b];
+        if self.start == other.start && other.len() <= self.len() {
+            // byte for byte: spare bits are zero
+            let bytes = self.bits.as_raw_mut_slice().iter_mut();
+            bytes.zip(other.as_bytes()).for_each(|(a, b)| *a |= b);
+        } else {
+            self.bits[a] |= &other.bits[b];
+        }
         self.ones = count(&self.bits);
         self.ones - before
     }

@@ -106,6 +106,18 @@ pub(super) struct Candidates {
     dials: u32,
     own: Vec<SocketAddr>,
     banned: VecDeque<Banned>,
+    /// What follows from the entries; `None` after a change of theirs, until [`Candidates::refresh`].
+    fresh: Option<Summary>,
+}
+
+/// What is asked of the entries after every input, so that it is not counted each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Summary {
+    half_open: usize,
+    /// The first dial to give up.
+    deadline: Option<Instant>,
+    /// The first that may be dialled, of each [`Whom`].
+    idle: [Option<Instant>; 3],
 }
 
 impl Candidates {
@@ -128,10 +140,48 @@ impl Candidates {
     }
 
     pub(super) fn half_open(&self) -> usize {
-        self.entries
-            .values()
-            .filter(|e| matches!(e.state, State::Dialling { .. }))
-            .count()
+        if let Some(summary) = &self.fresh {
+            return summary.half_open;
+        }
+        let half_open = |e: &&Entry| matches!(e.state, State::Dialling { .. });
+        self.entries.values().filter(half_open).count()
+    }
+
+    /// Sums the entries up again if they have changed.
+    pub(super) fn refresh(&mut self) {
+        if self.fresh.is_none() {
+            self.fresh = Some(self.summary());
+        }
+    }
+
+    /// Whether what is remembered is what the entries say.
+    #[cfg(test)]
+    pub(super) fn is_consistent(&self) -> bool {
+        self.fresh.is_none_or(|fresh| fresh == self.summary())
+    }
+
+    fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        let earlier = |first: &mut Option<Instant>, at: Instant| {
+            *first = Some(first.map_or(at, |first| first.min(at)));
+        };
+        for entry in self.entries.values() {
+            match entry.state {
+                State::Dialling { deadline, .. } => {
+                    summary.half_open += 1;
+                    earlier(&mut summary.deadline, deadline);
+                }
+                State::Idle { next } => {
+                    for whom in [Whom::Anyone, Whom::Unaware, Whom::Wanting] {
+                        if entry.suits(whom) {
+                            earlier(&mut summary.idle[whom as usize], next);
+                        }
+                    }
+                }
+                State::Connected { .. } => {}
+            }
+        }
+        summary
     }
 
     pub(super) fn get(&self, addr: SocketAddr) -> Option<&Entry> {
@@ -191,6 +241,7 @@ impl Candidates {
         addrs: &[SocketAddr],
         now: Instant,
     ) -> bool {
+        self.fresh = None;
         let Some(entry) = self.entries.get_mut(&seq) else {
             return false;
         };
@@ -235,6 +286,7 @@ impl Candidates {
     }
 
     fn insert(&mut self, entry: Entry) {
+        self.fresh = None;
         let seq = self.next_seq;
         self.next_seq += 1;
         for &addr in &entry.addrs {
@@ -244,6 +296,7 @@ impl Candidates {
     }
 
     fn remove(&mut self, seq: u64) {
+        self.fresh = None;
         if let Some(entry) = self.entries.remove(&seq) {
             for addr in entry.addrs {
                 self.by_addr.remove(&addr);
@@ -259,6 +312,7 @@ impl Candidates {
         whom: Whom,
         now: Instant,
     ) -> Option<(SocketAddr, Source)> {
+        self.fresh = None;
         let ready =
             |e: &Entry| e.suits(whom) && matches!(e.state, State::Idle { next } if next <= now);
         let (&best, rank) = self
@@ -292,6 +346,7 @@ impl Candidates {
 
     /// A dial came to nothing: the peer waits, twice as long each time. Whether there was such a dial.
     pub(super) fn failed(&mut self, addr: SocketAddr, config: &ClientConfig, now: Instant) -> bool {
+        self.fresh = None;
         let Some(entry) = self
             .by_addr
             .get(&addr)
@@ -314,6 +369,7 @@ impl Candidates {
                 && deadline <= now
             {
                 back_off(entry, config, now);
+                self.fresh = None;
                 late.push(addr);
             }
         }
@@ -328,6 +384,7 @@ impl Candidates {
         config: &ClientConfig,
         now: Instant,
     ) {
+        self.fresh = None;
         if let Some(entry) = self
             .by_addr
             .get(&listen)
@@ -361,6 +418,7 @@ impl Candidates {
         config: &ClientConfig,
         now: Instant,
     ) {
+        self.fresh = None;
         if let Some(entry) = self
             .by_addr
             .get(&listen)
@@ -378,6 +436,7 @@ impl Candidates {
     /// The peer that accepts at `listen` was dropped because it had nothing for us, which is no failure: it is dialled
     /// when a lookup names it again, or after the longest pause.
     pub(super) fn set_aside(&mut self, listen: SocketAddr, config: &ClientConfig, now: Instant) {
+        self.fresh = None;
         if let Some(entry) = self
             .by_addr
             .get(&listen)
@@ -422,14 +481,9 @@ impl Candidates {
 
     /// When a dial gives up, and when one of those that may be dialled is due.
     pub(super) fn next_event(&self, may_dial: Option<Whom>) -> Option<Instant> {
-        self.entries
-            .values()
-            .filter_map(|e| match e.state {
-                State::Dialling { deadline, .. } => Some(deadline),
-                State::Idle { next } if may_dial.is_some_and(|whom| e.suits(whom)) => Some(next),
-                _ => None,
-            })
-            .min()
+        let summary = self.fresh.unwrap_or_else(|| self.summary());
+        let idle = may_dial.and_then(|whom| summary.idle[whom as usize]);
+        [summary.deadline, idle].into_iter().flatten().min()
     }
 }
 

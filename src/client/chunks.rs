@@ -2,6 +2,7 @@
 
 use super::api::{Action, NeighbourId};
 use super::picker::Picker;
+use super::servers::offers;
 use super::table::{Shown, any_common};
 use super::{Client, Neighbour};
 use crate::chunks::ChunkSet;
@@ -36,6 +37,7 @@ impl Client {
         self.rebuild_picker();
         self.reset_showing();
         self.sent_chunks.resize(chunks);
+        self.slots_memo = None;
         if !was_known && self.is_full() {
             self.showing.gather(now + self.config.gather);
         }
@@ -124,33 +126,32 @@ impl Client {
 
     /// The neighbour got a chunk.
     pub fn handle_have(&mut self, peer: NeighbourId, chunk: u32, now: Instant) {
-        let (known, chunks, most) = (self.known, self.held.len(), self.config.max_early_haves);
-        if self.neighbour(peer).is_none() {
-            return;
-        }
         self.hear(peer);
-        let Some(n) = self.table.get_mut(peer) else {
+        let Some(n) = self.table.map.get_mut(&peer) else {
+            self.counters.unknown_neighbour += 1;
             return;
         };
-        if !known {
-            if n.early.len() < most {
+        if !self.known {
+            if n.early.len() < self.config.max_early_haves {
                 n.early.push(chunk);
             } else {
                 self.counters.early_haves += 1;
             }
             return;
         }
-        if chunk >= chunks {
+        if chunk >= self.held.len() {
             self.counters.bad_chunk += 1;
             return;
         }
         if !n.held.insert(chunk) {
             return;
         }
+        let shown_singly = matches!(n.shown, Shown::Drip { .. });
         self.picker.gained(chunk);
-        self.shown_arrived(peer, chunk, now);
+        if shown_singly {
+            self.shown_arrived(peer, chunk, now);
+        }
         self.have_matters(peer, chunk);
-        self.tell_interest(peer);
         self.settle(now);
     }
 
@@ -162,23 +163,31 @@ impl Client {
         }
     }
 
-    /// Whether a new chunk of a neighbour changes whom we ask.
+    /// What a new chunk of a neighbour changes in whom we ask. Most change nothing, and there is one for every chunk and
+    /// neighbour: nothing here looks at more than this chunk.
     fn have_matters(&mut self, peer: NeighbourId, chunk: u32) {
         let Some(n) = self.table.get(peer) else {
             return;
         };
-        if n.serves_us()
+        if let Some(cover) = &mut self.servers.cover
+            && offers(n, self.config.area)
             && self.table.is_near(n)
-            && let Some(cover) = &mut self.servers.cover
         {
             cover.insert(chunk);
         }
-        if self.picker.free().contains(chunk) && self.missing.contains(chunk) {
+        if !self.missing.contains(chunk) {
+            return;
+        }
+        let tell = n.allowed && !n.told_interest;
+        if self.picker.free().contains(chunk) {
             if self.servers.set.contains_key(&peer) {
                 self.ask(peer);
-            } else if n.serves_us() {
+            } else if n.serves_us() && self.may_become_server(n) {
                 self.servers.dirty = true;
             }
+        }
+        if tell {
+            self.tell_interest(peer);
         }
     }
 
@@ -209,7 +218,14 @@ impl Client {
             self.rebuild_picker();
             self.reset_showing();
         }
-        for peer in self.table.ids() {
+        if self.missing.is_none() {
+            self.slots_memo = None;
+        }
+        // fewer chunks are missing: interest can only end
+        let told = self.table.map.iter().filter(|(_, n)| n.told_interest);
+        let ended = told.filter(|(_, n)| !any_common(&n.held, &self.missing, None));
+        let ended: Vec<NeighbourId> = ended.map(|(id, _)| *id).collect();
+        for peer in ended {
             self.tell_interest(peer);
         }
         self.servers.dirty = true;
@@ -230,6 +246,7 @@ impl Client {
             n.assigned = n.assigned.saturating_sub(1);
         }
         let (was_full, was_complete) = (self.is_full(), self.is_complete());
+        self.slots_memo = None;
         if self.held.remove(chunk) {
             self.publisher.changed(false);
         }

@@ -87,6 +87,8 @@ pub struct Client {
     /// How often each chunk was sent.
     sent_chunks: Sent,
     slots_dirty: bool,
+    /// When a slot may change hands, computed in that second; `None` after a change.
+    slots_memo: Option<(u64, Option<Instant>)>,
     /// Slots given so far while they were scarce.
     turns: u32,
     /// Payload bytes received, and chunks finished: the mean size of a chunk.
@@ -121,6 +123,7 @@ impl Client {
             showing: Showing::default(),
             sent_chunks: Sent::default(),
             slots_dirty: false,
+            slots_memo: None,
             turns: 0,
             received: 0,
             done: 0,
@@ -313,6 +316,9 @@ impl Client {
         if self.lookup_due().is_some_and(|t| t <= now) {
             self.look_up(now);
         }
+        // what `poll_timeout` would compute each time
+        self.candidates.refresh();
+        self.remember_slots_due();
     }
 
     fn lookup_due(&self) -> Option<Instant> {

@@ -151,6 +151,7 @@ impl Client {
         self.table.insert(peer, neighbour);
         self.table.refresh_near(&self.config);
         self.servers.cover = None;
+        self.servers.bars = Default::default();
         self.show_first(peer, now);
         self.settle(now);
         verdict
@@ -281,6 +282,7 @@ impl Client {
     fn learn_listen(&mut self, peer: NeighbourId, listen: SocketAddr, now: Instant) {
         if let Some(mut n) = self.table.remove(peer) {
             n.listen = Some(listen);
+            self.servers.bars = Default::default();
             let before = n.allowed;
             self.meet(&mut n, listen, now);
             let newly = n.allowed && !before;
@@ -406,6 +408,7 @@ impl Client {
         self.clock = self.clock.max(now);
         if let Some(n) = self.table.get_mut(peer) {
             n.down.add(bytes, now);
+            self.slots_memo = None;
             self.received = self.received.saturating_add(bytes);
         }
     }

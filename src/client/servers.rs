@@ -49,6 +49,20 @@ pub(super) struct Servers {
     pub(super) cover: Option<ChunkSet>,
     covered_since: Option<Instant>,
     pub(super) area_rests: bool,
+    /// Of the local servers and of all others.
+    pub(super) bars: [Bar; 2],
+}
+
+/// Whom the servers of one kind leave a place, as of when they were last chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Bar {
+    /// Anyone, as far as is known.
+    #[default]
+    Open,
+    /// Only one that is clearly nearer than this.
+    Nearer(Duration),
+    /// Nobody.
+    Shut,
 }
 
 impl Servers {
@@ -60,6 +74,20 @@ impl Servers {
             AreaRule::UnlessSaturated => self.area_rests,
         };
         self.cover.as_ref().filter(|_| !near && !rests)
+    }
+}
+
+fn known_distance(n: &Neighbour) -> Option<Duration> {
+    n.rtt.or(n.predicted)
+}
+
+/// Whether far neighbours are not asked for what this one has, if it is near.
+pub(super) fn offers(n: &Neighbour, rule: AreaRule) -> bool {
+    match rule {
+        AreaRule::Off => false,
+        // one that is too busy to serve us is still left what it has
+        AreaRule::Always => n.would_serve_us(),
+        AreaRule::UnlessSaturated => n.serves_us(),
     }
 }
 
@@ -111,15 +139,8 @@ impl Client {
             return;
         }
         let mut cover = ChunkSet::empty(self.held.len());
-        let rule = self.config.area;
-        let offers = |n: &Neighbour| match rule {
-            AreaRule::Off => false,
-            // a near one that is too busy to serve us is still left what it has
-            AreaRule::Always => n.would_serve_us(),
-            AreaRule::UnlessSaturated => n.serves_us(),
-        };
         for n in self.table.map.values() {
-            if offers(n) && self.table.is_near(n) {
+            if offers(n, self.config.area) && self.table.is_near(n) {
                 cover.union_with(&n.held);
                 cover.union_with(&n.fetching);
             }
@@ -139,16 +160,21 @@ impl Client {
         if self.stopped || self.missing.is_none() {
             self.servers.set.clear();
             self.servers.review = None;
+            self.servers.bars = Default::default();
             return;
         }
         self.refresh_cover();
         let ran_dry = self.retire_servers();
+        self.refresh_bars();
         let mut idle: Vec<(Rank, NeighbourId)> = self
             .table
             .map
             .iter()
             .filter(|(id, n)| {
-                !self.servers.set.contains_key(id) && n.serves_us() && self.has_something(n)
+                n.serves_us()
+                    && self.may_become_server(n)
+                    && !self.servers.set.contains_key(id)
+                    && self.has_something(n)
             })
             .map(|(id, n)| (self.rank(n), *id))
             .collect();
@@ -158,6 +184,7 @@ impl Client {
                 .then(a.2.total_cmp(&b.2))
                 .then(a.3.cmp(&b.3))
         });
+        let change = !idle.is_empty();
         for (_, peer) in idle {
             let local = self.table.get(peer).is_some_and(|n| self.is_local(n));
             if self.servers_that_are(local).count() >= self.max_servers(local) {
@@ -169,6 +196,9 @@ impl Client {
             }
             self.servers.set.insert(peer, now);
             self.ask(peer);
+        }
+        if change {
+            self.refresh_bars();
         }
         if ran_dry && self.servers.set.len() < self.config.parallel {
             self.lookups.hurry();
@@ -199,13 +229,42 @@ impl Client {
 
     /// The farthest server of its kind, if `peer` is clearly nearer than it.
     fn clearly_farther_server(&self, peer: NeighbourId, local: bool) -> Option<NeighbourId> {
-        let known = |n: &Neighbour| n.rtt.or(n.predicted);
-        let near = self.table.get(peer).and_then(known)?;
+        let near = self.table.get(peer).and_then(known_distance)?;
+        let (far, id) = self.farthest_server(local)?;
+        self.clearly_nearer(near, far).then_some(id)
+    }
+
+    fn farthest_server(&self, local: bool) -> Option<(Duration, NeighbourId)> {
         let servers = self.servers_that_are(local);
-        let (far, id) = servers
-            .filter_map(|(id, n)| known(n).map(|d| (d, id)))
-            .max()?;
-        (near < far.mul_f64(0.9) && far - near > self.config.rtt_noise).then_some(id)
+        servers
+            .filter_map(|(id, n)| known_distance(n).map(|d| (d, id)))
+            .max()
+    }
+
+    fn clearly_nearer(&self, near: Duration, far: Duration) -> bool {
+        near < far.mul_f64(0.9) && far - near > self.config.rtt_noise
+    }
+
+    fn refresh_bars(&mut self) {
+        for local in [false, true] {
+            let full = self.servers_that_are(local).count() >= self.max_servers(local);
+            self.servers.bars[usize::from(local)] = match self.farthest_server(local) {
+                _ if !full => Bar::Open,
+                Some((far, _)) => Bar::Nearer(far),
+                None => Bar::Shut,
+            };
+        }
+    }
+
+    /// Whether there is a place for the neighbour, as far as the servers were not changed since they were chosen.
+    pub(super) fn may_become_server(&self, n: &Neighbour) -> bool {
+        match self.servers.bars[usize::from(self.is_local(n))] {
+            Bar::Open => true,
+            Bar::Nearer(far) => {
+                known_distance(n).is_some_and(|near| self.clearly_nearer(near, far))
+            }
+            Bar::Shut => false,
+        }
     }
 
     pub(super) fn ask(&mut self, peer: NeighbourId) {

@@ -63,6 +63,7 @@ impl Client {
     }
 
     pub(super) fn rearrange_slots(&mut self, now: Instant) {
+        self.slots_memo = None;
         let Some(limit) = self.slot_limit() else {
             if self.table.tally().waiting > 0 {
                 let waiting: Vec<NeighbourId> =
@@ -134,6 +135,25 @@ impl Client {
         if self.table.tally().waiting == 0 {
             return None;
         }
+        match self.slots_memo {
+            Some((second, due)) if second == self.clock.as_micros() / 1_000_000 => due,
+            _ => self.slots_due_now(),
+        }
+    }
+
+    /// Keeps the answer for the rest of this second: rates, and with them who keeps a slot, change only with the
+    /// second and with what is received.
+    pub(super) fn remember_slots_due(&mut self) {
+        if self.table.tally().waiting == 0 || self.slot_limit().is_none() {
+            return;
+        }
+        let second = self.clock.as_micros() / 1_000_000;
+        if self.slots_memo.is_none_or(|(at, _)| at != second) {
+            self.slots_memo = Some((second, self.slots_due_now()));
+        }
+    }
+
+    pub(super) fn slots_due_now(&self) -> Option<Instant> {
         let keep = self.reciprocating();
         self.table
             .map

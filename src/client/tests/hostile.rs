@@ -183,6 +183,14 @@ fn check(one: &One) {
         assert_eq!(n.assigned as usize, assigned);
     }
     assert_eq!(client.table.tally(), client.table.count_again());
+    assert!(client.candidates.is_consistent());
+    if client.slots_due().is_some() {
+        assert_eq!(client.slots_due(), client.slots_due_now(), "remembered");
+    }
+    for (id, n) in &client.table.map {
+        let told = client.known && n.allowed && n.held.intersects(&client.missing);
+        assert_eq!(n.told_interest, told, "interest of {id:?}");
+    }
     let limit = client.config.uploads;
     assert!(limit == 0 || client.table.tally().uploads <= limit);
     let most = client.config.max_servers;
