@@ -24,6 +24,8 @@ use crate::wire::{Found, PeerAddrs};
 const PORT: u16 = 6881;
 /// A connection without a transfer for so long is closed (systems that keep none by themselves).
 const KEPT: Duration = Duration::from_secs(60); // guess
+/// How long a peer waits for an address at which nobody is.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3); // as the driver dials
 
 /// What peers say to each other. Numbers are those of connections.
 #[derive(Clone, Debug)]
@@ -189,6 +191,16 @@ impl Core {
         };
         let place = usize::try_from(u32::from(ip) & 0x00ff_ffff).ok()?;
         (addr.port() == PORT && place < self.peers()).then_some(place)
+    }
+
+    /// Addresses at which nobody is.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of the peers"
+    )]
+    pub(super) fn dead(&self) -> usize {
+        (self.plan.trouble.dead * self.peers() as f64).round() as usize
     }
 
     pub(super) fn rtt(&self, a: usize, b: usize) -> Duration {

@@ -1,5 +1,7 @@
 //! Swarms in the simulator: peers that fetch one file over links with capacities, by different systems.
 
+mod bits;
+mod bittorrent;
 mod by_chunk;
 mod client;
 mod core;

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::by_chunk::ByChunk;
 use super::client::ClientPeer;
 use super::core::{Core, Due, Input};
+use super::bittorrent;
 use super::plan::{Place, Plan};
 use super::result::{Cost, Download, RunResult, System};
 use crate::auth::seal::NetworkKey;
@@ -85,12 +86,15 @@ impl World {
         let mut core = Core::new(plan, internet, net);
         let now = core.now();
         let object = ObjectId::from_name(b"the file");
-        let list = (0..peers)
-            .map(|me| {
-                let seed = core.rng.next_u64();
-                peer(me, object, seed, now, &core)
-            })
-            .collect();
+        let list = match core.plan.system {
+            System::BitTorrent => bittorrent::swarm(&core),
+            _ => (0..peers)
+                .map(|me| {
+                    let seed = core.rng.next_u64();
+                    peer(me, object, seed, now, &core)
+                })
+                .collect(),
+        };
         Self {
             before: core.cost(),
             core,
