@@ -129,6 +129,8 @@ pub(super) struct Core {
     next: u64,
     finished: Vec<FlowId>,
     links: Vec<u32>,
+    /// Bytes a second of each link.
+    capacities: Vec<f64>,
 }
 
 impl Core {
@@ -148,7 +150,8 @@ impl Core {
                 into_stub: vec![0; peers],
                 ..Tally::default()
             },
-            flows: Flows::new(capacities),
+            flows: Flows::new(capacities.clone()),
+            capacities,
             queue: Queue::new(),
             zero,
             alive: vec![true; peers],
@@ -193,6 +196,16 @@ impl Core {
         (addr.port() == PORT && place < self.peers()).then_some(place)
     }
 
+    /// Bytes a second that a peer can send.
+    pub(super) fn up(&self, peer: usize) -> f64 {
+        self.capacities[self.internet.up(peer) as usize]
+    }
+
+    /// Bytes a second that a peer can receive.
+    pub(super) fn down(&self, peer: usize) -> f64 {
+        self.capacities[self.internet.down(peer) as usize]
+    }
+
     /// Addresses at which nobody is.
     #[allow(
         clippy::cast_possible_truncation,
@@ -201,6 +214,15 @@ impl Core {
     )]
     pub(super) fn dead(&self) -> usize {
         (self.plan.trouble.dead * self.peers() as f64).round() as usize
+    }
+
+    /// Transfers that will have ended after the next step, at the present rates.
+    pub(super) fn ending(&self, conns: &mut Vec<u64>) {
+        let step = self.plan.tick.as_secs_f64();
+        conns.clear();
+        let soon = |flow: FlowId| self.flows.left(flow) <= self.flows.rate(flow) * step;
+        let ending = self.transfers.iter().filter(|(flow, _)| soon(**flow));
+        conns.extend(ending.map(|(_, t)| t.conn));
     }
 
     pub(super) fn rtt(&self, a: usize, b: usize) -> Duration {

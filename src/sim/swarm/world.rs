@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use super::by_chunk::ByChunk;
 use super::client::ClientPeer;
 use super::core::{Core, Due, Input};
-use super::bittorrent;
 use super::plan::{Place, Plan};
 use super::result::{Cost, Download, RunResult, System};
+use super::{bittorrent, oracle};
 use crate::auth::seal::NetworkKey;
 use crate::client::{ClientConfig, Ranking};
 use crate::id::ObjectId;
@@ -88,6 +88,7 @@ impl World {
         let object = ObjectId::from_name(b"the file");
         let list = match core.plan.system {
             System::BitTorrent => bittorrent::swarm(&core),
+            System::Oracle => oracle::swarm(&core),
             _ => (0..peers)
                 .map(|me| {
                     let seed = core.rng.next_u64();
