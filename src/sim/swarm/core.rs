@@ -1,7 +1,7 @@
 //! What all peers of a run share: time, messages, transfers, the directory, and what is counted.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -105,6 +105,7 @@ pub(super) struct Tally {
     pub(super) goodput: Vec<f64>,
     pub(super) refused: u64,
     pub(super) duplicate_bytes: u64,
+    pub(super) lost_bytes: u64,
     pub(super) digest: u64,
 }
 
@@ -188,6 +189,12 @@ impl Core {
         SocketAddr::new(self.net.addr(peer).ip(), PORT)
     }
 
+    /// Where nobody is: the place of a number beyond all peers.
+    pub(super) fn dead_addr(&self, number: usize) -> SocketAddr {
+        let place = u32::try_from(self.peers() + number).expect("far fewer than 2^24 places");
+        SocketAddr::from((Ipv4Addr::from(0x0a00_0000 | place), PORT))
+    }
+
     pub(super) fn peer_at(&self, addr: SocketAddr) -> Option<usize> {
         let std::net::IpAddr::V4(ip) = addr.ip() else {
             return None;
@@ -258,11 +265,6 @@ impl Core {
         } else {
             self.at(from, now + extra + rtt, Input::Gone { peer: to });
         }
-    }
-
-    /// Transfers that a peer sends.
-    pub(super) fn uploads(&self, peer: usize) -> usize {
-        self.uploads[peer]
     }
 
     /// Whether the peer may begin another transfer under the plan's limit.
@@ -393,6 +395,7 @@ impl Core {
             let carried = self.flows.cancel(flow).unwrap_or(0);
             if let Some(t) = self.transfers.remove(&flow) {
                 self.account(&t, carried);
+                self.tally.lost_bytes += carried;
                 self.uploads[t.from] -= 1;
                 let now = self.now();
                 let Transfer {

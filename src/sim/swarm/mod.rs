@@ -5,6 +5,7 @@ mod bittorrent;
 mod by_chunk;
 mod client;
 mod core;
+mod dead;
 mod oracle;
 mod plan;
 mod result;
