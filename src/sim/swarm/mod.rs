@@ -14,3 +14,6 @@ mod world;
 pub use plan::{Place, Plan, Trouble};
 pub use result::{Cost, Download, RunResult, System};
 pub use world::{client_config, run};
+
+#[cfg(test)]
+mod tests;
