@@ -314,6 +314,13 @@ impl Flows {
         place.map_or(0.0, |&place| self.rates[place as usize])
     }
 
+    /// Bytes that a flow has yet to carry; zero for one that ended, or that never was.
+    #[must_use]
+    pub fn left(&self, flow: FlowId) -> f64 {
+        let place = self.places.get(&flow);
+        place.map_or(0.0, |&place| self.left[place as usize])
+    }
+
     /// Living flows.
     #[must_use]
     pub fn len(&self) -> usize {

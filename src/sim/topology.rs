@@ -9,6 +9,8 @@ use rand_chacha::ChaCha8Rng;
 const MAX_SITES: usize = 8_192;
 /// Hosts of one site in a synthetic topology, on average.
 const HOSTS_A_SITE: usize = 20; // as 10,000 hosts on the 490 sites of a PlanetLab matrix
+/// Least round-trip time between two sites that errors leave, milliseconds.
+const LEAST_WRONG_MS: f64 = 0.2; // guess: no measurement says less
 
 /// Hosts at sites.
 ///
@@ -150,6 +152,28 @@ impl Topology {
             between,
             homes: homes.iter().map(home).collect(),
         }
+    }
+
+    /// The same places with wrong round-trip times between sites: times a factor drawn evenly from 1 - `share` to 1 +
+    /// `share`, plus up to `error` either way, at least 0.2 ms; the same in both directions and at all times.
+    ///
+    /// # Panics
+    /// If `share` is not 0 to 1.
+    pub(super) fn distorted(&self, share: f64, error: Duration, seed: u64) -> Self {
+        assert!((0.0..=1.0).contains(&share), "a share is 0 to 1");
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let most = error.as_secs_f64() * 1_000.0;
+        let mut wrong = self.clone();
+        for a in 0..self.sites {
+            for b in 0..a {
+                let ms = f64::from(self.between[a * self.sites + b]) / 1_000.0;
+                let factor = 1.0 + share * rng.random_range(-1.0..=1.0);
+                let ms = (ms * factor + most * rng.random_range(-1.0..=1.0)).max(LEAST_WRONG_MS);
+                wrong.between[a * self.sites + b] = micros(ms);
+                wrong.between[b * self.sites + a] = micros(ms);
+            }
+        }
+        wrong
     }
 
     /// Round-trip times of the sites, as [`Topology::from_parts`] takes them.

@@ -6,11 +6,12 @@
 //! refuses, and another chunk is tried.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::RngExt;
 
-use super::core::{Core, Input, Message};
+use super::core::{Core, Input, Message, TIMEOUT};
 use super::world::Peer;
 use crate::chunks::ChunkSet;
 use crate::id::ObjectId;
@@ -21,6 +22,11 @@ use crate::wire::{PeerAddrs, Ranking, Wanted};
 const PARALLEL: usize = 4; // paper 5.1
 /// Pause after a lookup that found nobody, or a server that is gone.
 const PAUSE: Duration = Duration::from_millis(500); // guess
+
+/// Failed holders that the directory is told of.
+const FAILED: usize = 8; // as many as a lookup carries
+/// The alarm at the end of a pause; others are those of chunks whose holder has not answered.
+const PAUSED: u64 = u64::MAX;
 
 /// See the module.
 pub(super) struct ByChunk {
@@ -34,6 +40,8 @@ pub(super) struct ByChunk {
     /// Chunks under way, and from whom.
     fetching: BTreeMap<u32, usize>,
     pausing: usize,
+    /// Holders that did not answer, the last one first; the directory is told not to name them.
+    failed: Vec<SocketAddr>,
 }
 
 impl ByChunk {
@@ -51,6 +59,7 @@ impl ByChunk {
             asked: BTreeMap::new(),
             fetching: BTreeMap::new(),
             pausing: 0,
+            failed: Vec::new(),
         }
     }
 
@@ -67,7 +76,7 @@ impl ByChunk {
                 mix: u8::from(!self.nearest),
                 ranking: Ranking::Closeness,
                 asker: PeerAddrs::from(core.addr(self.me)),
-                ignore: Vec::new(),
+                ignore: self.failed.clone(),
                 to_root: !self.nearest,
                 trace: false,
             };
@@ -79,7 +88,21 @@ impl ByChunk {
     fn pause(&mut self, core: &mut Core) {
         self.pausing += 1;
         let at = core.now() + PAUSE;
-        core.at(self.me, at, Input::Alarm(0));
+        core.at(self.me, at, Input::Alarm(PAUSED));
+    }
+
+    /// Waits in vain for a holder that the directory has named.
+    fn wait(&mut self, chunk: u32, holder: SocketAddr, core: &mut Core) {
+        self.pausing += 1;
+        let at = core.now() + TIMEOUT;
+        core.at(self.me, at, Input::Alarm(u64::from(chunk)));
+        self.distrust(holder);
+    }
+
+    fn distrust(&mut self, holder: SocketAddr) {
+        self.failed.retain(|a| *a != holder);
+        self.failed.insert(0, holder);
+        self.failed.truncate(FAILED);
     }
 
     fn publish(&self, chunk: u32, core: &mut Core) {
@@ -100,21 +123,29 @@ impl Peer for ByChunk {
                     self.publish(chunk, core);
                 }
             }
-            Input::Alarm(_) => self.pausing -= 1,
+            Input::Alarm(alarm) => {
+                self.pausing -= 1;
+                if alarm != PAUSED {
+                    self.free.extend(u32::try_from(alarm));
+                }
+            }
             Input::Found { id, result } => {
                 let Some(chunk) = self.asked.remove(&id) else {
                     return;
                 };
-                let holder = result.ok().and_then(|found| {
-                    let addr = found.matches.first()?.addrs.iter().next()?;
-                    core.peer_at(addr)
-                });
-                if let Some(holder) = holder {
-                    self.fetching.insert(chunk, holder);
-                    core.request(self.me, holder, chunk);
-                } else {
-                    self.free.push(chunk);
-                    self.pause(core);
+                let addr = result
+                    .ok()
+                    .and_then(|found| found.matches.first()?.addrs.iter().next());
+                match addr.map(|addr| (addr, core.peer_at(addr))) {
+                    Some((_, Some(holder))) => {
+                        self.fetching.insert(chunk, holder);
+                        core.request(self.me, holder, chunk);
+                    }
+                    Some((addr, None)) => self.wait(chunk, addr, core),
+                    None => {
+                        self.free.push(chunk);
+                        self.pause(core);
+                    }
                 }
             }
             Input::Message {
@@ -150,6 +181,7 @@ impl Peer for ByChunk {
             Input::Gone { peer } => {
                 let lost = self.fetching.iter().filter(|(_, from)| **from == peer);
                 for chunk in lost.map(|(chunk, _)| *chunk).collect::<Vec<_>>() {
+                    self.distrust(core.addr(peer));
                     self.fetching.remove(&chunk);
                     self.free.push(chunk);
                     self.pause(core);

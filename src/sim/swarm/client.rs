@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::core::{Core, Input, Message};
+use super::core::{Core, Input, Message, TIMEOUT};
 use super::world::Peer;
 use crate::chunks::ChunkSet;
 use crate::client::{
@@ -283,8 +283,12 @@ impl ClientPeer {
                         self.opening.insert(conn, (peer, now));
                         core.send(self.me, peer, Message::Open(conn));
                     }
-                    // nobody answers: the client gives up by itself
-                    None => {}
+                    // nobody answers
+                    None => {
+                        let from = self.me;
+                        let message = Message::Close(conn);
+                        core.at(from, now + TIMEOUT, Input::Message { from, message });
+                    }
                 }
             }
             Action::Drop { peer, .. } => {

@@ -1,7 +1,7 @@
 //! What all peers of a run share: time, messages, transfers, the directory, and what is counted.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -24,6 +24,8 @@ use crate::wire::{Found, PeerAddrs};
 const PORT: u16 = 6881;
 /// A connection without a transfer for so long is closed (systems that keep none by themselves).
 const KEPT: Duration = Duration::from_secs(60); // guess
+/// How long a peer waits for an address at which nobody is.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3); // as the driver dials
 
 /// What peers say to each other. Numbers are those of connections.
 #[derive(Clone, Debug)]
@@ -103,6 +105,7 @@ pub(super) struct Tally {
     pub(super) goodput: Vec<f64>,
     pub(super) refused: u64,
     pub(super) duplicate_bytes: u64,
+    pub(super) lost_bytes: u64,
     pub(super) digest: u64,
 }
 
@@ -127,6 +130,8 @@ pub(super) struct Core {
     next: u64,
     finished: Vec<FlowId>,
     links: Vec<u32>,
+    /// Bytes a second of each link.
+    capacities: Vec<f64>,
 }
 
 impl Core {
@@ -146,7 +151,8 @@ impl Core {
                 into_stub: vec![0; peers],
                 ..Tally::default()
             },
-            flows: Flows::new(capacities),
+            flows: Flows::new(capacities.clone()),
+            capacities,
             queue: Queue::new(),
             zero,
             alive: vec![true; peers],
@@ -183,12 +189,47 @@ impl Core {
         SocketAddr::new(self.net.addr(peer).ip(), PORT)
     }
 
+    /// Where nobody is: the place of a number beyond all peers.
+    pub(super) fn dead_addr(&self, number: usize) -> SocketAddr {
+        let place = u32::try_from(self.peers() + number).expect("far fewer than 2^24 places");
+        SocketAddr::from((Ipv4Addr::from(0x0a00_0000 | place), PORT))
+    }
+
     pub(super) fn peer_at(&self, addr: SocketAddr) -> Option<usize> {
         let std::net::IpAddr::V4(ip) = addr.ip() else {
             return None;
         };
         let place = usize::try_from(u32::from(ip) & 0x00ff_ffff).ok()?;
         (addr.port() == PORT && place < self.peers()).then_some(place)
+    }
+
+    /// Bytes a second that a peer can send.
+    pub(super) fn up(&self, peer: usize) -> f64 {
+        self.capacities[self.internet.up(peer) as usize]
+    }
+
+    /// Bytes a second that a peer can receive.
+    pub(super) fn down(&self, peer: usize) -> f64 {
+        self.capacities[self.internet.down(peer) as usize]
+    }
+
+    /// Addresses at which nobody is.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of the peers"
+    )]
+    pub(super) fn dead(&self) -> usize {
+        (self.plan.trouble.dead * self.peers() as f64).round() as usize
+    }
+
+    /// Transfers that will have ended after the next step, at the present rates.
+    pub(super) fn ending(&self, conns: &mut Vec<u64>) {
+        let step = self.plan.tick.as_secs_f64();
+        conns.clear();
+        let soon = |flow: FlowId| self.flows.left(flow) <= self.flows.rate(flow) * step;
+        let ending = self.transfers.iter().filter(|(flow, _)| soon(**flow));
+        conns.extend(ending.map(|(_, t)| t.conn));
     }
 
     pub(super) fn rtt(&self, a: usize, b: usize) -> Duration {
@@ -224,11 +265,6 @@ impl Core {
         } else {
             self.at(from, now + extra + rtt, Input::Gone { peer: to });
         }
-    }
-
-    /// Transfers that a peer sends.
-    pub(super) fn uploads(&self, peer: usize) -> usize {
-        self.uploads[peer]
     }
 
     /// Whether the peer may begin another transfer under the plan's limit.
@@ -359,6 +395,7 @@ impl Core {
             let carried = self.flows.cancel(flow).unwrap_or(0);
             if let Some(t) = self.transfers.remove(&flow) {
                 self.account(&t, carried);
+                self.tally.lost_bytes += carried;
                 self.uploads[t.from] -= 1;
                 let now = self.now();
                 let Transfer {

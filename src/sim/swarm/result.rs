@@ -126,6 +126,8 @@ pub struct RunResult {
     pub refused: u64,
     /// Bytes of chunks that the receiver had already.
     pub duplicate_bytes: u64,
+    /// Bytes sent in vain because one end left: of the part of a chunk, or to nobody.
+    pub lost_bytes: u64,
     /// A digest of every transfer: two runs are the same if it is.
     pub digest: u64,
 }

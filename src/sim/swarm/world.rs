@@ -8,8 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use super::by_chunk::ByChunk;
 use super::client::ClientPeer;
 use super::core::{Core, Due, Input};
-use super::plan::{Place, Plan};
+use super::plan::{Place, Plan, Trouble};
 use super::result::{Cost, Download, RunResult, System};
+use super::{bittorrent, dead, oracle};
 use crate::auth::seal::NetworkKey;
 use crate::client::{ClientConfig, Ranking};
 use crate::id::ObjectId;
@@ -52,7 +53,14 @@ fn place(plan: &Plan) -> Internet {
 
 /// Index nodes beside the peers, up and joined, for the systems that have any.
 fn ring(plan: &Plan, internet: &Internet) -> Net {
-    let net = Net::new(internet.topology().clone(), Links::default(), plan.seed);
+    let Trouble {
+        error_share, error, ..
+    } = plan.trouble;
+    let mut measured = internet.topology().clone();
+    if error_share > 0.0 || error > Duration::ZERO {
+        measured = measured.distorted(error_share, error, plan.seed);
+    }
+    let net = Net::new(measured, Links::default(), plan.seed);
     if matches!(plan.system, System::BitTorrent | System::Oracle) {
         return net;
     }
@@ -71,6 +79,7 @@ fn ring(plan: &Plan, internet: &Internet) -> Net {
 
 struct World {
     core: Core,
+    object: ObjectId,
     peers: Vec<Box<dyn Peer>>,
     started: Vec<Option<Instant>>,
     left: Vec<bool>,
@@ -85,15 +94,20 @@ impl World {
         let mut core = Core::new(plan, internet, net);
         let now = core.now();
         let object = ObjectId::from_name(b"the file");
-        let list = (0..peers)
-            .map(|me| {
-                let seed = core.rng.next_u64();
-                peer(me, object, seed, now, &core)
-            })
-            .collect();
+        let list = match core.plan.system {
+            System::BitTorrent => bittorrent::swarm(&core),
+            System::Oracle => oracle::swarm(&core),
+            _ => (0..peers)
+                .map(|me| {
+                    let seed = core.rng.next_u64();
+                    peer(me, object, seed, now, &core)
+                })
+                .collect(),
+        };
         Self {
             before: core.cost(),
             core,
+            object,
             peers: list,
             started: vec![None; peers],
             left: vec![false; peers],
@@ -159,11 +173,17 @@ impl World {
         match due {
             Due::Tick => self.core.tick(),
             Due::Input(peer, input) => {
-                if matches!(input, Input::Start) {
+                let starts = matches!(input, Input::Start);
+                if starts {
                     self.started[peer] = Some(self.core.now());
                 }
                 if self.core.alive[peer] && self.started[peer].is_some() {
                     self.peers[peer].handle(input, &mut self.core);
+                } else if let Input::Chunk { .. } = input {
+                    self.core.tally.lost_bytes += self.core.plan.chunk_bytes;
+                }
+                if starts && peer == 0 && self.core.plan.trouble.dead > 0.0 {
+                    dead::publish(self.object, &mut self.core);
                 }
             }
             Due::Begin {
@@ -266,6 +286,7 @@ impl World {
             directory_bytes: self.directory_bytes.clone(),
             refused: core.tally.refused,
             duplicate_bytes: core.tally.duplicate_bytes,
+            lost_bytes: core.tally.lost_bytes,
             digest: core.tally.digest ^ core.net.digest(),
         }
     }
