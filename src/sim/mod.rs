@@ -5,6 +5,7 @@
 //! - [`Scenario`]: a population on a net: joins, churn, lookups that are judged against the true root.
 //! - [`hotspot`]: what the root of an object bears that everybody asks for and publishes, as a report.
 //! - [`overlay`]: hops, stretch, local convergence, success under churn and the cost of upkeep, as a report.
+//! - [`report`]: runs of whole swarms as tables, CSV, JSON and pictures.
 //!
 //! Only sockets and clocks are modelled: every message is encoded by its sender and decoded by its receiver, and nothing
 //! of a node is seen but its outputs and its public read-only views. The same seed gives the same run, byte for byte.
@@ -17,6 +18,7 @@ mod ideal;
 mod net;
 pub mod overlay;
 mod queue;
+pub mod report;
 mod scenario;
 pub mod swarm;
 #[cfg(test)]
