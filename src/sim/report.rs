@@ -3,7 +3,7 @@
 //! - [`execute`]: runs plans on several threads, results in the order of the plans.
 //! - [`RunFigures`], [`Summary`]: the figures of one run, and their medians and spreads over topologies.
 //! - [`tables`], [`compare_variants`], [`compare_sizes`], [`site_links`], [`overlay_table`]: for the terminal.
-//! - [`csv`], [`json`]: for other programs.
+//! - [`csv`], [`everything`]: for other programs.
 //! - [`write_figures`], [`write_scale`]: the paper's Figures 5 to 7 and the sweep over scale, as SVG.
 //!
 //! Everything here is a pure function of the results: the same runs give the same bytes.
@@ -20,7 +20,7 @@ mod table;
 mod tests;
 
 pub use execute::execute;
-pub use export::{csv, json};
+pub use export::{Everything, csv, everything};
 pub use overlay::{overlay_csv, overlay_table};
 pub use plot::{write_figures, write_scale};
 pub use summary::{RunFigures, Spread, Summary, Times, figures, summarize};

@@ -61,28 +61,28 @@ pub fn csv(results: &[RunResult]) -> String {
     out
 }
 
-/// Everything: `{"summaries": [Summary], "runs": [{"figures": RunFigures, "result": RunResult}]}`.
-///
-/// # Errors
-/// None that a result can cause; serde's signature.
-pub fn json(results: &[RunResult]) -> Result<String, serde_json::Error> {
-    #[derive(Serialize)]
-    struct Run<'a> {
-        figures: RunFigures,
-        result: &'a RunResult,
-    }
-    #[derive(Serialize)]
-    struct Everything<'a> {
-        summaries: Vec<Summary>,
-        runs: Vec<Run<'a>>,
-    }
+/// Everything there is to say: `{"summaries": [Summary], "runs": [{"figures": RunFigures, "result": RunResult}]}`.
+#[derive(Serialize)]
+pub struct Everything<'a> {
+    summaries: Vec<Summary>,
+    runs: Vec<Run<'a>>,
+}
+
+#[derive(Serialize)]
+struct Run<'a> {
+    figures: RunFigures,
+    result: &'a RunResult,
+}
+
+/// Everything, to be serialized.
+pub fn everything(results: &[RunResult]) -> Everything<'_> {
     let runs = results.iter().zip(figures(results));
-    serde_json::to_string(&Everything {
+    Everything {
         summaries: summarize(results),
         runs: runs
             .map(|(result, figures)| Run { figures, result })
             .collect(),
-    })
+    }
 }
 
 /// A line of CSV.

@@ -1,7 +1,7 @@
 //! Line charts as SVG. The viewer lays the text out, so the bytes depend on the data alone.
 
 use std::io;
-use std::ops::Range;
+use std::ops::{Mul, Range};
 
 use plotters::chart::ChartBuilder;
 use plotters::coord::Shift;
@@ -13,10 +13,12 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, RGBColor, ShapeStyle, TextStyle, WHITE};
 
-/// Width of a picture in pixels, of these for the legend; height.
+/// Width and height of a picture in pixels, and the parts of its legend and title.
 const SIZE: (u32, u32) = (960, 540);
 const LEGEND: u32 = 200;
 const TOP: u32 = 62;
+/// Units of the drawing in a pixel: the backend rounds to whole units, and whole pixels would show as steps.
+const FINE: u8 = 8;
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(40, 40, 40);
 const MESH: RGBColor = RGBColor(226, 226, 226);
@@ -160,12 +162,21 @@ impl ValueFormatter<f64> for Axis {
 pub(super) fn draw(picture: &Picture) -> io::Result<String> {
     let mut svg = String::new();
     {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let size = (fine(SIZE.0), fine(SIZE.1));
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         paint(&root, picture).map_err(|e| io::Error::other(e.to_string()))?;
         root.present()
             .map_err(|e| io::Error::other(e.to_string()))?;
     }
-    Ok(svg)
+    let size = |(w, h): (u32, u32)| format!("width=\"{w}\" height=\"{h}\"");
+    let shown = size((fine(SIZE.0), fine(SIZE.1)));
+    // the first is the document's own; its viewBox stays
+    Ok(svg.replacen(&shown, &size(SIZE), 1))
+}
+
+/// Pixels in units of the drawing.
+fn fine<T: Mul<Output = T> + From<u8>>(pixels: T) -> T {
+    pixels * T::from(FINE)
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -177,60 +188,72 @@ fn paint(root: &Area<'_>, picture: &Picture) -> Result<(), Box<dyn std::error::E
         font: title.font.style(FontStyle::Bold),
         ..title
     };
-    root.draw(&Text::new(picture.title.clone(), (24, 14), title))?;
+    root.draw(&Text::new(
+        picture.title.clone(),
+        (fine(24), fine(14)),
+        title,
+    ))?;
     root.draw(&Text::new(
         picture.subtitle.clone(),
-        (24, 40),
+        (fine(24), fine(40)),
         text(16.0).color(&INK.mix(0.75)),
     ))?;
-    let (_, below) = root.split_vertically(TOP);
-    let (chart, legend) = below.split_horizontally(SIZE.0 - LEGEND);
+    let (_, below) = root.split_vertically(fine(TOP));
+    let (chart, legend) = below.split_horizontally(fine(SIZE.0 - LEGEND));
     lines(&chart, picture)?;
     let style = text(16.0)
         .color(&INK)
         .pos(Pos::new(HPos::Left, VPos::Center));
-    for (entry, y) in picture.legend.iter().zip((22..).step_by(24)) {
-        let sample = vec![(6, y), (36, y)];
-        let shape = shape(entry.stroke);
+    for (entry, y) in picture.legend.iter().zip((22..).step_by(24).map(fine)) {
+        let sample = vec![(fine(6), y), (fine(36), y)];
+        let shape = stroke(entry.stroke.color, entry.stroke.width);
         if entry.stroke.dashed {
             for from in [6, 18, 30] {
-                legend.draw(&PathElement::new(vec![(from, y), (from + 7, y)], shape))?;
+                legend.draw(&PathElement::new(
+                    vec![(fine(from), y), (fine(from + 7), y)],
+                    shape,
+                ))?;
             }
         } else {
             legend.draw(&PathElement::new(sample, shape))?;
         }
-        legend.draw(&Text::new(entry.label.clone(), (44, y), style.clone()))?;
+        legend.draw(&Text::new(
+            entry.label.clone(),
+            (fine(44), y),
+            style.clone(),
+        ))?;
     }
     Ok(())
 }
 
 fn lines(area: &Area<'_>, picture: &Picture) -> Result<(), Box<dyn std::error::Error>> {
     let mut chart = ChartBuilder::on(area)
-        .margin_top(8)
-        .margin_right(16)
-        .margin_bottom(10)
-        .margin_left(8)
-        .x_label_area_size(52)
-        .y_label_area_size(72)
+        .margin_top(fine(8))
+        .margin_right(fine(16))
+        .margin_bottom(fine(10))
+        .margin_left(fine(8))
+        .x_label_area_size(fine(52))
+        .y_label_area_size(fine(72))
         .build_cartesian_2d(picture.x.clone(), picture.y.clone())?;
     chart
         .configure_mesh()
-        .bold_line_style(MESH)
-        .axis_style(INK)
+        .set_all_tick_mark_size(fine(5))
+        .bold_line_style(stroke(MESH, 1))
+        .axis_style(stroke(INK, 1))
         .label_style(text(15.0).color(&INK))
         .axis_desc_style(text(16.0).color(&INK))
         .x_desc(&picture.x.title)
         .y_desc(&picture.y.title)
         .draw()?;
     for line in &picture.lines {
-        let shape = shape(line.stroke);
+        let shape = stroke(line.stroke.color, line.stroke.width);
         let points = line.points.iter().copied();
         if line.dots {
-            let dot = |p: (f64, f64)| Circle::new(p, 4, shape.filled());
+            let dot = |p: (f64, f64)| Circle::new(p, fine(4), shape.filled());
             chart.draw_series(points.clone().map(dot))?;
         }
         if line.stroke.dashed {
-            chart.draw_series(DashedLineSeries::new(points, 7, 5, shape))?;
+            chart.draw_series(DashedLineSeries::new(points, fine(7), fine(5), shape))?;
         } else {
             chart.draw_series(LineSeries::new(points, shape))?;
         }
@@ -238,12 +261,12 @@ fn lines(area: &Area<'_>, picture: &Picture) -> Result<(), Box<dyn std::error::E
     Ok(())
 }
 
-fn shape(stroke: Stroke) -> ShapeStyle {
-    ShapeStyle::from(stroke.color).stroke_width(stroke.width)
+fn stroke(color: RGBColor, width: u32) -> ShapeStyle {
+    ShapeStyle::from(color).stroke_width(fine(width))
 }
 
 fn text(size: f64) -> TextStyle<'static> {
-    (FONT, size).into_font().into()
+    (FONT, fine(size)).into_font().into()
 }
 
 /// Distance of ticks, 1, 2 or 5 x 10^n so that at most eight cover `most`, and the digits that a label needs.

@@ -367,22 +367,6 @@ fn every_line_of_csv_has_as_many_fields() {
     }
 }
 
-#[test]
-fn json_holds_summaries_and_whole_runs() {
-    let runs = [
-        around(System::Random, 1, 150.0),
-        run(System::Random, 2, &[None]),
-    ];
-    let value: serde_json::Value = serde_json::from_str(&json(&runs).unwrap()).unwrap();
-    assert_eq!(value["summaries"].as_array().unwrap().len(), 1);
-    assert_eq!(value["summaries"][0]["system"], "random");
-    assert_eq!(value["summaries"][0]["median"]["least"], 1.5);
-    assert!(value["summaries"][0]["median"]["most"].is_null());
-    assert_eq!(value["runs"][0]["figures"]["seconds"]["slowest"], 170.0);
-    assert_eq!(value["runs"][0]["result"]["link_bytes"][1], 2_000_000);
-    assert_eq!(value["runs"][1]["result"]["downloads"][0]["left"], false);
-}
-
 /// Reads just enough XML to see that tags nest and that text is escaped.
 fn check_svg(text: &str) {
     assert!(text.starts_with("<svg "), "{}", &text[..60.min(text.len())]);
