@@ -7,6 +7,7 @@
 //! - [`hotspot`]: what the root of an object bears that everybody asks for and publishes, as a report.
 //! - [`overlay`]: hops, stretch, local convergence, success under churn and the cost of upkeep, as a report.
 //! - [`Flows`]: transfers that share links with capacities, by max-min fairness.
+//! - [`report`]: runs of whole swarms as tables, CSV, JSON and pictures.
 //!
 //! Only sockets and clocks are modelled: every message is encoded by its sender and decoded by its receiver, and nothing
 //! of a node is seen but its outputs and its public read-only views. The same seed gives the same run, byte for byte.
@@ -21,6 +22,7 @@ mod internet;
 mod net;
 pub mod overlay;
 mod queue;
+pub mod report;
 mod scenario;
 pub mod swarm;
 #[cfg(test)]
