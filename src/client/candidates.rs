@@ -344,6 +344,30 @@ impl Candidates {
         Some((addr, entry.source))
     }
 
+    /// The nearest peer to dial now of those predicted within `limit`, which then counts as half open.
+    pub(super) fn dial_within(
+        &mut self,
+        limit: Duration,
+        config: &ClientConfig,
+        now: Instant,
+    ) -> Option<(SocketAddr, Source)> {
+        let ready = |e: &Entry| {
+            e.reachable
+                && e.failures == 0
+                && e.predicted.is_some_and(|p| p <= limit)
+                && matches!(e.state, State::Idle { next } if next <= now)
+        };
+        let near = self.entries.iter_mut().filter(|(_, e)| ready(e));
+        let (_, entry) = near.min_by_key(|(seq, e)| (e.predicted, **seq))?;
+        self.fresh = None;
+        let addr = entry.addrs[0];
+        entry.state = State::Dialling {
+            addr,
+            deadline: now + config.dial_deadline,
+        };
+        Some((addr, entry.source))
+    }
+
     /// A dial came to nothing: the peer waits, twice as long each time. Whether there was such a dial.
     pub(super) fn failed(&mut self, addr: SocketAddr, config: &ClientConfig, now: Instant) -> bool {
         self.fresh = None;

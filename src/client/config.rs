@@ -63,6 +63,8 @@ pub struct ClientConfig {
     pub mix: u8,
     /// By what lookups rank the others.
     pub ranking: Ranking,
+    /// Whether lookups ask for any peer as long as nothing is held, so that neighbours that have nothing yet are found too.
+    pub any_first: bool,
     /// Whether fruitless answers double the pause, and need shortens it. If not, lookups go out every `lookup_interval`
     /// and `lookup_fast` after the last one when a server ran dry (paper 4).
     pub lookup_back_off: bool,
@@ -104,7 +106,9 @@ pub struct ClientConfig {
     pub ignore: Duration,
     /// Longest time for which a neighbour is not asked.
     pub max_ignore: Duration,
-    /// A round-trip time up to this multiple of the fourth-best is near.
+    /// Which of the least round-trip times says what is near: 0 is the least.
+    pub near_rank: usize,
+    /// A round-trip time up to this multiple of that one is near.
     pub near_factor: u32,
     /// A round-trip time up to this is near whatever the others are.
     pub near_floor: Duration,
@@ -162,8 +166,9 @@ impl Default for ClientConfig {
             p: 4,                                         // paper 5.1
             mix: 2,                                       // measured: no islands
             ranking: Ranking::Closeness,                  // paper 5.1
+            any_first: true, // measured: peers of one site find each other before they hold anything
             lookup_back_off: true, // guess: a swarm that is known in full need not be asked about
-            ignore_known: true,    // guess: an answer need not repeat what is known
+            ignore_known: true, // guess: an answer need not repeat what is known
             lookup_interval: Duration::from_secs(4), // measured: 3 to 5 s
             lookup_fast: Duration::from_secs(1), // measured
             lookup_cap: Duration::from_secs(300), // measured
@@ -182,9 +187,10 @@ impl Default for ClientConfig {
             max_refused_pause: Duration::from_secs(8), // guess
             ignore: Duration::from_secs(30),       // guess
             max_ignore: Duration::from_secs(300),  // guess
-            near_factor: 2,                        // measured
-            near_floor: Duration::from_millis(6),  // measured
-            rtt_noise: Duration::from_millis(2),   // measured: the hybrid score's constant
+            near_rank: 0, // measured: with the fourth, all are near where a site has three peers
+            near_factor: 2, // measured
+            near_floor: Duration::from_millis(6), // measured
+            rtt_noise: Duration::from_millis(2), // measured: the hybrid score's constant
             area: AreaRule::UnlessSaturated, // measured: the slowest at 1.14 of the bound in place of 1.33
             area_patience: Duration::from_secs(30), // guess
 
@@ -228,6 +234,7 @@ impl ClientConfig {
             mix: 0,             // paper 3.3: the best by the ranking
             ranking: Ranking::Closeness, // paper 3.3
             root_every: u32::MAX, // paper 3.2: only as far as necessary
+            any_first: false,   // paper 3.2: a lookup names chunks
             lookup_back_off: false, // paper 4: periodically, and when a server ran dry
             lookup_interval: Duration::from_secs(4), // guess: the paper names no period
             lookup_fast: Duration::from_millis(250), // guess: at once, but no storm

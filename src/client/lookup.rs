@@ -68,7 +68,13 @@ impl Lookups {
         }
         let soon = (need.starving || need.lonely) && self.fruitless > 0;
         let fast = (self.brought_new && need.under_half) || self.hurry || need.starving || soon;
-        let pause = if self.loaded > 0 {
+        let pause = if self.loaded > 0 && need.under_half {
+            doubled(
+                config.lookup_fast,
+                self.loaded.min(MAX_LOADED),
+                config.lookup_cap,
+            )
+        } else if self.loaded > 0 {
             let times = self.fruitless.max(self.loaded.min(MAX_LOADED));
             doubled(config.lookup_interval, times, config.lookup_cap)
         } else if fast {

@@ -333,7 +333,8 @@ impl Client {
     }
 
     fn look_up(&mut self, now: Instant) {
-        let wanted = if self.known && !self.is_complete() {
+        let any = self.config.any_first && self.held.is_none();
+        let wanted = if self.known && !self.is_complete() && !any {
             Wanted::Chunks(self.missing.clone())
         } else {
             Wanted::Any

@@ -86,6 +86,24 @@ impl Client {
             self.actions.push_back(Action::Dial { addr, source });
             self.make_room(now);
         }
+        self.dial_nearer(now);
+    }
+
+    /// The places beyond the wanted number of neighbours are for peers that are predicted to be nearer than half of those
+    /// there are.
+    fn dial_nearer(&mut self, now: Instant) {
+        if self.stopped || self.is_complete() {
+            return;
+        }
+        let Some(limit) = self.table.median_distance().map(|d| d / 2) else {
+            return;
+        };
+        while self.candidates.half_open() < self.config.max_half_open
+            && self.table.len() + self.candidates.half_open() < self.config.max_neighbours
+            && let Some((addr, source)) = self.candidates.dial_within(limit, &self.config, now)
+        {
+            self.actions.push_back(Action::Dial { addr, source });
+        }
     }
 
     /// For each new dial beyond the wanted number of neighbours one of no use goes, the oldest first.
@@ -188,7 +206,9 @@ impl Client {
                 .then(|| {
                     let table = &self.table;
                     let worst = table.worst_useless(&self.missing, full, info.rtt, now);
-                    worst.or_else(|| table.idlest(&self.missing, self.config.idle, now))
+                    worst
+                        .or_else(|| table.idlest(&self.missing, self.config.idle, now))
+                        .or_else(|| table.farther_than(info.rtt))
                 })
                 .flatten();
             let Some(useless) = useless else {

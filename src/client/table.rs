@@ -1,6 +1,6 @@
 //! The neighbour table: what is known of every connected peer, and which of them are near.
 //!
-//! Near is measured, never the coordinate alone: a round-trip time up to twice that of the fourth-best neighbour, or
+//! Near is measured, never the coordinate alone: a round-trip time up to twice that of the nearest neighbour, or
 //! below a floor under which every peer counts as near (a LAN).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -308,11 +308,27 @@ impl Table {
     pub(super) fn refresh_near(&mut self, config: &ClientConfig) {
         let mut rtts: Vec<Duration> = self.map.values().filter_map(|n| n.rtt).collect();
         rtts.sort_unstable();
-        // paper 5.1: four servers in parallel, so the fourth-best says what is to be had
         let relative = rtts
-            .get(3)
+            .get(config.near_rank)
             .map_or(Duration::ZERO, |r| r.saturating_mul(config.near_factor));
         self.near_limit = relative.max(config.near_floor);
+    }
+
+    /// The median of the neighbours' distances.
+    pub(super) fn median_distance(&self) -> Option<Duration> {
+        let mut all: Vec<Duration> = self.map.values().map(Neighbour::distance).collect();
+        let middle = all.len() / 2;
+        (!all.is_empty()).then(|| *all.select_nth_unstable(middle).1)
+    }
+
+    /// The farthest neighbour with nothing under way, if `rtt` is near and it is not. Never one that holds everything.
+    pub(super) fn farther_than(&self, rtt: Option<Duration>) -> Option<NeighbourId> {
+        rtt.filter(|r| *r <= self.near_limit)?;
+        self.map
+            .iter()
+            .filter(|(_, n)| !self.is_near(n) && n.assigned == 0 && !n.is_complete())
+            .max_by_key(|(id, n)| (n.distance(), **id))
+            .map(|(id, _)| *id)
     }
 
     /// Whether the neighbour's measured round-trip time counts as near.

@@ -127,3 +127,21 @@ fn nobody_starves_for_longer_than_half_a_minute_between_two_lookups() {
         one.client.handle_loaded_answer(&[], one.now);
     }
 }
+
+#[test]
+fn who_holds_nothing_asks_for_anyone_and_later_for_chunks() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::empty(40), 40);
+    let asked = |one: &mut One| {
+        one.actions().into_iter().find_map(|a| match a {
+            Action::LookUp(query) => Some(query.wanted),
+            _ => None,
+        })
+    };
+    assert_eq!(asked(&mut one), Some(Wanted::Any));
+    let now = one.now;
+    one.client.handle_answer(&[], now);
+    one.client.handle_chunk_done(3, now);
+    one.advance(60.0);
+    assert!(matches!(asked(&mut one), Some(Wanted::Chunks(_))));
+}

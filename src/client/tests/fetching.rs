@@ -280,6 +280,7 @@ fn a_clearly_nearer_peer_takes_the_place_of_the_farthest_server() {
     let config = ClientConfig {
         parallel: 2,
         max_servers: 2,
+        area: AreaRule::Off,
         ..Default::default()
     };
     let mut one = One::new(config);

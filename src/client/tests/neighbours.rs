@@ -30,10 +30,66 @@ fn a_full_table_refuses_and_a_useless_far_neighbour_gives_way() {
     let ids: Vec<NeighbourId> = one.client.neighbours().map(|n| n.id).collect();
     assert_eq!(ids, [useful, near, new]);
     assert_eq!(
-        one.try_join(1.0, None).1,
+        one.try_join(40.0, None).1,
         Verdict::Refuse,
         "the others are new or of use"
     );
+    assert_eq!(one.try_join(1.0, None).1, Verdict::Keep, "one of this site");
+    assert!(one.actions().contains(&Action::Drop {
+        peer: useful,
+        reason: DropReason::TableFull
+    }));
+}
+
+#[test]
+fn a_near_newcomer_never_costs_us_a_seed() {
+    let config = ClientConfig {
+        max_neighbours: 2,
+        target_neighbours: 2,
+        ..Default::default()
+    };
+    let mut one = One::new(config);
+    one.object(ChunkSet::empty(40), 40);
+    one.serving(250.0, &(0..40).collect::<Vec<_>>());
+    one.serving(5.0, &[1]);
+    assert_eq!(one.try_join(1.0, None).1, Verdict::Refuse);
+}
+
+#[test]
+fn beyond_the_wanted_number_only_much_nearer_peers_are_dialled() {
+    let config = ClientConfig {
+        max_neighbours: 4,
+        target_neighbours: 2,
+        ..Default::default()
+    };
+    let mut one = One::new(config);
+    one.object(ChunkSet::empty(40), 40);
+    one.serving(80.0, &[1]);
+    one.serving(90.0, &[2]);
+    one.actions();
+    let (near, far) = (addr(1), addr(2));
+    let now = one.now;
+    let found = [candidate(far, 70.0), candidate(near, 10.0)];
+    one.client.handle_candidates(&found, now);
+    let dials: Vec<Action> = one.actions();
+    let dialled = |to| {
+        dials
+            .iter()
+            .any(|a| matches!(a, Action::Dial { addr, .. } if *addr == to))
+    };
+    assert!(dialled(near) && !dialled(far), "{dials:?}");
+}
+
+#[test]
+fn peers_of_a_small_site_are_near_and_far_ones_are_not() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::empty(40), 40);
+    let mates = [one.join(2.0, 1, None), one.join(4.0, 1, None)];
+    for rtt in [60.0, 80.0, 90.0] {
+        one.join(rtt, 1, None);
+    }
+    let near = one.client.neighbours().filter(|n| n.near).map(|n| n.id);
+    assert_eq!(near.collect::<Vec<_>>(), mates);
 }
 
 #[test]
