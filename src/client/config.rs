@@ -106,8 +106,11 @@ pub struct ClientConfig {
     pub ignore: Duration,
     /// Longest time for which a neighbour is not asked.
     pub max_ignore: Duration,
-    /// Which of the least round-trip times says what is near: 0 is the least.
+    /// Which of the least round-trip times says what is near, 0 being the least; of these, the last that is at most
+    /// `near_gap` times the least, as others belong to another place.
     pub near_rank: usize,
+    /// See `near_rank`.
+    pub near_gap: u32,
     /// A round-trip time up to this multiple of that one is near.
     pub near_factor: u32,
     /// A round-trip time up to this is near whatever the others are.
@@ -187,7 +190,8 @@ impl Default for ClientConfig {
             max_refused_pause: Duration::from_secs(8), // guess
             ignore: Duration::from_secs(30),       // guess
             max_ignore: Duration::from_secs(300),  // guess
-            near_rank: 0, // measured: with the fourth, all are near where a site has three peers
+            near_rank: 3, // paper 5.1: four servers in parallel, so the fourth says what is to be had
+            near_gap: 8, // measured: without it all are near where a site has three peers; 4 splits equals
             near_factor: 2, // measured
             near_floor: Duration::from_millis(6), // measured
             rtt_noise: Duration::from_millis(2), // measured: the hybrid score's constant

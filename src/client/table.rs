@@ -1,6 +1,7 @@
 //! The neighbour table: what is known of every connected peer, and which of them are near.
 //!
-//! Near is measured, never the coordinate alone: a round-trip time up to twice that of the nearest neighbour, or
+//! Near is measured, never the coordinate alone: a round-trip time up to twice that of the fourth-best neighbour (of
+//! fewer, if the fourth is more than eight times as far as the nearest: then it belongs to another place), or
 //! below a floor under which every peer counts as near (a LAN).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -308,8 +309,12 @@ impl Table {
     pub(super) fn refresh_near(&mut self, config: &ClientConfig) {
         let mut rtts: Vec<Duration> = self.map.values().filter_map(|n| n.rtt).collect();
         rtts.sort_unstable();
+        let least = rtts.first().copied().unwrap_or_default();
+        let here = least.saturating_mul(config.near_gap).max(config.near_floor);
         let relative = rtts
-            .get(config.near_rank)
+            .iter()
+            .take(config.near_rank + 1)
+            .rfind(|r| **r <= here)
             .map_or(Duration::ZERO, |r| r.saturating_mul(config.near_factor));
         self.near_limit = relative.max(config.near_floor);
     }
