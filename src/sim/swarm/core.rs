@@ -242,12 +242,15 @@ impl Core {
 
     /// Says something to a peer; it arrives half a round trip later, or the sender hears that nobody is there.
     pub(super) fn send(&mut self, from: usize, to: usize, message: Message) {
+        self.send_at(self.now(), from, to, message);
+    }
+
+    fn send_at(&mut self, at: Instant, from: usize, to: usize, message: Message) {
         let rtt = self.rtt(from, to);
-        let now = self.now();
         if self.alive[to] {
-            self.at(to, now + rtt / 2, Input::Message { from, message });
+            self.at(to, at + rtt / 2, Input::Message { from, message });
         } else {
-            self.at(from, now + rtt, Input::Gone { peer: to });
+            self.at(from, at + rtt, Input::Gone { peer: to });
         }
     }
 
@@ -259,12 +262,7 @@ impl Core {
         let kept = self.warm.get(&key).is_some_and(|at| now - *at < KEPT);
         self.warm.insert(key, now);
         let extra = if kept { Duration::ZERO } else { rtt * 3 };
-        let message = Message::Request(0, chunk);
-        if self.alive[to] {
-            self.at(to, now + extra + rtt / 2, Input::Message { from, message });
-        } else {
-            self.at(from, now + extra + rtt, Input::Gone { peer: to });
-        }
+        self.send_at(now + extra, from, to, Message::Request(0, chunk));
     }
 
     /// Whether the peer may begin another transfer under the plan's limit.

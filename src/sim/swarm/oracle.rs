@@ -305,15 +305,7 @@ impl Schedule {
             .map(|p| (self.claimed[*p].count(), self.downs[*p], *p))
             .collect();
         able.sort_unstable();
-        let copies = |chunk: u32| self.copies[chunk as usize];
-        able.into_iter().find_map(|(_, _, to)| {
-            let (chunk, _) = least(
-                self.held[from].minus(&self.claimed[to]),
-                copies,
-                &mut core.rng,
-            )?;
-            Some((to, chunk))
-        })
+        self.first_served(from, able.into_iter().map(|a| a.2), core)
     }
 
     fn far(&self, from: usize, core: &mut Core) -> Option<(usize, u32)> {
@@ -350,18 +342,25 @@ impl Schedule {
         if self.unsent.count() > 0 {
             return None;
         }
-        let copies = |chunk: u32| self.copies[chunk as usize];
         let able = (1..self.here.len()).filter(|p| self.can_receive(*p) && *p != from);
         let mut able: Vec<(usize, u32, usize)> = able
             .map(|p| (self.downs[p], self.claimed[p].count(), p))
             .collect();
         able.sort_unstable();
-        able.into_iter().find_map(|(_, _, to)| {
-            let (chunk, _) = least(
-                self.held[from].minus(&self.claimed[to]),
-                copies,
-                &mut core.rng,
-            )?;
+        self.first_served(from, able.into_iter().map(|a| a.2), core)
+    }
+
+    /// The first of `able` that misses something of this peer's, and the rarest chunk of that.
+    fn first_served(
+        &self,
+        from: usize,
+        mut able: impl Iterator<Item = usize>,
+        core: &mut Core,
+    ) -> Option<(usize, u32)> {
+        let copies = |chunk: u32| self.copies[chunk as usize];
+        able.find_map(|to| {
+            let missed = self.held[from].minus(&self.claimed[to]);
+            let (chunk, _) = least(missed, copies, &mut core.rng)?;
             Some((to, chunk))
         })
     }

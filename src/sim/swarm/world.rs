@@ -82,7 +82,6 @@ struct World {
     object: ObjectId,
     peers: Vec<Box<dyn Peer>>,
     started: Vec<Option<Instant>>,
-    left: Vec<bool>,
     before: (Cost, Cost),
     directory_bytes: Vec<u64>,
     sampled: u64,
@@ -110,7 +109,6 @@ impl World {
             object,
             peers: list,
             started: vec![None; peers],
-            left: vec![false; peers],
             directory_bytes: Vec::new(),
             sampled: 0,
         }
@@ -202,7 +200,6 @@ impl World {
             return;
         }
         self.core.alive[peer] = false;
-        self.left[peer] = true;
         self.core.missing -= 1;
         self.core.net.kill(peer);
         self.core.cut(peer);
@@ -215,9 +212,6 @@ impl World {
 
     fn sample(&mut self) {
         let second = (self.core.now() - self.core.zero).as_secs();
-        if self.sampled == 0 && self.core.now() < self.core.zero {
-            return;
-        }
         while self.sampled < second {
             self.sampled += 1;
             let sent = self.core.cost().0.bytes - self.before.0.bytes;
@@ -267,7 +261,7 @@ impl World {
                     took_s: core.done_at[p]
                         .zip(self.started[p])
                         .map(|(d, s)| (d - s).as_secs_f64()),
-                    left: self.left[p],
+                    left: !core.alive[p],
                     chunks: self.peers[p].held(),
                 })
                 .collect(),
