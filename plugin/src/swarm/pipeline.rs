@@ -100,7 +100,9 @@ impl Swarm {
                     .peers
                     .get(&by)
                     .is_some_and(|p| p.serves() && p.down.active);
-            let orphan = open.free > 0 && open.workers.is_empty() && !open.checking;
+            let orphan = open.free > 0
+                && !open.checking
+                && (open.workers.is_empty() || self.waits_for_another(piece));
             (orphan && peer.has(piece) && others_turn && self.is_near_enough(conn, piece))
                 .then_some(piece)
                 .filter(|&piece| self.may_fetch(conn, piece))
@@ -137,6 +139,8 @@ impl Swarm {
                 self.begin_exclusive(conn, piece);
                 return Some((piece, block));
             }
+            // another peer is to fetch it
+            self.refill = true;
         }
         None
     }
@@ -173,10 +177,11 @@ impl Swarm {
     /// From a far peer only what no near peer could send (area rule, for pieces that the client does not assign anew).
     fn is_near_enough(&self, conn: ConnId, piece: u32) -> bool {
         let near = self.peers.get(&conn).is_some_and(|p| p.near);
-        near || !self
-            .peers
-            .values()
-            .any(|p| p.near && p.serves() && p.has(piece))
+        near || self.blame.is_exclusive(piece)
+            || !self
+                .peers
+                .values()
+                .any(|p| p.near && p.serves() && p.has(piece))
     }
 
     /// A piece that failed its hash is fetched from one peer alone, not a suspect where there is another.
@@ -205,11 +210,26 @@ impl Swarm {
         if taken || begun_by_other {
             return false;
         }
-        !self.blame.is_suspect(piece, conn)
-            || !self
-                .peers
-                .iter()
-                .any(|(c, p)| !self.blame.is_suspect(piece, *c) && p.serves() && p.has(piece))
+        !self.blame.is_suspect(piece, conn) || !self.has_unsuspected_server(piece)
+    }
+
+    /// Whether a server that had no part in a failed attempt holds the piece.
+    fn has_unsuspected_server(&self, piece: u32) -> bool {
+        self.peers.iter().any(|(c, p)| {
+            p.down.active && p.serves() && p.has(piece) && !self.blame.is_suspect(piece, *c)
+        })
+    }
+
+    /// Whether nobody is asked for a piece that must come from one peer alone, as those who work on it are suspects and
+    /// another server is not.
+    fn waits_for_another(&self, piece: u32) -> bool {
+        let open = self.torrent.as_ref().and_then(|t| t.open.get(&piece));
+        self.blame.is_exclusive(piece)
+            && open.is_some_and(|o| {
+                o.blocks.iter().all(|b| b.requests == 0)
+                    && o.workers.iter().all(|w| self.blame.is_suspect(piece, *w))
+            })
+            && self.has_unsuspected_server(piece)
     }
 
     /// A piece that must come from one peer alone starts anew when another peer takes it over.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chunkcast::chunks::ChunkSet;
-use chunkcast_bittorrent::swarm::{CloseReason, DropReason};
+use chunkcast_bittorrent::swarm::{CloseReason, ConnId, DropReason};
 use chunkcast_bittorrent::wire::message::Message;
 
 use crate::scripts::{Fault, Seed};
@@ -90,6 +90,27 @@ fn a_liar_among_suspects_only_is_found() {
     let (mut w, get) = against(&content, 40, true, scripts);
     w.complete(&[get], 20 * MINUTE);
     assert_eq!(banned(&mut w, get), [2]);
+}
+
+#[test]
+fn a_piece_that_is_assigned_to_a_suspect_comes_from_the_other() {
+    // A good peer finishes the piece that a liar began and is a suspect when it fails; the client, which knows nothing
+    // of suspects, may well name it again.
+    for seed in 0..8 {
+        let content = Content::random(64 << 10, 64 << 10, seed);
+        let liar = Fault::Corrupts { n: 1, r: 0 };
+        let liar = Seed::new(&content, true, liar).slow(Duration::from_millis(100));
+        let (mut w, get) = against(&content, seed, true, vec![liar]);
+        let begun = |w: &mut World| w.node(get).swarm.stats().received > 0;
+        assert!(w.run_until(Duration::from_secs(20), begun), "seed {seed}");
+        for _ in 0..2 {
+            let good = w.add_script(Seed::new(&content, true, Fault::None), true);
+            w.connect(get, good);
+        }
+        w.cut(ConnId(1));
+        w.complete(&[get], MINUTE);
+        assert_eq!(w.node(get).swarm.stats().bad_pieces, 1, "seed {seed}");
+    }
 }
 
 #[test]
