@@ -185,6 +185,12 @@ pub enum Action {
         /// Whether it is served from now on.
         serve: bool,
     },
+    /// Tell the neighbour what we are fetching and how loaded we are: [`fetching`](super::Client::fetching) and
+    /// [`current_load`](super::Client::current_load).
+    Tell {
+        /// Whom to tell.
+        peer: NeighbourId,
+    },
     /// Tell the neighbour what we hold.
     Reveal {
         /// Whom to tell.

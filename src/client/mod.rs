@@ -11,6 +11,8 @@
 //! | `table` | the neighbours and which of them are near |
 //! | `lookup`, `publish` | when to ask and to tell the directory |
 //! | `servers`, `picker` | whom to download from, and which chunk |
+//! | `share` | which of those near each other fetches a chunk from far |
+//! | `telling` | what neighbours are told of what we fetch |
 //! | `slots`, `superseed` | whom to serve, and what to show |
 //! | `refusals` | which requests are refused at once, and what follows from being refused |
 //!
@@ -32,9 +34,11 @@ mod picker;
 mod publish;
 mod refusals;
 mod servers;
+mod share;
 mod slots;
 mod superseed;
 mod table;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +64,7 @@ use refusals::Sent;
 use servers::Servers;
 use superseed::Showing;
 use table::{Neighbour, Table};
+use telling::Telling;
 
 /// The client peer of one object.
 #[derive(Debug)]
@@ -86,6 +91,7 @@ pub struct Client {
     showing: Showing,
     /// How often each chunk was sent.
     sent_chunks: Sent,
+    telling: Telling,
     slots_dirty: bool,
     /// When a slot may change hands, computed in that second; `None` after a change.
     slots_memo: Option<(u64, Option<Instant>)>,
@@ -122,6 +128,7 @@ impl Client {
             servers: Servers::default(),
             showing: Showing::default(),
             sent_chunks: Sent::default(),
+            telling: Telling::default(),
             slots_dirty: false,
             slots_memo: None,
             turns: 0,
@@ -202,6 +209,7 @@ impl Client {
             self.lookups.end(0, false, now);
         }
         self.end_ignores(now);
+        self.end_waits(now);
         self.review_servers(now);
         self.show_late(now);
         self.slots_dirty = true;
@@ -220,6 +228,10 @@ impl Client {
 
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
+        if self.actions.is_empty() && self.asks.is_empty() {
+            // last, so that what was asked for meanwhile is told too
+            self.tell();
+        }
         self.actions
             .pop_front()
             .or_else(|| self.asks.pop_first().map(|peer| Action::Ask { peer }))
@@ -236,6 +248,7 @@ impl Client {
             self.lookups.deadline(),
             self.candidates.next_event(self.may_dial()),
             self.servers_due(),
+            self.telling_due(),
             self.slots_due(),
             self.showing_due(),
         ]
@@ -342,7 +355,7 @@ impl Client {
         let known = self.table.map.values();
         let mut near: Vec<_> = known
             .filter(|n| self.config.ignore_known && n.allowed)
-            .filter_map(|n| n.listen.map(|l| (n.distance(), l)))
+            .filter_map(|n| n.listen.map(|l| (n.predicted.unwrap_or(n.distance()), l)))
             .collect();
         near.sort_unstable();
         let ignore = self

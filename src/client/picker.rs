@@ -30,6 +30,8 @@ pub(super) struct Picker {
     /// Free chunks that were begun and given back: finished first, so that few are half done.
     begun: BTreeSet<u32>,
     assigned: BTreeMap<u32, NeighbourId>,
+    /// How often a chunk was assigned or taken back.
+    changes: u64,
 }
 
 impl Picker {
@@ -42,6 +44,7 @@ impl Picker {
             free: ChunkSet::empty(chunks),
             begun: BTreeSet::new(),
             assigned: BTreeMap::new(),
+            changes: 0,
         }
     }
 
@@ -180,11 +183,17 @@ impl Picker {
     pub(super) fn assign(&mut self, chunk: u32, peer: NeighbourId) {
         self.withdraw(chunk);
         self.assigned.insert(chunk, peer);
+        self.changes += 1;
     }
 
     /// All chunks that are assigned, ascending.
     pub(super) fn assigned(&self) -> impl Iterator<Item = u32> + '_ {
         self.assigned.keys().copied()
+    }
+
+    /// A number that changes with what is assigned.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Whom the chunk is assigned to.
@@ -194,7 +203,9 @@ impl Picker {
 
     /// Takes the chunk from whom it is assigned to; it is not free by that.
     pub(super) fn unassign(&mut self, chunk: u32) -> Option<NeighbourId> {
-        self.assigned.remove(&chunk)
+        let owner = self.assigned.remove(&chunk);
+        self.changes += u64::from(owner.is_some());
+        owner
     }
 
     /// Takes all chunks from a neighbour; they are not free by that.
@@ -206,7 +217,7 @@ impl Picker {
             .map(|(c, _)| *c)
             .collect();
         for chunk in &chunks {
-            self.assigned.remove(chunk);
+            self.unassign(*chunk);
         }
         chunks
     }

@@ -18,8 +18,9 @@ use std::time::Duration;
 use super::Client;
 use super::api::{Action, NeighbourId};
 use super::candidates::doubled;
-use super::config::{AreaRule, ChunkOrder};
+use super::config::AreaRule;
 use super::lookup::Need;
+use super::share::Share;
 use super::table::{Neighbour, any_common};
 use crate::chunks::ChunkSet;
 use crate::time::Instant;
@@ -45,6 +46,8 @@ pub(super) struct Servers {
     trial: Option<(u64, Instant)>,
     no_trial_before: Instant,
     review: Option<Instant>,
+    /// Which chunks are ours to fetch from far.
+    pub(super) share: Share,
     /// What near neighbours offer; `None`: to be computed.
     pub(super) cover: Option<ChunkSet>,
     covered_since: Option<Instant>,
@@ -67,7 +70,7 @@ pub(super) enum Bar {
 
 impl Servers {
     /// What must not be fetched from a neighbour that is (not) near.
-    fn left_to_near(&self, near: bool, rule: AreaRule) -> Option<&ChunkSet> {
+    pub(super) fn left_to_near(&self, near: bool, rule: AreaRule) -> Option<&ChunkSet> {
         let rests = match rule {
             AreaRule::Off => true,
             AreaRule::Always => false,
@@ -146,6 +149,7 @@ impl Client {
             }
         }
         self.servers.cover = Some(cover);
+        self.refresh_share();
     }
 
     fn has_something(&self, n: &Neighbour) -> bool {
@@ -300,15 +304,8 @@ impl Client {
             return None;
         }
         self.refresh_cover();
-        let n = self.table.map.get(&peer)?;
-        let near = self.table.is_near(n);
-        let avoid = self.servers.left_to_near(near, self.config.area);
-        let picked = match self.config.order {
-            ChunkOrder::RarestFirst | ChunkOrder::LeastServed => {
-                self.picker.pick(&mut self.rng, &n.held, avoid)
-            }
-            ChunkOrder::Random => self.picker.pick_any(&mut self.rng, &n.held, avoid),
-        };
+        let near = self.table.is_near(self.table.get(peer)?);
+        let picked = self.pick_from(peer, near, now);
         match picked {
             Some(chunk) => {
                 self.picker.assign(chunk, peer);
@@ -395,7 +392,11 @@ impl Client {
         let ignored = (self.table.tally().away > 0)
             .then(|| self.table.map.values().filter_map(Neighbour::back_at).min())
             .flatten();
-        [ignored, self.servers.review].into_iter().flatten().min()
+        let waits = self.first_wait();
+        [ignored, self.servers.review, waits]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Every five seconds: slow servers, the number of servers, the area rule.

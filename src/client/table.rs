@@ -111,6 +111,8 @@ pub(super) struct Neighbour {
     pub(super) ignored_until: Option<Instant>,
     /// It refused a request and is not asked until then.
     pub(super) paused_until: Option<Instant>,
+    /// It has only chunks that others of our area are to fetch first: not asked before.
+    pub(super) waits: Option<Instant>,
     /// Requests in a row that it refused.
     pub(super) refusals: u32,
     /// Chunks that it is being sent.
@@ -148,6 +150,7 @@ impl Neighbour {
             heard: false,
             ignored_until: None,
             paused_until: None,
+            waits: None,
             refusals: 0,
             uploads: BTreeSet::new(),
             stalls: 0,

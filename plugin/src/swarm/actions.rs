@@ -57,6 +57,8 @@ impl Swarm {
             }
             Action::Stop { peer } => self.stop_asking(peer.into()),
             Action::Serve { peer, serve } => self.serve(peer.into(), serve),
+            // no message of the wire says it
+            Action::Tell { .. } => {}
             Action::Reveal {
                 peer,
                 what: Reveal::All,

@@ -12,7 +12,6 @@ use super::*;
 
 const STEP: Duration = Duration::from_millis(10);
 const PIPELINE: usize = 2;
-const EVERY: u64 = 100;
 
 #[derive(Clone, Debug)]
 enum Message {
@@ -98,7 +97,7 @@ pub(super) struct World {
     transfers: Vec<Transfer>,
     rng: ChaCha8Rng,
     far_rtt: Duration,
-    /// Whether clients tell each other, once a second, what they are fetching.
+    /// Whether clients tell each other what they are fetching.
     pub(super) tell_fetching: bool,
 }
 
@@ -230,14 +229,6 @@ impl World {
             self.handle(event);
         }
         self.move_bytes();
-        if self.tell_fetching && (self.now.as_micros() / 10_000).is_multiple_of(EVERY) {
-            for index in 0..self.peers.len() {
-                let fetching = self.peers[index].client.fetching();
-                for conn in self.peers[index].conns.keys().copied().collect::<Vec<_>>() {
-                    self.send(index, conn, Message::Fetching(fetching.clone()));
-                }
-            }
-        }
         for index in 0..self.peers.len() {
             if self.peers[index].alive {
                 if self.peers[index]
@@ -380,6 +371,11 @@ impl World {
                 self.peers[index].conns.remove(&peer);
                 self.transfers
                     .retain(|t| !(t.to == index && t.to_conn == peer));
+            }
+            Action::Tell { .. } if !self.tell_fetching => {}
+            Action::Tell { peer } => {
+                let fetching = self.peers[index].client.fetching();
+                self.send(index, peer, Message::Fetching(fetching));
             }
             Action::Interest { peer, interested } => {
                 self.send(index, peer, Message::Interested(interested));

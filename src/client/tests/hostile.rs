@@ -234,6 +234,7 @@ proptest! {
         }
         one.now += Duration::from_secs(3600);
         one.client.handle_timeout(one.now);
+        one.actions();
         prop_assert!(one.client.poll_timeout().is_none_or(|t| t > one.now), "busy loop");
     }
 

@@ -9,6 +9,7 @@ mod paper;
 mod policy;
 mod refusals;
 mod serving;
+mod share;
 mod unreachable;
 
 use std::collections::BTreeSet;

@@ -17,6 +17,7 @@ fn fetching() -> (One, NeighbourId, u32) {
 fn refuse(one: &mut One, peer: NeighbourId) {
     let chunk = one.client.next_chunk(peer, one.now).expect("a server");
     one.client.handle_refused(peer, chunk, one.now);
+    one.actions();
 }
 
 /// Seconds until the neighbour is a server again.
@@ -69,6 +70,7 @@ fn refusals_of_requests_sent_together_are_one() {
     one.client.handle_refused(a, first, one.now);
     one.advance(0.1);
     one.client.handle_refused(a, second, one.now);
+    one.actions();
     assert!(!one.client.is_fetching(second));
     assert!((pause(&mut one, a) - 0.9).abs() < 1e-6);
     refuse(&mut one, a);

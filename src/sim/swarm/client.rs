@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::core::{Core, Input, Message, TIMEOUT};
 use super::world::Peer;
@@ -19,12 +18,8 @@ use crate::node::LookupRequest;
 use crate::time::Instant;
 use crate::wire;
 
-/// Shortest pause between two messages that say what is being fetched.
-const STATUS: Duration = Duration::from_secs(1);
-
-/// Alarms.
+/// The client's timeout.
 const WAKE: u64 = 0;
-const TELL: u64 = 1;
 
 #[derive(Debug)]
 struct Conn {
@@ -48,8 +43,6 @@ pub(super) struct ClientPeer {
     conns: BTreeMap<u64, Conn>,
     lookup: Option<u64>,
     wake: Option<Instant>,
-    told: Option<(ChunkSet, u8)>,
-    telling: bool,
 }
 
 impl ClientPeer {
@@ -72,8 +65,6 @@ impl ClientPeer {
             conns: BTreeMap::new(),
             lookup: None,
             wake: None,
-            told: None,
-            telling: false,
         }
     }
 
@@ -232,7 +223,6 @@ impl ClientPeer {
         while let Some(action) = self.client.poll_action() {
             self.act(action, core);
         }
-        self.tell(core);
         let now = core.now();
         if let Some(at) = self.client.poll_timeout()
             && self.wake.is_none_or(|planned| at < planned)
@@ -302,6 +292,10 @@ impl ClientPeer {
             Action::Serve { peer, serve } => self.say(peer, Message::Serve(peer.0, serve), core),
             Action::Ask { peer } => self.ask(peer.0, core),
             Action::Stop { .. } => {}
+            Action::Tell { peer } => {
+                let (fetching, load) = (self.client.fetching(), self.client.current_load());
+                self.say(peer, Message::Status(peer.0, fetching, load), core);
+            }
             Action::Reveal { peer, what } => {
                 let message = match what {
                     Reveal::All => {
@@ -320,33 +314,6 @@ impl ClientPeer {
     fn say(&self, peer: NeighbourId, message: Message, core: &mut Core) {
         if let Some(c) = self.conns.get(&peer.0) {
             core.send(self.me, c.peer, message);
-        }
-    }
-
-    /// Tells the neighbours what is being fetched, at most once a second.
-    fn tell(&mut self, core: &mut Core) {
-        if self.telling || self.client.held().is_full() || self.client.held().is_empty() {
-            return;
-        }
-        self.telling = true;
-        let now = core.now();
-        core.at(self.me, now + STATUS, Input::Alarm(TELL));
-    }
-
-    fn status(&mut self, core: &mut Core) {
-        self.telling = false;
-        let status = (self.client.fetching(), self.client.current_load());
-        if self.told.as_ref() != Some(&status) {
-            for (conn, c) in &self.conns {
-                if !c.complete {
-                    core.send(
-                        self.me,
-                        c.peer,
-                        Message::Status(*conn, status.0.clone(), status.1),
-                    );
-                }
-            }
-            self.told = Some(status);
         }
     }
 }
@@ -384,7 +351,6 @@ impl Peer for ClientPeer {
                     }
                 }
             }
-            Input::Alarm(TELL) => self.status(core),
             Input::Alarm(_) => {}
             Input::Message { from, message } => self.message(from, message, core),
             Input::Chunk { conn, chunk, .. } => self.chunk(conn, chunk, core),
