@@ -296,8 +296,10 @@ impl Client {
         if n.fetching == *chunks {
             return;
         }
-        n.fetching = chunks.clone();
-        self.servers.cover = None;
+        n.fetching.clone_from(chunks);
+        if self.table.get(peer).is_some_and(|n| self.table.is_near(n)) {
+            self.servers.cover = None;
+        }
         self.servers.dirty = true;
         let far = |id: &&NeighbourId| self.table.get(**id).is_some_and(|n| !self.table.is_near(n));
         self.asks.extend(self.servers.set.keys().filter(far));
