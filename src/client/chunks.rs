@@ -126,11 +126,14 @@ impl Client {
 
     /// The neighbour got a chunk.
     pub fn handle_have(&mut self, peer: NeighbourId, chunk: u32, now: Instant) {
-        self.hear(peer);
         let Some(n) = self.table.map.get_mut(&peer) else {
             self.counters.unknown_neighbour += 1;
             return;
         };
+        if !n.heard {
+            self.hear(peer);
+            return self.handle_have(peer, chunk, now);
+        }
         if !self.known {
             if n.early.len() < self.config.max_early_haves {
                 n.early.push(chunk);

@@ -420,9 +420,22 @@ impl Table {
     }
 }
 
+/// Bytes that [`any_common`] compares before it looks whether it is done.
+const BLOCK: usize = 32;
+
 /// Whether some chunk is in `a` and `b` and not in `not`. All windows must begin at chunk 0.
 pub(super) fn any_common(a: &ChunkSet, b: &ChunkSet, not: Option<&ChunkSet>) -> bool {
-    common_words(a, b, not).any(|word| word != 0)
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let not = not.map_or(&[][..], ChunkSet::as_bytes);
+    let length = a.len().min(b.len());
+    let barred = length.min(not.len());
+    let blocks = a[..barred].chunks(BLOCK).zip(b.chunks(BLOCK));
+    let mut blocks = blocks.zip(not.chunks(BLOCK));
+    let rest = a[barred..length].iter().zip(&b[barred..length]);
+    blocks.any(|((a, b), not)| {
+        let bytes = a.iter().zip(b).zip(not);
+        bytes.fold(0, |some, ((a, b), not)| some | a & b & !not) != 0
+    }) || rest.fold(0, |some, (a, b)| some | a & b) != 0
 }
 
 /// The chunks that are in `a` and `b` and not in `not`, 64 at a time, the first in the most significant bit. All windows
