@@ -150,7 +150,8 @@ impl ChunkSet {
 
     /// Whether `chunk` is in the set; outside the window: no.
     pub fn contains(&self, chunk: u32) -> bool {
-        self.offset(chunk).is_some_and(|i| self.bits[i])
+        self.offset(chunk)
+            .is_some_and(|i| self.as_bytes()[i / 8] & bit(i) != 0)
     }
 
     /// Adds `chunk`; whether it was new. Outside the window nothing happens.
@@ -167,9 +168,11 @@ impl ChunkSet {
         let Some(i) = self.offset(chunk) else {
             return false;
         };
-        if self.bits.replace(i, value) == value {
+        let byte = &mut self.bits.as_raw_mut_slice()[i / 8];
+        if (*byte & bit(i) != 0) == value {
             return false;
         }
+        *byte ^= bit(i);
         if value {
             self.ones += 1;
         } else {
@@ -293,6 +296,11 @@ impl ChunkSet {
     pub fn heap_bytes(&self) -> usize {
         self.bits.capacity() / 8
     }
+}
+
+/// Chunk `i` of a window in its byte.
+fn bit(i: usize) -> u8 {
+    0x80 >> (i % 8)
 }
 
 fn count(bits: &Bits) -> u32 {

@@ -2,14 +2,27 @@
 //!
 //! Digits are base 16 as in Pastry, most significant first, so an id has [`Id::DIGITS`] = 40 of them.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use sha1::{Digest, Sha1};
 
 /// A point on the 160-bit ring.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Id(pub [u8; Id::LEN]);
+
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> Ordering {
+        number(&self.0).cmp(&number(&other.0))
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// The length of a distance or an id in bytes is wrong, or the text is not hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,14 +65,12 @@ impl Id {
 
     /// Clockwise distance from `self` to `to`: `(to - self) mod 2^160`, big-endian.
     pub fn clockwise(&self, to: &Id) -> Distance {
+        let ((high, low), (to_high, to_low)) = (number(&self.0), number(&to.0));
+        let (low, borrow) = to_low.overflowing_sub(low);
+        let high = to_high.wrapping_sub(high).wrapping_sub(borrow.into());
         let mut out = [0u8; Id::LEN];
-        let mut borrow = false;
-        for i in (0..Id::LEN).rev() {
-            let (d, b1) = to.0[i].overflowing_sub(self.0[i]);
-            let (d, b2) = d.overflowing_sub(u8::from(borrow));
-            out[i] = d;
-            borrow = b1 || b2;
-        }
+        out[..16].copy_from_slice(&high.to_be_bytes());
+        out[16..].copy_from_slice(&low.to_be_bytes());
         Distance(out)
     }
 
@@ -103,8 +114,28 @@ impl FromStr for Id {
 }
 
 /// A length on the ring, 0 ..= 2^160 - 1, big-endian so that ordering is numeric.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Distance(pub [u8; Id::LEN]);
+
+impl Ord for Distance {
+    fn cmp(&self, other: &Self) -> Ordering {
+        number(&self.0).cmp(&number(&other.0))
+    }
+}
+
+impl PartialOrd for Distance {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The bytes as a number in two parts. Maps by id are searched for every datagram, several times; comparing two words
+/// takes a fraction of the call that compares bytes.
+fn number(bytes: &[u8; Id::LEN]) -> (u128, u32) {
+    let (high, rest) = bytes.split_first_chunk().expect("20 bytes");
+    let low = rest.first_chunk().expect("4 bytes are left");
+    (u128::from_be_bytes(*high), u32::from_be_bytes(*low))
+}
 
 /// An object (paper section 3): SHA-1 of a name, or a BitTorrent v1 infohash. Its ring position is the id itself.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,6 +191,26 @@ mod tests {
             prop_assert_eq!(a.distance(&b), b.distance(&a));
             prop_assert!(a.distance(&b).0[0] <= 0x80);
             prop_assert_eq!(a.distance(&b) == Distance::default(), a == b);
+        }
+
+        #[test]
+        fn ids_are_in_the_order_of_their_bytes(a: [u8; 20], b: [u8; 20], shared in 0usize..=20) {
+            let mut b = b;
+            b[..shared].copy_from_slice(&a[..shared]);
+            prop_assert_eq!(Id(a).cmp(&Id(b)), a.cmp(&b));
+            prop_assert_eq!(Distance(a).cmp(&Distance(b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn clockwise_is_what_has_to_be_added(a: [u8; 20], b: [u8; 20]) {
+            let mut sum = a;
+            let mut carry = 0;
+            for (s, d) in sum.iter_mut().zip(Id(a).clockwise(&Id(b)).0).rev() {
+                let total = u16::from(*s) + u16::from(d) + carry;
+                *s = total.to_le_bytes()[0];
+                carry = total >> 8;
+            }
+            prop_assert_eq!(sum, b);
         }
 
         #[test]

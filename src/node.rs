@@ -82,7 +82,7 @@ use hot::Hot;
 use intake::Windows;
 use join::Join;
 use probe::Probes;
-use publish::Own;
+use publish::Owned;
 use reach::Reach;
 use route::Routes;
 use rpc::Pending;
@@ -116,7 +116,7 @@ pub struct Node {
     tables_seen: u64,
     mint: TokenMint,
     guard: Guard,
-    own: BTreeMap<ObjectId, Own>,
+    own: Owned,
     last_sequence: u64,
     /// Nodes that a client has published an object through.
     homes: BTreeMap<ObjectId, Vec<Id>>,
@@ -179,7 +179,7 @@ impl Node {
             tables_seen: 0,
             published_at: Coord::default(),
             mint: TokenMint::new(d.token_period, &mut rng, now),
-            own: BTreeMap::new(),
+            own: Owned::default(),
             last_sequence: 0,
             homes: BTreeMap::new(),
             window_turn: 0,

@@ -126,11 +126,14 @@ impl Client {
 
     /// The neighbour got a chunk.
     pub fn handle_have(&mut self, peer: NeighbourId, chunk: u32, now: Instant) {
-        self.hear(peer);
         let Some(n) = self.table.map.get_mut(&peer) else {
             self.counters.unknown_neighbour += 1;
             return;
         };
+        if !n.heard {
+            self.hear(peer);
+            return self.handle_have(peer, chunk, now);
+        }
         if !self.known {
             if n.early.len() < self.config.max_early_haves {
                 n.early.push(chunk);
@@ -296,8 +299,10 @@ impl Client {
         if n.fetching == *chunks {
             return;
         }
-        n.fetching = chunks.clone();
-        self.servers.cover = None;
+        n.fetching.clone_from(chunks);
+        if self.table.get(peer).is_some_and(|n| self.table.is_near(n)) {
+            self.servers.cover = None;
+        }
         self.servers.dirty = true;
         let far = |id: &&NeighbourId| self.table.get(**id).is_some_and(|n| !self.table.is_near(n));
         self.asks.extend(self.servers.set.keys().filter(far));

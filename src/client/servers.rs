@@ -368,32 +368,20 @@ impl Client {
 
     /// Neighbours whose time of being ignored is over may serve again.
     pub(super) fn end_ignores(&mut self, now: Instant) {
-        if self.table.tally().away == 0 {
-            return;
-        }
-        for peer in self.table.ids() {
-            if self
-                .table
-                .get(peer)
-                .and_then(Neighbour::back_at)
-                .is_some_and(|t| t <= now)
-            {
-                self.table.change(peer, |n| {
-                    n.ignored_until = n.ignored_until.filter(|t| *t > now);
-                    n.paused_until = n.paused_until.filter(|t| *t > now);
-                });
-                self.servers.cover = None;
-                self.servers.dirty = true;
-            }
+        while let Some((_, peer)) = self.table.next_back().filter(|(at, _)| *at <= now) {
+            self.table.change(peer, |n| {
+                n.ignored_until = n.ignored_until.filter(|t| *t > now);
+                n.paused_until = n.paused_until.filter(|t| *t > now);
+            });
+            self.servers.cover = None;
+            self.servers.dirty = true;
         }
     }
 
     pub(super) fn servers_due(&self) -> Option<Instant> {
-        let ignored = (self.table.tally().away > 0)
-            .then(|| self.table.map.values().filter_map(Neighbour::back_at).min())
-            .flatten();
+        let back = self.table.next_back().map(|(at, _)| at);
         let waits = self.first_wait();
-        [ignored, self.servers.review, waits]
+        [back, self.servers.review, waits]
             .into_iter()
             .flatten()
             .min()

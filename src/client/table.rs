@@ -194,7 +194,6 @@ impl Neighbour {
             allowed: usize::from(self.allowed),
             useful: usize::from(self.is_useful()),
             drips: usize::from(matches!(self.shown, Shown::Drip { .. })),
-            away: usize::from(self.back_at().is_some()),
             uploads: self.uploads.len(),
         }
     }
@@ -218,8 +217,6 @@ pub(super) struct Tally {
     pub(super) useful: usize,
     /// Are shown single chunks.
     pub(super) drips: usize,
-    /// Are not asked for a while.
-    pub(super) away: usize,
     /// Chunks being sent to all of them.
     pub(super) uploads: usize,
 }
@@ -231,7 +228,6 @@ impl Tally {
         self.allowed += other.allowed;
         self.useful += other.useful;
         self.drips += other.drips;
-        self.away += other.away;
         self.uploads += other.uploads;
     }
 
@@ -241,7 +237,6 @@ impl Tally {
         self.allowed -= other.allowed;
         self.useful -= other.useful;
         self.drips -= other.drips;
-        self.away -= other.away;
         self.uploads -= other.uploads;
     }
 }
@@ -251,6 +246,8 @@ impl Tally {
 pub(super) struct Table {
     pub(super) map: BTreeMap<NeighbourId, Neighbour>,
     tally: Tally,
+    /// Those that are not asked for a while, by the end of that.
+    away: BTreeSet<(Instant, NeighbourId)>,
     near_limit: Duration,
 }
 
@@ -270,22 +267,39 @@ impl Table {
         change: impl FnOnce(&mut Neighbour) -> T,
     ) -> Option<T> {
         let n = self.map.get_mut(&peer)?;
+        let back = n.back_at();
         self.tally.subtract(n.tally());
         let result = change(n);
         self.tally.add(n.tally());
+        let now_back = n.back_at();
+        if back != now_back {
+            if let Some(at) = back {
+                self.away.remove(&(at, peer));
+            }
+            self.away.extend(now_back.map(|at| (at, peer)));
+        }
         Some(result)
     }
 
     pub(super) fn insert(&mut self, peer: NeighbourId, neighbour: Neighbour) {
         self.remove(peer);
         self.tally.add(neighbour.tally());
+        self.away.extend(neighbour.back_at().map(|at| (at, peer)));
         self.map.insert(peer, neighbour);
     }
 
     pub(super) fn remove(&mut self, peer: NeighbourId) -> Option<Neighbour> {
         let neighbour = self.map.remove(&peer)?;
         self.tally.subtract(neighbour.tally());
+        if let Some(at) = neighbour.back_at() {
+            self.away.remove(&(at, peer));
+        }
         Some(neighbour)
+    }
+
+    /// The first of those that are not asked for a while to be asked again, and when.
+    pub(super) fn next_back(&self) -> Option<(Instant, NeighbourId)> {
+        self.away.first().copied()
     }
 
     pub(super) fn tally(&self) -> Tally {
@@ -297,6 +311,11 @@ impl Table {
     pub(super) fn count_again(&self) -> Tally {
         let mut tally = Tally::default();
         self.map.values().for_each(|n| tally.add(n.tally()));
+        let away = self
+            .map
+            .iter()
+            .filter_map(|(id, n)| Some((n.back_at()?, *id)));
+        assert_eq!(self.away, away.collect());
         tally
     }
 
@@ -404,9 +423,22 @@ impl Table {
     }
 }
 
+/// Bytes that [`any_common`] compares before it looks whether it is done.
+const BLOCK: usize = 32;
+
 /// Whether some chunk is in `a` and `b` and not in `not`. All windows must begin at chunk 0.
 pub(super) fn any_common(a: &ChunkSet, b: &ChunkSet, not: Option<&ChunkSet>) -> bool {
-    common_words(a, b, not).any(|word| word != 0)
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let not = not.map_or(&[][..], ChunkSet::as_bytes);
+    let length = a.len().min(b.len());
+    let barred = length.min(not.len());
+    let blocks = a[..barred].chunks(BLOCK).zip(b.chunks(BLOCK));
+    let mut blocks = blocks.zip(not.chunks(BLOCK));
+    let rest = a[barred..length].iter().zip(&b[barred..length]);
+    blocks.any(|((a, b), not)| {
+        let bytes = a.iter().zip(b).zip(not);
+        bytes.fold(0, |some, ((a, b), not)| some | a & b & !not) != 0
+    }) || rest.fold(0, |some, (a, b)| some | a & b) != 0
 }
 
 /// The chunks that are in `a` and `b` and not in `not`, 64 at a time, the first in the most significant bit. All windows
@@ -425,8 +457,8 @@ pub(super) fn common_words<'a>(
 /// Eight bytes at a time, the last filled up with zeros.
 fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
     let (whole, rest) = bytes.as_chunks::<8>();
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let last = (!rest.is_empty()).then(|| u64::from_be_bytes(last));
+    let last = rest.iter().zip((0..64).step_by(8).rev());
+    let last = last.fold(0, |word, (byte, shift)| word | u64::from(*byte) << shift);
+    let last = (!rest.is_empty()).then_some(last);
     whole.iter().map(|w| u64::from_be_bytes(*w)).chain(last)
 }

@@ -82,6 +82,7 @@ pub(crate) struct Cache {
     expiry: BTreeSet<(Instant, ObjectId)>,
     bytes: usize,
     evicted: u64,
+    forgotten: u64,
     /// Where this node is, for [`Eviction::Farthest`].
     here: Coord,
 }
@@ -95,6 +96,7 @@ impl Cache {
             expiry: BTreeSet::new(),
             bytes: 0,
             evicted: 0,
+            forgotten: 0,
             here: Coord::default(),
         }
     }
@@ -107,6 +109,11 @@ impl Cache {
     /// Entries that were evicted to make room.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// Objects of which the last entry has gone so far.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Bytes held.
@@ -392,6 +399,7 @@ impl Cache {
                 self.expiry.remove(&(end, key.0));
             }
             self.objects.remove(&key.0);
+            self.forgotten += 1;
         }
     }
 

@@ -110,6 +110,14 @@ impl Parents {
         }
     }
 
+    /// There is nothing that the parent could be reminded of.
+    pub(crate) fn nothing_to_fill(&mut self, parent: &Id, rate: u64, now: Instant) {
+        self.budget(*parent, rate, now); // the record begins with the first of either
+        if let Some(p) = self.parents.get_mut(parent) {
+            p.filled_up = Some(now);
+        }
+    }
+
     /// Forgets parents that are no longer known.
     pub(crate) fn retain(&mut self, known: impl Fn(&Id) -> bool) {
         self.parents.retain(|id, _| known(id));

@@ -17,6 +17,8 @@ pub(crate) struct Spread {
     objects: BTreeMap<ObjectId, Links>,
     /// Who waits for a changed entry; an entry that is not in here is news for all.
     waiting: BTreeMap<Key, Mask>,
+    /// What the cache had forgotten when that was last forgotten here.
+    forgotten: u64,
 }
 
 impl Spread {
@@ -103,6 +105,9 @@ impl Spread {
     /// Forgets what the cache has forgotten.
     pub(crate) fn tidy(&mut self, cache: &Cache) {
         self.waiting.retain(|key, _| cache.is_changed(key));
-        self.objects.retain(|object, _| cache.has_object(object));
+        let forgotten = cache.forgotten();
+        if std::mem::replace(&mut self.forgotten, forgotten) != forgotten {
+            self.objects.retain(|object, _| cache.has_object(object));
+        }
     }
 }

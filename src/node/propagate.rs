@@ -147,6 +147,11 @@ impl Node {
             true => self.told_before(&to),
             false => Vec::new(),
         };
+        if fill && fillers.is_empty() {
+            // looked for once a period as well
+            let rate = self.config.directory.parent_rate;
+            self.parents.nothing_to_fill(&to, rate, self.now);
+        }
         let news = news.into_iter().map(|key| (key, true));
         let mut keys = news
             .chain(fillers.into_iter().map(|key| (key, false)))

@@ -1,6 +1,6 @@
 //! Publication (paper 3.1): the owner's entries, in the own cache or, from a client, at its index node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
 
@@ -27,6 +27,61 @@ pub(super) struct Own {
     refresh_at: Instant,
     /// The address is not known yet.
     unresolved: bool,
+}
+
+/// All of it, and when each is to be refreshed.
+#[derive(Debug, Default)]
+pub(super) struct Owned {
+    map: BTreeMap<ObjectId, Own>,
+    refresh: BTreeSet<(Instant, ObjectId)>,
+}
+
+impl Owned {
+    pub(super) fn get(&self, object: &ObjectId) -> Option<&Own> {
+        self.map.get(object)
+    }
+
+    pub(super) fn contains_key(&self, object: &ObjectId) -> bool {
+        self.map.contains_key(object)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ObjectId> {
+        self.map.keys()
+    }
+
+    fn insert(&mut self, object: ObjectId, own: Own) {
+        self.remove(&object);
+        self.refresh.insert((own.refresh_at, object));
+        self.map.insert(object, own);
+    }
+
+    pub(super) fn remove(&mut self, object: &ObjectId) {
+        if let Some(own) = self.map.remove(object) {
+            self.refresh.remove(&(own.refresh_at, *object));
+        }
+    }
+
+    /// It is to be refreshed then; its address is (not) known.
+    fn published(&mut self, object: ObjectId, refresh_at: Instant, unresolved: bool) {
+        if let Some(own) = self.map.get_mut(&object) {
+            self.refresh.remove(&(own.refresh_at, object));
+            self.refresh.insert((refresh_at, object));
+            own.refresh_at = refresh_at;
+            own.unresolved = unresolved;
+        }
+    }
+
+    fn next_refresh(&self) -> Option<Instant> {
+        self.refresh.first().map(|(at, _)| *at)
+    }
 }
 
 impl Node {
@@ -78,9 +133,8 @@ impl Node {
         };
         let early = self.rng.random_range(0.8..1.0);
         let addrs = self.resolved(&own.publication.addrs);
-        let own = self.own.get_mut(&object).expect("found above");
-        own.refresh_at = self.now + refresh.mul_f64(early);
-        own.unresolved = addrs.is_none();
+        let refresh_at = self.now + refresh.mul_f64(early);
+        self.own.published(object, refresh_at, addrs.is_none());
         if let Some(addrs) = addrs {
             addrs.iter().for_each(|a| self.watch_own_port(a.port()));
             let entry = self.own_entry(object, addrs, lifetime);
@@ -158,6 +212,7 @@ impl Node {
     pub(super) fn republish_unresolved(&mut self) {
         let waiting = self
             .own
+            .map
             .iter()
             .filter(|(_, own)| own.unresolved)
             .map(|(id, _)| *id);
@@ -197,24 +252,29 @@ impl Node {
         let now = self.now;
         let due = self
             .own
+            .refresh
             .iter()
-            .filter(|(_, own)| own.refresh_at <= now)
-            .map(|(id, _)| *id);
-        for object in due.collect::<Vec<_>>() {
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, id)| *id);
+        for object in due.collect::<BTreeSet<_>>() {
             self.publish_now(object);
         }
         self.arm_republish();
     }
 
     pub(super) fn arm_republish(&mut self) {
-        match self.own.values().map(|own| own.refresh_at).min() {
+        match self.own.next_refresh() {
             Some(at) => self.timers.set(Timer::Republish, at),
             None => self.timers.clear(Timer::Republish),
         }
     }
 
     pub(super) fn own_ports(&self) -> BTreeSet<u16> {
-        let addrs = self.own.values().flat_map(|o| o.publication.addrs.iter());
+        let addrs = self
+            .own
+            .map
+            .values()
+            .flat_map(|o| o.publication.addrs.iter());
         addrs.map(|a| a.port()).collect()
     }
 

@@ -80,7 +80,7 @@ pub(super) struct Request {
     /// Until then it is late, not overdue.
     overdue: Option<Instant>,
     /// What was asked, to ask it once more with a fresh token.
-    pub(super) body: Option<Body>,
+    pub(super) body: Option<Box<Body>>,
     timeout: Duration,
     due: Instant,
 }
@@ -263,7 +263,7 @@ impl Node {
                 sent: self.now,
                 acked: false,
                 overdue: None,
-                body: Some(body).filter(|body| *body != Body::Ping),
+                body: (body != Body::Ping).then(|| Box::new(body)),
                 timeout,
                 due,
             },
@@ -296,7 +296,7 @@ impl Node {
         request.overdue = None;
         let due = self.now + request.timeout;
         self.pending.set_due(tx, due);
-        self.send(to, tx, Some(token), body)
+        self.send(to, tx, Some(token), *body)
     }
 
     /// No answer in time.

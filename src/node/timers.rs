@@ -1,12 +1,10 @@
 //! The node's own alarms; deadlines of requests and entries live with those.
 
-use std::collections::BTreeMap;
-
 use super::Node;
 use crate::time::Instant;
 
 /// What an alarm is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     LeafPing,
     TablePing,
@@ -25,42 +23,70 @@ pub(super) enum Timer {
     Dials,
 }
 
+/// All kinds; of several that ring at the same time the first one here rings first.
+const TIMERS: [Timer; KINDS] = [
+    Timer::LeafPing,
+    Timer::TablePing,
+    Timer::LeafExchange,
+    Timer::NearTune,
+    Timer::FarTune,
+    Timer::Rejoin,
+    Timer::Bootstrap,
+    Timer::Propagate,
+    Timer::Republish,
+    Timer::Left,
+    Timer::Alone,
+    Timer::Reach,
+    Timer::Attach,
+    Timer::Home,
+    Timer::Dials,
+];
+
 /// At most one alarm of each kind.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Timers {
-    at: BTreeMap<Timer, Instant>,
+    /// By kind; [`NEVER`] where none is set.
+    at: [Instant; KINDS],
+}
+
+const KINDS: usize = Timer::Dials as usize + 1;
+const NEVER: Instant = Instant::from_micros(u64::MAX);
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { at: [NEVER; KINDS] }
+    }
 }
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, at: Instant) {
-        self.at.insert(timer, at);
+        self.at[timer as usize] = at;
     }
 
     /// Sets the alarm unless it rings before `at` anyway.
     pub(super) fn set_earlier(&mut self, timer: Timer, at: Instant) {
-        let current = self.at.entry(timer).or_insert(at);
+        let current = &mut self.at[timer as usize];
         *current = at.min(*current);
     }
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {
-        self.at.contains_key(&timer)
+        self.at[timer as usize] < NEVER
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
-        self.at.remove(&timer);
+        self.at[timer as usize] = NEVER;
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
-        self.at.values().copied().min()
+        self.at.iter().copied().min().filter(|at| *at < NEVER)
     }
 
     /// Takes the earliest alarm that rings.
     pub(super) fn due(&mut self, now: Instant) -> Option<Timer> {
-        let (&timer, &at) = self.at.iter().min_by_key(|(timer, at)| (**at, **timer))?;
-        (at <= now).then(|| {
-            self.at.remove(&timer);
-            timer
-        })
+        let next = self.next().filter(|at| *at <= now)?;
+        let timer = *TIMERS.iter().find(|t| self.at[**t as usize] == next)?;
+        self.clear(timer);
+        Some(timer)
     }
 }
 

@@ -121,11 +121,8 @@ impl ClientPeer {
                     self.client.handle_chunks(NeighbourId(conn), &held, now);
                 }
             }
-            Message::Have(conn, chunk) => {
-                if self.conns.contains_key(&conn) {
-                    self.client.handle_have(NeighbourId(conn), chunk, now);
-                }
-            }
+            // most messages are these; the client itself ignores a neighbour that is gone
+            Message::Have(conn, chunk) => self.client.handle_have(NeighbourId(conn), chunk, now),
             Message::Interested(conn, yes) => {
                 if self.conns.contains_key(&conn) {
                     self.client.handle_interested(NeighbourId(conn), yes, now);

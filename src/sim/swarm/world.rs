@@ -10,7 +10,7 @@ use super::client::ClientPeer;
 use super::core::{Core, Due, Input};
 use super::plan::{Place, Plan, Trouble};
 use super::result::{Cost, Download, RunResult, System};
-use super::{bittorrent, dead, oracle};
+use super::{bittorrent, by_chunk, dead, oracle};
 use crate::auth::seal::NetworkKey;
 use crate::client::{ClientConfig, Ranking};
 use crate::id::ObjectId;
@@ -68,6 +68,9 @@ fn ring(plan: &Plan, internet: &Internet) -> Net {
     let mut config = NodeConfig::default();
     if !plan.open {
         config.network = Network::Closed(NetworkKey([7; 32]));
+    }
+    if matches!(plan.system, System::Random | System::ConstrainedLocality) {
+        by_chunk::configure(&mut config.directory);
     }
     let mut scenario = Scenario::new(net, config);
     let within = Duration::from_millis(50) * u32::try_from(peers).unwrap_or(u32::MAX);
