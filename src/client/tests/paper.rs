@@ -193,6 +193,43 @@ fn who_wants_something_of_ours_is_not_dropped_and_takes_no_place() {
 }
 
 #[test]
+fn who_refuses_is_ignored_by_a_lookup_at_once_and_replaced() {
+    let mut one = paper();
+    let all: Vec<u32> = (0..40).collect();
+    let mut busy = Vec::new();
+    for first in [1u8, 5] {
+        let batch: Vec<_> = (first..first + 4).map(|i| (addr(i), 30.0)).collect();
+        let new = answer(&mut one, &batch);
+        new.iter().for_each(|peer| serves(&mut one, *peer, &all));
+        busy.extend(new);
+        next_lookup(&mut one);
+    }
+    answer(&mut one, &[]);
+    for (refused, peer) in busy.iter().enumerate() {
+        assert_eq!(one.servers().len(), 4.min(8 - refused));
+        let chunk = one.client.next_chunk(*peer, one.now).expect("a server");
+        one.client.handle_refused(*peer, chunk, one.now);
+    }
+    let wait = one.now;
+    let query = loop {
+        match one.lookups().pop() {
+            Some(query) => break query,
+            None => one.advance(0.05),
+        }
+    };
+    assert!(one.now - wait < Duration::from_secs(1), "at once");
+    let refused: Vec<SocketAddr> = busy.iter().rev().map(|peer| one.listen(*peer)).collect();
+    assert_eq!(query.ignore, refused);
+    let batch: Vec<_> = (9..13).map(|i| (addr(i), 90.0)).collect();
+    let new = answer(&mut one, &batch);
+    new.iter().for_each(|peer| serves(&mut one, *peer, &all));
+    assert_eq!(one.servers(), new);
+    // whoever serves again is asked again: it is nearer
+    one.advance(1.5);
+    assert!(one.servers().iter().all(|peer| busy.contains(peer)));
+}
+
+#[test]
 fn useful_neighbours_are_kept_and_nobody_more_is_dialled() {
     let mut one = paper();
     for first in [1u8, 5, 9] {
