@@ -102,6 +102,12 @@ pub struct ClientConfig {
     pub refused_pause: Duration,
     /// Longest time for which a neighbour is not asked because it refused.
     pub max_refused_pause: Duration,
+    /// Refusals in a row after which lookups leave the neighbour out.
+    pub refusals_ignored: u32,
+    /// Whether a neighbour that refused is replaced as one that ran dry is: looked up for at once while there are fewer
+    /// than `parallel` servers, and its place in the table goes to another; a lookup asks for one more for each that
+    /// its ignore list has no room for. If not, it is waited for.
+    pub replace_refused: bool,
     /// How long an unresponsive or slow neighbour is not asked; it doubles each time.
     pub ignore: Duration,
     /// Longest time for which a neighbour is not asked.
@@ -196,8 +202,10 @@ impl Default for ClientConfig {
             ask_inbound: true,              // a connection is used both ways
             refused_pause: Duration::from_secs(1), // guess: a chunk of 256 KB over a fifth of 10 Mbit/s
             max_refused_pause: Duration::from_secs(8), // guess
-            ignore: Duration::from_secs(30),       // guess
-            max_ignore: Duration::from_secs(300),  // guess
+            refusals_ignored: 3, // guess: it is busy, not dead, and what is busy now is near still
+            replace_refused: false, // guess: a table of 24 has others
+            ignore: Duration::from_secs(30), // guess
+            max_ignore: Duration::from_secs(300), // guess
             near_rank: 3, // paper 5.1: four servers in parallel, so the fourth says what is to be had
             near_gap: 8, // measured: without it all are near where a site has three peers; 4 splits equals
             near_factor: 2, // measured
@@ -264,9 +272,11 @@ impl ClientConfig {
             // everyone counts as near and nobody as local: the nearest four, whatever the score of far ones
             near_factor: u32::MAX,
             near_floor: Duration::ZERO,
-            superseed: false,       // not in the paper
+            refusals_ignored: 1, // paper 4: who rejects a request is to be ignored
+            replace_refused: true, // paper 4
+            superseed: false,    // not in the paper
             gather: Duration::ZERO, // not in the paper
-            reciprocal_slots: 0,    // not in the paper
+            reciprocal_slots: 0, // not in the paper
             ..Self::default()
         }
     }

@@ -18,6 +18,8 @@ use crate::time::Instant;
 
 /// Addresses in an ignore list. // paper 3.2 leaves it open; the wire carries eight
 pub(super) const MAX_IGNORE: usize = 8;
+/// Most peers asked of a lookup because others refuse. // paper 3.2 leaves it open; the directory names eight at most
+pub(super) const MAX_P: u8 = 8;
 /// How long a failure stays in the ignore list. // guess
 const REMEMBERED: Duration = Duration::from_secs(300);
 /// Answers that say the object is asked for too often double the pause so many times. // guess: four times as long

@@ -57,7 +57,7 @@ pub use config::{AreaRule, ChunkOrder, ClientConfig, ClientConfigError};
 use crate::chunks::ChunkSet;
 use crate::time::Instant;
 use candidates::Candidates;
-use lookup::Lookups;
+use lookup::{Lookups, MAX_P};
 use picker::Picker;
 use publish::Publisher;
 use refusals::Sent;
@@ -362,7 +362,13 @@ impl Client {
             .lookups
             .ignore(near.into_iter().map(|(_, addr)| addr), now);
         let to_root = self.lookups.begin(&self.config, now);
-        let (p, mix, ranking) = (self.config.p, self.config.mix, self.config.ranking);
+        let (mut p, mix, ranking) = (self.config.p, self.config.mix, self.config.ranking);
+        if self.config.replace_refused {
+            // paper 4: "at least"; those that the list has no room for are named again
+            let more = self.table.tally().away.saturating_sub(ignore.len());
+            p = p.saturating_add(u8::try_from(more).unwrap_or(u8::MAX));
+            p = p.min(MAX_P.max(self.config.p));
+        }
         self.actions.push_back(Action::LookUp(Query {
             wanted,
             p,

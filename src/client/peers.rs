@@ -52,11 +52,15 @@ impl Client {
     }
 
     /// Neighbours that count against `target_neighbours`: those that we may fetch from, or if the others give way,
-    /// those that have something for us.
+    /// those that have something for us, and of these only the ones that are asked now if who refuses is replaced.
     pub(super) fn counted(&self) -> usize {
         let tally = self.table.tally();
         if self.config.drop_useless && self.known && !self.is_complete() {
-            tally.useful
+            if self.config.replace_refused {
+                tally.ready
+            } else {
+                tally.useful
+            }
         } else {
             tally.allowed
         }

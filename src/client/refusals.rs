@@ -3,7 +3,8 @@
 //! A server that sends as many chunks as it can refuses the next request, so that the other looks elsewhere instead of
 //! waiting in a queue. Who is refused has the chunk back, does not ask that neighbour for a second, longer with each
 //! refusal in a row, and fetches from others meanwhile. Only after three in a row do lookups leave it out: it is busy,
-//! not dead, and what is busy now is near still.
+//! not dead, and what is busy now is near still. The paper's client has lookups leave it out at once and asks for another
+//! in its place ([`replace_refused`](super::ClientConfig::replace_refused)).
 //!
 //! A server also knows what nobody else does, how often it has sent each chunk. With
 //! [`ChunkOrder::LeastServed`] it keeps its last places for neighbours that are near, or give us something, or ask for
@@ -15,8 +16,6 @@ use super::config::ChunkOrder;
 use super::{Client, Neighbour};
 use crate::time::Instant;
 
-/// Refusals in a row after which lookups leave the neighbour out. // guess
-const OFTEN: u32 = 3;
 /// One place in so many, and at least one, is kept for what has been sent least. // guess
 const KEPT: usize = 4;
 
@@ -59,13 +58,14 @@ impl Client {
         }
         self.picker.unassign(chunk);
         let (base, cap) = (self.config.refused_pause, self.config.max_refused_pause);
+        let ignored = self.config.refusals_ignored;
         let often = self.table.change(peer, |n| {
             n.assigned = n.assigned.saturating_sub(1);
             if n.paused_until.is_none_or(|t| t <= now) {
                 n.paused_until = Some(now + doubled(base, n.refusals, cap));
                 n.refusals = n.refusals.saturating_add(1);
             }
-            n.listen.filter(|_| n.refusals >= OFTEN)
+            n.listen.filter(|_| n.refusals >= ignored)
         });
         if let Some(addr) = often.flatten() {
             self.lookups.note_failure(addr, now);
@@ -77,6 +77,8 @@ impl Client {
         self.servers.cover = None;
         self.offer(chunk, false);
         self.servers.dirty = true;
+        self.servers.refused |= self.config.replace_refused;
+        self.dial_dirty |= self.config.replace_refused;
         self.settle(now);
     }
 

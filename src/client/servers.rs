@@ -41,6 +41,8 @@ pub(super) struct Servers {
     /// Since when.
     pub(super) set: BTreeMap<NeighbourId, Instant>,
     pub(super) dirty: bool,
+    /// One refused since they were last chosen, and is to be replaced.
+    pub(super) refused: bool,
     extra: usize,
     /// Total rate before the last addition, and when that was.
     trial: Option<(u64, Instant)>,
@@ -168,7 +170,7 @@ impl Client {
             return;
         }
         self.refresh_cover();
-        let ran_dry = self.retire_servers();
+        let ran_dry = self.retire_servers() | std::mem::take(&mut self.servers.refused);
         self.refresh_bars();
         let mut idle: Vec<(Rank, NeighbourId)> = self
             .table

@@ -193,6 +193,7 @@ impl Neighbour {
             waiting: usize::from(self.interested && self.served.is_none()),
             allowed: usize::from(self.allowed),
             useful: usize::from(self.is_useful()),
+            ready: usize::from(self.is_useful() && self.back_at().is_none()),
             drips: usize::from(matches!(self.shown, Shown::Drip { .. })),
             uploads: self.uploads.len(),
         }
@@ -215,6 +216,8 @@ pub(super) struct Tally {
     pub(super) allowed: usize,
     /// Have something for us, or have not told yet.
     pub(super) useful: usize,
+    /// Those of them that are asked now: they have not refused lately.
+    pub(super) ready: usize,
     /// Are shown single chunks.
     pub(super) drips: usize,
     /// Chunks being sent to all of them.
@@ -227,6 +230,7 @@ impl Tally {
         self.waiting += other.waiting;
         self.allowed += other.allowed;
         self.useful += other.useful;
+        self.ready += other.ready;
         self.drips += other.drips;
         self.uploads += other.uploads;
     }
@@ -236,6 +240,7 @@ impl Tally {
         self.waiting -= other.waiting;
         self.allowed -= other.allowed;
         self.useful -= other.useful;
+        self.ready -= other.ready;
         self.drips -= other.drips;
         self.uploads -= other.uploads;
     }

@@ -27,12 +27,18 @@ fn serves(one: &mut One, peer: NeighbourId, held: &[u32]) {
 }
 
 fn next_lookup(one: &mut One) -> f64 {
+    next_query(one).1
+}
+
+fn next_query(one: &mut One) -> (Query, f64) {
     let began = one.now;
-    while one.lookups().is_empty() {
+    loop {
+        if let Some(query) = one.lookups().pop() {
+            return (query, (one.now - began).as_secs_f64());
+        }
         one.advance(0.05);
         assert!(one.now - began < Duration::from_secs(100), "never");
     }
-    (one.now - began).as_secs_f64()
 }
 
 #[test]
@@ -190,6 +196,44 @@ fn who_wants_something_of_ours_is_not_dropped_and_takes_no_place() {
     }
     assert_eq!(all.len(), 20);
     assert_eq!(one.client.neighbours().count(), 20);
+}
+
+#[test]
+fn who_refuses_is_ignored_by_a_lookup_at_once_and_replaced() {
+    let mut one = paper();
+    let all: Vec<u32> = (0..40).collect();
+    let mut busy = Vec::new();
+    for first in [1u8, 5] {
+        let batch: Vec<_> = (first..first + 4).map(|i| (addr(i), 30.0)).collect();
+        let new = answer(&mut one, &batch);
+        new.iter().for_each(|peer| serves(&mut one, *peer, &all));
+        busy.extend(new);
+        next_lookup(&mut one);
+    }
+    answer(&mut one, &[]);
+    for (refused, peer) in busy.iter().enumerate() {
+        assert_eq!(one.servers().len(), 4.min(8 - refused));
+        let chunk = one.client.next_chunk(*peer, one.now).expect("a server");
+        one.client.handle_refused(*peer, chunk, one.now);
+    }
+    let (query, waited) = next_query(&mut one);
+    assert!(waited < 0.5, "at once");
+    let refused: Vec<SocketAddr> = busy.iter().rev().map(|peer| one.listen(*peer)).collect();
+    assert_eq!((query.ignore, query.p), (refused, 4));
+    let batch: Vec<_> = (9..13).map(|i| (addr(i), 90.0)).collect();
+    let new = answer(&mut one, &batch);
+    new.iter().for_each(|peer| serves(&mut one, *peer, &all));
+    assert_eq!((one.servers(), new.len()), (new.clone(), 4));
+    // the list has no room for more: they are named again, and others beside them
+    for peer in &new {
+        let chunk = one.client.next_chunk(*peer, one.now).expect("a server");
+        one.client.handle_refused(*peer, chunk, one.now);
+    }
+    let (query, _) = next_query(&mut one);
+    assert_eq!((query.ignore.len(), query.p), (8, 8));
+    // whoever serves again is asked again: it is nearer
+    one.advance(1.5);
+    assert!(one.servers().iter().all(|peer| busy.contains(peer)));
 }
 
 #[test]
