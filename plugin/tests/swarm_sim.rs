@@ -28,3 +28,9 @@ mod protocol;
 
 #[path = "swarm_sim/hostile.rs"]
 mod hostile;
+
+#[path = "swarm_sim/status.rs"]
+mod status;
+
+#[path = "swarm_sim/busy.rs"]
+mod busy;

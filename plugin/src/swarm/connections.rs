@@ -133,6 +133,7 @@ impl Swarm {
             self.remember(conn, &peer);
         }
         self.counters.closed += 1;
+        self.telling.dirty = true;
         true
     }
 

@@ -53,6 +53,7 @@ impl Swarm {
             return self.fault(conn, DropReason::Redundant);
         }
         peer.noise += 1;
+        self.telling.dirty = true;
         self.client
             .handle_interested(conn.into(), interested, self.now);
     }

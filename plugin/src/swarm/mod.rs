@@ -34,7 +34,9 @@ mod output;
 mod peer;
 mod pieces;
 mod pipeline;
+mod sending;
 mod stats;
+mod status;
 mod timers;
 mod uploads;
 
@@ -61,6 +63,7 @@ use blame::Blame;
 use peer::Peer;
 use pieces::Torrent;
 use stats::Counters;
+use status::Telling;
 use uploads::Turn;
 
 /// Rounds of filling pipelines after one input; what is left waits for the next, which the tick guarantees.
@@ -86,6 +89,7 @@ pub struct Swarm {
     /// Requests outstanding at all peers.
     outstanding: u32,
     turn: Turn,
+    telling: Telling,
     /// When the housekeeping is next due.
     tick: Instant,
     last_tick: Instant,
@@ -117,6 +121,7 @@ impl Swarm {
             gone: BTreeMap::new(),
             outstanding: 0,
             turn: Turn::default(),
+            telling: Telling::new(now),
             tick: now + config.limits.idle_tick,
             last_tick: now,
             outputs: VecDeque::new(),
@@ -282,7 +287,7 @@ impl Swarm {
     /// When [`Swarm::handle_timeout`] is to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let tick = (!self.peers.is_empty()).then_some(self.tick);
-        [self.client.poll_timeout(), tick]
+        [self.client.poll_timeout(), tick, self.status_due()]
             .into_iter()
             .flatten()
             .min()
@@ -314,6 +319,7 @@ impl Swarm {
             self.run_actions();
         }
         self.pump_uploads();
+        self.tell_status();
         self.plan_tick();
     }
 

@@ -203,6 +203,7 @@ fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(id, size, port, reqq)| {
                 let handshake = ExtendedHandshake {
                     ut_metadata: id,
+                    cc_status: id,
                     metadata_size: size.map(|s| s % 100_000),
                     port: port.map(|p| p.max(1)),
                     version: None,

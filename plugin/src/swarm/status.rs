@@ -1,0 +1,241 @@
+//! What ChunkCast clients tell each other: the pieces being fetched, so that of two near each other only one fetches a
+//! piece from far (area dedupe), and the load.
+//!
+//! A peer that understands it and misses pieces is told when something has changed, at most once a second; the first
+//! word is said at once, so that a peer that comes later does not begin what is already on its way. Complete, we have
+//! nothing more to tell than that nothing is being fetched.
+//!
+//! What a peer tells is believed for as long as the area rule is patient
+//! ([`area_patience`](chunkcast::client::ClientConfig::area_patience)), counted for each piece from when it was first
+//! told: nobody can keep others from a piece by saying that it is on its way. Withdrawn and told again, a piece counts
+//! as told anew only after twice that time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chunkcast::chunks::ChunkSet;
+use chunkcast::time::Instant;
+
+use super::peer::{Has, Peer};
+use super::{ConnId, DropReason, Swarm};
+use crate::wire::message::Message;
+use crate::wire::status::{MAX_FETCHING, Status};
+
+/// Shortest pause between two status messages.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// When the peers are told next.
+#[derive(Debug)]
+pub(super) struct Telling {
+    /// What is to be told may have changed, or somebody new is to be told.
+    pub(super) dirty: bool,
+    /// Not before.
+    next: Instant,
+}
+
+impl Telling {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            dirty: false,
+            next: now,
+        }
+    }
+}
+
+/// Status messages from and to one peer.
+#[derive(Debug, Default)]
+pub(super) struct PeerStatus {
+    /// The id under which it takes them.
+    pub(super) id: Option<u8>,
+    /// The payload that it was sent last.
+    told: Bytes,
+    /// Whether that named pieces.
+    told_some: bool,
+    /// Messages of it that are read at once.
+    tokens: u32,
+    /// The pieces that it said it is fetching and that it does not have, at most [`MAX_FETCHING`].
+    claims: BTreeMap<u32, Claim>,
+    /// When the first of those that are believed is no longer.
+    lapse: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    since: Instant,
+    /// Whether its last message names it.
+    stands: bool,
+}
+
+impl PeerStatus {
+    /// Messages that may be read now: `amount` more, at most `limit`.
+    pub(super) fn refill(&mut self, amount: u32, limit: u32) {
+        self.tokens = self.tokens.saturating_add(amount).min(limit);
+    }
+
+    /// Takes over what the peer says that it is fetching. Of more than are kept the first count.
+    fn claim(&mut self, fetching: &ChunkSet, patience: Duration, now: Instant) {
+        let forgotten = |c: &Claim| now.saturating_since(c.since) >= 2 * patience;
+        self.claims.retain(|piece, c| {
+            c.stands = fetching.contains(*piece);
+            c.stands || !forgotten(c)
+        });
+        for piece in fetching.iter() {
+            if self.claims.len() >= MAX_FETCHING as usize {
+                break;
+            }
+            self.claims.entry(piece).or_insert(Claim {
+                since: now,
+                stands: true,
+            });
+        }
+    }
+
+    /// The pieces that it is believed to be fetching.
+    fn believed(&mut self, pieces: u32, patience: Duration, now: Instant) -> ChunkSet {
+        let fresh = |c: &Claim| c.stands && now.saturating_since(c.since) < patience;
+        let standing = self.claims.iter().filter(|(_, c)| fresh(c));
+        self.lapse = standing.clone().map(|(_, c)| c.since + patience).min();
+        ChunkSet::from_indices(pieces, standing.map(|(piece, _)| *piece))
+    }
+}
+
+/// Whether the peer is told what we fetch.
+fn listens(peer: &Peer) -> bool {
+    peer.status.id.is_some() && !peer.is_seed()
+}
+
+impl Swarm {
+    /// Tells those who understand it what is being fetched, if that is due and has changed.
+    pub(super) fn tell_status(&mut self) {
+        if !self.telling.dirty || self.now < self.telling.next {
+            return;
+        }
+        self.telling.dirty = false;
+        if self.torrent.is_none() || !self.peers.values().any(listens) {
+            return;
+        }
+        let complete = self.is_complete();
+        let status = Status {
+            load: self.client.current_load(),
+            fetching: self.client.fetching(),
+        };
+        let (some, payload) = (!status.fetching.is_none(), status.encode());
+        let tell = |p: &Peer| {
+            listens(p) && p.status.told != payload && (some || p.status.told_some || !complete)
+        };
+        let conns: Vec<ConnId> = self
+            .peers
+            .iter()
+            .filter(|(_, p)| tell(p))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in conns {
+            self.telling.next = self.now + PAUSE;
+            let Some(peer) = self.peers.get_mut(&conn) else {
+                continue;
+            };
+            let Some(id) = peer.status.id else { continue };
+            peer.status.told = payload.clone();
+            peer.status.told_some = some;
+            let payload = payload.clone();
+            self.send(conn, Message::Extended { id, payload });
+        }
+    }
+
+    /// When there is something to tell.
+    pub(super) fn status_due(&self) -> Option<Instant> {
+        let due = self.telling.dirty && self.torrent.is_some() && self.peers.values().any(listens);
+        due.then_some(self.telling.next)
+    }
+
+    /// A peer says what it is fetching.
+    pub(super) fn on_status(&mut self, conn: ConnId, payload: &Bytes) {
+        let (patience, now) = (self.config.client.area_patience, self.now);
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if peer.status.tokens == 0 {
+            return self.fault(conn, DropReason::TooManyStatus);
+        }
+        peer.status.tokens -= 1;
+        // Who learns the piece count later cannot read it; the peer cannot know that.
+        let Has::Known(has) = &peer.has else {
+            return self.noise(conn);
+        };
+        let Ok(status) = Status::decode(payload, has.len()) else {
+            return self.fault(conn, DropReason::BadExtended);
+        };
+        peer.status.claim(&status.fetching, patience, now);
+        self.client.handle_load(conn.into(), status.load, now);
+        self.believe(conn);
+        self.refill = true;
+    }
+
+    /// Tells the client what the peer is believed to be fetching.
+    fn believe(&mut self, conn: ConnId) {
+        let (patience, now) = (self.config.client.area_patience, self.now);
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let Has::Known(has) = &peer.has else { return };
+        peer.status.claims.retain(|piece, _| !has.contains(*piece));
+        let fetching = peer.status.believed(has.len(), patience, now);
+        self.client.handle_fetching(conn.into(), &fetching, now);
+    }
+
+    /// Whether a piece that the peer said it is fetching has been on its way for too long to be believed.
+    pub(super) fn check_status(&mut self, conn: ConnId) {
+        let lapsed = |p: &Peer| p.status.lapse.is_some_and(|at| at <= self.now);
+        if self.peers.get(&conn).is_some_and(lapsed) {
+            self.believe(conn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn believed(s: &mut PeerStatus, at: u64) -> Vec<u32> {
+        let now = Instant::ZERO + Duration::from_secs(at);
+        s.believed(10, PATIENCE, now).iter().collect()
+    }
+
+    fn claim(s: &mut PeerStatus, pieces: &[u32], at: u64) -> Vec<u32> {
+        let set = ChunkSet::from_indices(10, pieces.iter().copied());
+        s.claim(&set, PATIENCE, Instant::ZERO + Duration::from_secs(at));
+        believed(s, at)
+    }
+
+    #[test]
+    fn each_piece_is_believed_for_a_while_however_often_it_is_told() {
+        let mut s = PeerStatus::default();
+        assert_eq!(claim(&mut s, &[1], 0), [1]);
+        assert_eq!(claim(&mut s, &[1, 2], 20), [1, 2]);
+        assert_eq!(s.lapse, Some(Instant::ZERO + PATIENCE));
+        assert_eq!(believed(&mut s, 30), [2]);
+        assert_eq!(s.lapse, Some(Instant::ZERO + Duration::from_secs(50)));
+        assert_eq!(claim(&mut s, &[1, 2], 40), [2]);
+        assert_eq!(claim(&mut s, &[], 45), [0; 0], "withdrawn");
+        assert_eq!(claim(&mut s, &[1, 2], 49), [2], "not anew");
+        assert_eq!(claim(&mut s, &[], 50), [0; 0]);
+        assert_eq!(claim(&mut s, &[2], 61), [0; 0], "the first is forgotten");
+        assert_eq!(claim(&mut s, &[1], 62), [1]);
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_peer_is_bounded() {
+        let mut s = PeerStatus::default();
+        let pieces = 3 * MAX_FETCHING;
+        for from in [0, 1, 2] {
+            let some = from * MAX_FETCHING..(from + 1) * MAX_FETCHING;
+            let set = ChunkSet::from_indices(pieces, some);
+            s.claim(&set, PATIENCE, Instant::ZERO);
+        }
+        assert_eq!(s.claims.len(), MAX_FETCHING as usize);
+        assert_eq!(s.believed(pieces, PATIENCE, Instant::ZERO).count(), 0);
+    }
+}
