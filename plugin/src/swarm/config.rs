@@ -99,7 +99,7 @@ pub struct Limits {
     /// Metadata requests queued for a peer.
     pub metadata_queue: usize,
     /// Status messages of one peer that are read, a second; clients send one at most.
-    pub status_rate: u32,
+    pub status_rate: usize,
     /// Metadata pieces served to one peer, a second.
     pub metadata_rate: u32,
     /// Failed attempts at pieces whose block digests are kept.

@@ -70,7 +70,7 @@ impl Swarm {
 
     fn on_extended_handshake(&mut self, conn: ConnId, handshake: ExtendedHandshake) {
         let private = self.config.private;
-        let limits = self.config.limits;
+        let rate = self.config.limits.metadata_rate;
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
@@ -78,8 +78,7 @@ impl Swarm {
             // It may be said again when something changes; a flood of them is noise.
             self.noise(conn);
         } else {
-            peer.ext.tokens = limits.metadata_rate;
-            peer.status.refill(limits.status_rate, limits.status_rate);
+            peer.ext.tokens = rate;
         }
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
@@ -115,6 +114,7 @@ impl Swarm {
             self.client
                 .handle_listen_addr(conn.into(), listen, self.now);
         }
+        self.ping(conn);
         if let Some(size) = handshake.metadata_size.filter(|_| self.torrent.is_none()) {
             self.assembly.on_size(conn.0, size);
             self.request_metadata();

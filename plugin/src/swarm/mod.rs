@@ -109,6 +109,7 @@ impl Swarm {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let client = Client::new(config.client.clone(), rng.random(), now);
         let secret = [rng.random(), rng.random()];
+        let telling = Telling::new(rng.random(), now);
         let mut swarm = Self {
             now,
             client,
@@ -121,7 +122,7 @@ impl Swarm {
             gone: BTreeMap::new(),
             outstanding: 0,
             turn: Turn::default(),
-            telling: Telling::new(now),
+            telling,
             tick: now + config.limits.idle_tick,
             last_tick: now,
             outputs: VecDeque::new(),

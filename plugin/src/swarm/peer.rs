@@ -71,7 +71,7 @@ impl Peer {
             interested: false,
             choking: true,
             ext: Extensions::default(),
-            status: PeerStatus::default(),
+            status: PeerStatus::new(now),
             down: Download::new(limits, now),
             up: Upload::new(now),
             last_received: now,
@@ -105,6 +105,31 @@ impl Peer {
     /// Whether it would serve us: it does not choke us and owes us nothing for long.
     pub(super) fn serves(&self) -> bool {
         !self.choking && !self.down.snubbed
+    }
+}
+
+/// What a peer did in the second that began with the first of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PerSecond {
+    since: Instant,
+    count: usize,
+}
+
+impl PerSecond {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            count: 0,
+        }
+    }
+
+    /// Once more; whether that is more than `limit` in one second.
+    pub(super) fn exceeds(&mut self, limit: usize, now: Instant) -> bool {
+        if now.saturating_since(self.since) >= Duration::from_secs(1) {
+            *self = Self::new(now);
+        }
+        self.count += 1;
+        self.count > limit
     }
 }
 
@@ -243,8 +268,8 @@ pub(super) struct Upload {
     pub(super) pieces: BTreeMap<u32, Sending>,
     /// What `unflushed` consists of.
     pub(super) stretches: Stretches,
-    /// Requests refused for want of a place in the second that began then.
-    pub(super) refused: (Instant, usize),
+    /// Requests refused for want of a place.
+    pub(super) refused: PerSecond,
 }
 
 impl Upload {
@@ -259,7 +284,7 @@ impl Upload {
             moved: None,
             pieces: BTreeMap::new(),
             stretches: Stretches::new(),
-            refused: (now, 0),
+            refused: PerSecond::new(now),
         }
     }
 

@@ -12,7 +12,6 @@
 //! drop what it waits for rightly: its request stays in the queue until there is a place.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use chunkcast::time::Instant;
 
@@ -205,12 +204,7 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        let (since, count) = &mut peer.up.refused;
-        if now.saturating_since(*since) >= Duration::from_secs(1) {
-            (*since, *count) = (now, 0);
-        }
-        *count += 1;
-        if *count > limit {
+        if peer.up.refused.exceeds(limit, now) {
             self.fault(conn, DropReason::QueueFull);
         }
     }

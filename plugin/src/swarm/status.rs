@@ -9,6 +9,10 @@
 //! ([`area_patience`](chunkcast::client::ClientConfig::area_patience)), counted for each piece from when it was first
 //! told: nobody can keep others from a piece by saying that it is on its way. Withdrawn and told again, a piece counts
 //! as told anew only after twice that time.
+//!
+//! Who dialled has measured the round-trip time; the other end pings, a few times, as the first answer may have waited
+//! behind blocks. Without that a neighbour that connected to us would be far until it has sent us a block, and as far is
+//! not asked for what somebody near has.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,14 +20,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use chunkcast::chunks::ChunkSet;
 use chunkcast::time::Instant;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
-use super::peer::{Has, Peer};
+use super::peer::{Has, Peer, PerSecond};
 use super::{ConnId, DropReason, Swarm};
 use crate::wire::message::Message;
-use crate::wire::status::{MAX_FETCHING, Status};
+use crate::wire::status::{MAX_FETCHING, Status, StatusError, StatusMessage};
 
 /// Shortest pause between two status messages.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Pings of one connection; the least answer counts.
+const PINGS: u8 = 3; // guess
 
 /// When the peers are told next.
 #[derive(Debug)]
@@ -32,19 +40,22 @@ pub(super) struct Telling {
     pub(super) dirty: bool,
     /// Not before.
     next: Instant,
+    /// Draws the numbers of pings, which nobody is to guess: an answer must not come before the ping.
+    rng: ChaCha8Rng,
 }
 
 impl Telling {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(seed: u64, now: Instant) -> Self {
         Self {
             dirty: false,
             next: now,
+            rng: ChaCha8Rng::seed_from_u64(seed),
         }
     }
 }
 
 /// Status messages from and to one peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PeerStatus {
     /// The id under which it takes them.
     pub(super) id: Option<u8>,
@@ -52,8 +63,12 @@ pub(super) struct PeerStatus {
     told: Bytes,
     /// Whether that named pieces.
     told_some: bool,
-    /// Messages of it that are read at once.
-    tokens: u32,
+    /// Its messages.
+    rate: PerSecond,
+    /// The ping that is not answered yet, and when it was sent.
+    ping: Option<(u32, Instant)>,
+    /// Pings sent.
+    pings: u8,
     /// The pieces that it said it is fetching and that it does not have, at most [`MAX_FETCHING`].
     claims: BTreeMap<u32, Claim>,
     /// When the first of those that are believed is no longer.
@@ -68,9 +83,17 @@ struct Claim {
 }
 
 impl PeerStatus {
-    /// Messages that may be read now: `amount` more, at most `limit`.
-    pub(super) fn refill(&mut self, amount: u32, limit: u32) {
-        self.tokens = self.tokens.saturating_add(amount).min(limit);
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            id: None,
+            told: Bytes::new(),
+            told_some: false,
+            rate: PerSecond::new(now),
+            ping: None,
+            pings: 0,
+            claims: BTreeMap::new(),
+            lapse: None,
+        }
     }
 
     /// Takes over what the peer says that it is fetching. Of more than are kept the first count.
@@ -116,11 +139,9 @@ impl Swarm {
             return;
         }
         let complete = self.is_complete();
-        let status = Status {
-            load: self.client.current_load(),
-            fetching: self.client.fetching(),
-        };
-        let (some, payload) = (!status.fetching.is_none(), status.encode());
+        let (load, fetching) = (self.client.current_load(), self.client.fetching());
+        let some = !fetching.is_none();
+        let payload = StatusMessage::Status(Status { load, fetching }).encode();
         let tell = |p: &Peer| {
             listens(p) && p.status.told != payload && (some || p.status.told_some || !complete)
         };
@@ -149,27 +170,73 @@ impl Swarm {
         due.then_some(self.telling.next)
     }
 
-    /// A peer says what it is fetching.
+    /// A `cc_status` message.
     pub(super) fn on_status(&mut self, conn: ConnId, payload: &Bytes) {
-        let (patience, now) = (self.config.client.area_patience, self.now);
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        if peer.status.tokens == 0 {
+        if peer
+            .status
+            .rate
+            .exceeds(self.config.limits.status_rate, self.now)
+        {
             return self.fault(conn, DropReason::TooManyStatus);
         }
-        peer.status.tokens -= 1;
-        // Who learns the piece count later cannot read it; the peer cannot know that.
-        let Has::Known(has) = &peer.has else {
-            return self.noise(conn);
+        let pieces = match &peer.has {
+            Has::Known(has) => Some(has.len()),
+            Has::Early(_) => None,
         };
-        let Ok(status) = Status::decode(payload, has.len()) else {
-            return self.fault(conn, DropReason::BadExtended);
+        match StatusMessage::decode(payload, pieces) {
+            Ok(StatusMessage::Status(status)) => self.on_fetching(conn, &status),
+            Ok(StatusMessage::Ping(number)) => {
+                self.send_status(conn, &StatusMessage::Pong(number));
+            }
+            Ok(StatusMessage::Pong(number)) => {
+                let answered = peer.status.ping.take_if(|(sent, _)| *sent == number);
+                match answered {
+                    Some((_, at)) => self.measured(conn, self.now.saturating_since(at)),
+                    None => self.fault(conn, DropReason::Unasked),
+                }
+            }
+            // who tells it cannot know what we know
+            Err(StatusError::Early) => self.noise(conn),
+            Err(StatusError::Kind(_)) => self.fault(conn, DropReason::UnknownExtended),
+            Err(_) => self.fault(conn, DropReason::BadExtended),
+        }
+    }
+
+    fn on_fetching(&mut self, conn: ConnId, status: &Status) {
+        let (patience, now) = (self.config.client.area_patience, self.now);
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
         };
         peer.status.claim(&status.fetching, patience, now);
         self.client.handle_load(conn.into(), status.load, now);
         self.believe(conn);
         self.refill = true;
+    }
+
+    fn send_status(&mut self, conn: ConnId, msg: &StatusMessage) {
+        if let Some(id) = self.peers.get(&conn).and_then(|p| p.status.id) {
+            let payload = msg.encode();
+            self.send(conn, Message::Extended { id, payload });
+        }
+    }
+
+    /// Measures the round-trip time to a peer that has dialled us and understands it.
+    pub(super) fn ping(&mut self, conn: ConnId) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let status = &mut peer.status;
+        let wanted = peer.info.rtt.is_none() && status.id.is_some() && status.pings < PINGS;
+        if !wanted || status.ping.is_some() {
+            return;
+        }
+        let number = self.telling.rng.next_u32();
+        status.ping = Some((number, self.now));
+        status.pings += 1;
+        self.send_status(conn, &StatusMessage::Ping(number));
     }
 
     /// Tells the client what the peer is believed to be fetching.
@@ -184,8 +251,10 @@ impl Swarm {
         self.client.handle_fetching(conn.into(), &fetching, now);
     }
 
-    /// Whether a piece that the peer said it is fetching has been on its way for too long to be believed.
+    /// Pings again, and looks whether a piece that the peer said it is fetching has been on its way for too long to be
+    /// believed.
     pub(super) fn check_status(&mut self, conn: ConnId) {
+        self.ping(conn);
         let lapsed = |p: &Peer| p.status.lapse.is_some_and(|at| at <= self.now);
         if self.peers.get(&conn).is_some_and(lapsed) {
             self.believe(conn);
@@ -212,7 +281,7 @@ mod tests {
 
     #[test]
     fn each_piece_is_believed_for_a_while_however_often_it_is_told() {
-        let mut s = PeerStatus::default();
+        let mut s = PeerStatus::new(Instant::ZERO);
         assert_eq!(claim(&mut s, &[1], 0), [1]);
         assert_eq!(claim(&mut s, &[1, 2], 20), [1, 2]);
         assert_eq!(s.lapse, Some(Instant::ZERO + PATIENCE));
@@ -228,7 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_of_a_peer_is_bounded() {
-        let mut s = PeerStatus::default();
+        let mut s = PeerStatus::new(Instant::ZERO);
         let pieces = 3 * MAX_FETCHING;
         for from in [0, 1, 2] {
             let some = from * MAX_FETCHING..(from + 1) * MAX_FETCHING;

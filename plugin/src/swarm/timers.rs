@@ -66,8 +66,6 @@ impl Swarm {
             .tokens
             .saturating_add(tokens(limits.metadata_rate))
             .min(limits.metadata_rate);
-        peer.status
-            .refill(tokens(limits.status_rate), limits.status_rate);
         update_window(peer, &limits, now);
         let silent = now.saturating_since(peer.last_sent) >= limits.keepalive;
         self.serve_metadata(conn);

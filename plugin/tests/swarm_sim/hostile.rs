@@ -13,6 +13,7 @@ use chunkcast_bittorrent::swarm::{
 };
 use chunkcast_bittorrent::wire::extended::{ExtendedHandshake, UtMetadata};
 use chunkcast_bittorrent::wire::message::{BlockRef, Handshake, Message};
+use chunkcast_bittorrent::wire::status::{Status, StatusMessage};
 use proptest::prelude::*;
 
 use crate::world::{Content, addr_of, peer_id_of};
@@ -168,6 +169,10 @@ fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..max).prop_map(Bytes::from)
 }
 
+fn extended(id: u8, payload: Bytes) -> Message {
+    Message::Extended { id, payload }
+}
+
 fn block() -> impl Strategy<Value = BlockRef> {
     let piece = prop_oneof![8 => 0u32..8, 1 => any::<u32>()];
     let begin = prop_oneof![8 => (0u32..3).prop_map(|b| b << 14), 1 => any::<u32>()];
@@ -212,6 +217,13 @@ fn message() -> impl Strategy<Value = Message> {
                 };
                 Message::Extended { id: 0, payload: handshake.encode() }
             }),
+        2 => (any::<u8>(), prop::collection::vec(0u32..7, 0..7)).prop_map(|(load, some)| {
+            let fetching = ChunkSet::from_indices(7, some);
+            extended(3, StatusMessage::Status(Status { load, fetching }).encode())
+        }),
+        1 => (0u8..4, bytes(8)).prop_map(|(kind, rest)| {
+            extended(3, [&[kind], &rest[..]].concat().into())
+        }),
         2 => (0u32..4).prop_map(|p| Message::Extended { id: 2, payload: UtMetadata::Request(p).encode() }),
         1 => (0u32..4).prop_map(|p| Message::Extended { id: 2, payload: UtMetadata::Reject(p).encode() }),
         2 => (0u32..2, 1u32..40_000, bytes(200)).prop_map(|(piece, total_size, data)| {
@@ -645,4 +657,133 @@ fn a_bitfield_is_only_sent_as_the_first_word() {
         .filter(|(_, m)| matches!(m, Message::Have(_)))
         .count();
     assert_eq!(haves, if unchoked { 2 } else { 0 });
+}
+
+/// A downloader of seven pieces, and a peer that has said that it takes status messages under `id`.
+fn understood(id: u8) -> (Bench, ConnId) {
+    let mut b = Bench::new(Some(ChunkSet::empty(7)));
+    let conn = b.connect(1, true, true);
+    let handshake = ExtendedHandshake {
+        cc_status: Some(id),
+        ..ExtendedHandshake::default()
+    };
+    b.say(conn, extended(0, handshake.encode()));
+    (b, conn)
+}
+
+/// Payloads that were sent to the peer under `id`.
+fn told(b: &Bench, conn: ConnId, id: u8) -> Vec<Bytes> {
+    let to = b.sent.iter().filter(|(c, _)| *c == conn);
+    to.filter_map(|(_, m)| match m {
+        Message::Extended { id: i, payload } if *i == id => Some(payload.clone()),
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn status_messages_that_cannot_be_read_soon_end_the_connection() {
+    let bad: [&[u8]; 6] = [
+        &[],
+        &[0, 1],
+        &[0, 0, 2, 0xff],
+        &[0, 0, 3, 0x90, 0x90],
+        &[1, 2, 3],
+        &[0, 0, 2, 0, 0],
+    ];
+    let (mut b, conn) = understood(9);
+    for n in 0..17 {
+        b.pass(Duration::from_secs(1));
+        let payload = Bytes::from_static(bad[n % bad.len()]);
+        b.say(conn, extended(3, payload));
+    }
+    assert_eq!(b.drops(DropReason::BadExtended), 17);
+    assert_eq!(
+        b.closed,
+        vec![(conn, CloseReason::Protocol(DropReason::BadExtended))]
+    );
+}
+
+#[test]
+fn a_status_before_the_handshake_is_a_fault_and_a_later_kind_is_not() {
+    let mut b = Bench::new(Some(ChunkSet::empty(7)));
+    let conn = b.connect(1, true, true);
+    b.say(conn, extended(3, Bytes::from_static(&[0, 0, 0])));
+    assert_eq!(b.drops(DropReason::BadExtended), 1);
+    let (mut b, conn) = understood(9);
+    b.say(conn, extended(3, Bytes::from_static(&[200, 1, 2])));
+    assert_eq!(b.drops(DropReason::BadExtended), 0);
+    assert_eq!(b.drops(DropReason::UnknownExtended), 1);
+}
+
+#[test]
+fn a_flood_of_status_messages_is_not_read_and_ends_the_connection() {
+    let (mut b, conn) = understood(9);
+    for n in 0..3000u32 {
+        let fetching = ChunkSet::from_indices(7, [n % 7]);
+        let status = StatusMessage::Status(Status { load: 0, fetching });
+        b.say(conn, extended(3, status.encode()));
+    }
+    // four a second are read
+    assert_eq!(b.drops(DropReason::TooManyStatus), 2001);
+    assert_eq!(
+        b.closed,
+        vec![(conn, CloseReason::Flood(DropReason::TooManyStatus))]
+    );
+    // at the rate that is allowed nobody is closed
+    let (mut b, conn) = understood(9);
+    for n in 0..300u32 {
+        b.pass(Duration::from_secs(1));
+        let fetching = ChunkSet::from_indices(7, [n % 7]);
+        let status = StatusMessage::Status(Status { load: 0, fetching });
+        b.say(conn, extended(3, status.encode()));
+    }
+    assert_eq!(b.swarm.stats().drops, BTreeMap::new());
+    assert_eq!(b.closed, vec![]);
+}
+
+#[test]
+fn pings_are_answered_at_a_bounded_rate_and_only_under_an_id_of_the_peer() {
+    let ping = StatusMessage::Ping(77).encode();
+    let (mut b, conn) = understood(9);
+    for _ in 0..50 {
+        b.say(conn, extended(3, ping.clone()));
+    }
+    let pong = StatusMessage::Pong(77).encode();
+    let told = told(&b, conn, 9);
+    let pongs = told.iter().filter(|p| **p == pong).count();
+    assert!((1..=4).contains(&pongs), "{pongs} answers");
+    let mut b = Bench::new(Some(ChunkSet::empty(7)));
+    let conn = b.connect(1, true, true);
+    b.say(conn, extended(0, ExtendedHandshake::default().encode()));
+    let before = b.sent.len();
+    b.say(conn, extended(3, ping));
+    assert_eq!(b.sent.len(), before, "no id, no answer");
+}
+
+#[test]
+fn a_peer_that_answers_no_ping_of_ours_is_not_nearer_by_that() {
+    let (mut b, conn) = understood(9);
+    let ping = told(&b, conn, 9)
+        .iter()
+        .find_map(|p| match StatusMessage::decode(p, Some(7)) {
+            Ok(StatusMessage::Ping(number)) => Some(number),
+            _ => None,
+        });
+    let number = ping.expect("the end that did not dial measures");
+    b.now += Duration::from_millis(50);
+    for guess in [0, number.wrapping_add(1)] {
+        b.say(conn, extended(3, StatusMessage::Pong(guess).encode()));
+    }
+    assert_eq!(b.drops(DropReason::Unasked), 2);
+    assert_eq!(b.swarm.stats().peers[0].rtt, None);
+    let pong = StatusMessage::Pong(number).encode();
+    b.say(conn, extended(3, pong.clone()));
+    assert_eq!(
+        b.swarm.stats().peers[0].rtt,
+        Some(Duration::from_millis(50))
+    );
+    // the answer counts once
+    b.say(conn, extended(3, pong));
+    assert_eq!(b.drops(DropReason::Unasked), 3);
 }

@@ -9,7 +9,7 @@ use chunkcast::time::Instant;
 use chunkcast_bittorrent::swarm::ConnId;
 use chunkcast_bittorrent::wire::extended::ExtendedHandshake;
 use chunkcast_bittorrent::wire::message::Message;
-use chunkcast_bittorrent::wire::status::Status;
+use chunkcast_bittorrent::wire::status::{Status, StatusMessage};
 
 use crate::scripts::{Fault, Seed};
 use crate::world::{Content, Script, World};
@@ -63,7 +63,7 @@ fn status(pieces: ChunkSet) -> Message {
     };
     Message::Extended {
         id: 3,
-        payload: status.encode(),
+        payload: StatusMessage::Status(status).encode(),
     }
 }
 
@@ -72,11 +72,58 @@ fn statuses(heard: &Heard, id: u8, pieces: u32) -> Vec<(Instant, Status)> {
     let heard = heard.borrow();
     let own = heard.iter().filter_map(|(at, msg)| match msg {
         Message::Extended { id: i, payload } if *i == id => {
-            Some((*at, Status::decode(payload, pieces).unwrap()))
+            match StatusMessage::decode(payload, Some(pieces)).unwrap() {
+                StatusMessage::Status(status) => Some((*at, status)),
+                _ => None,
+            }
         }
         _ => None,
     });
     own.collect()
+}
+
+/// Pieces of 64 blocks of which `node` has asked at least half over `conn`: more than an endgame does.
+fn fetched(w: &mut World, node: usize, conn: ConnId) -> BTreeSet<u32> {
+    let requested = &w.node(node).requested;
+    let blocks = |piece| {
+        let of = requested
+            .iter()
+            .filter(|(c, b)| (*c, b.piece) == (conn, piece));
+        of.count()
+    };
+    (0..4).filter(|p| blocks(*p) >= 32).collect()
+}
+
+#[test]
+fn of_two_near_each_other_only_one_fetches_a_piece_from_far() {
+    for n in 0..6 {
+        let content = Content::random(4 << 20, 1 << 20, n);
+        let mut w = World::new(n);
+        w.directory = false;
+        w.latency = Duration::from_millis(1);
+        let seed = w.add_with(&content, Some(content.full()), None, |c| {
+            c.client.superseed = false;
+        });
+        w.far.insert(seed, Duration::from_millis(50));
+        w.set_uplink(seed, 200_000);
+        // Each has a piece that the other wants: they serve each other.
+        let a = w.add(&content, Some(ChunkSet::from_indices(4, [0])));
+        let b = w.add(&content, Some(ChunkSet::from_indices(4, [3])));
+        w.connect(b, a);
+        w.run_for(SECOND);
+        let from_a = w.connect(a, seed);
+        w.run_for(2 * SECOND);
+        let from_b = w.connect(b, seed);
+        w.complete(&[a, b], MINUTE);
+        let (a, b) = (fetched(&mut w, a, from_a), fetched(&mut w, b, from_b));
+        assert_eq!((a.len(), b.len()), (1, 1), "{a:?} and {b:?}");
+        assert!(a.is_disjoint(&b), "{a:?} and {b:?}");
+        let copies = w.node(seed).payload_sent as f64 / f64::from(2 << 20);
+        assert!(
+            copies < 1.3,
+            "seed {n}: {copies:.2} copies of what both missed"
+        );
+    }
 }
 
 #[test]
@@ -219,7 +266,7 @@ fn a_status_before_the_piece_count_is_known_is_ignored() {
             Duration::ZERO,
             Message::Extended {
                 id: 3,
-                payload: Bytes::from_static(b"any"),
+                payload: Bytes::from_static(b"\0\0any"),
             },
         ),
     ];
