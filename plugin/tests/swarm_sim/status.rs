@@ -190,18 +190,14 @@ fn stock_peers_never_see_a_status() {
         w.complete(&[get], MINUTE);
         w.run_for(SECOND);
         let heard = heard.borrow();
-        let ids: BTreeSet<u8> = heard
+        let ids: Vec<u8> = heard
             .iter()
             .filter_map(|(_, m)| match m {
                 Message::Extended { id, .. } => Some(*id),
                 _ => None,
             })
             .collect();
-        let expected = if fast {
-            BTreeSet::from([0])
-        } else {
-            BTreeSet::new()
-        };
+        let expected = if fast { vec![0] } else { vec![] };
         assert_eq!(ids, expected);
         assert!(heard.len() >= 16, "it heard of the pieces");
     }
@@ -220,38 +216,22 @@ fn a_neighbour_that_says_it_fetches_everything_delays_nobody_for_long() {
         (Duration::ZERO, Message::HaveNone),
         (Duration::ZERO, Message::Unchoke),
     ];
-    // again and again, now and then withdrawn
-    for n in 0..200u32 {
-        let all = if n % 10 == 9 {
-            content.none()
-        } else {
-            content.full()
-        };
-        says.push((n * Duration::from_millis(500), status(all)));
-    }
-    let (liar, heard) = Neighbour::new(says);
+    let again = |n: u32| (n * Duration::from_millis(500), status(content.full()));
+    says.extend((0..400).map(again));
+    let (liar, _) = Neighbour::new(says);
     let liar = w.add_script(liar, true);
     let get = w.add(&content, Some(content.none()));
-    // near is what we have dialled and found near
     w.connect(get, liar);
     w.run_for(SECOND);
     w.connect(get, seed);
     let begin = w.now;
-    w.run_for(3 * SECOND);
+    w.run_for(5 * SECOND);
     let stats = w.node(get).swarm.stats();
-    assert!(
-        stats.peers.iter().any(|p| p.near && p.pieces == 0),
-        "{stats:?}"
-    );
-    let early = stats.received;
-    w.complete(&[get], MINUTE);
+    assert!(stats.peers[0].near && stats.peers[0].pieces == 0);
+    assert_eq!(stats.received, 0, "it is believed at first");
+    w.complete(&[get], 2 * MINUTE);
     let took = w.now.saturating_since(begin);
-    assert!(
-        took < Duration::from_secs(35),
-        "{took:?}, {early} bytes at first"
-    );
-    assert!(early < 1 << 20, "it was believed at first");
-    assert!(!heard.borrow().is_empty());
+    assert!(took < Duration::from_secs(40), "{took:?}");
 }
 
 #[test]
