@@ -29,6 +29,9 @@ mod protocol;
 #[path = "swarm_sim/hostile.rs"]
 mod hostile;
 
+#[path = "swarm_sim/hostile_status.rs"]
+mod hostile_status;
+
 #[path = "swarm_sim/status.rs"]
 mod status;
 
