@@ -28,3 +28,12 @@ mod protocol;
 
 #[path = "swarm_sim/hostile.rs"]
 mod hostile;
+
+#[path = "swarm_sim/hostile_status.rs"]
+mod hostile_status;
+
+#[path = "swarm_sim/status.rs"]
+mod status;
+
+#[path = "swarm_sim/busy.rs"]
+mod busy;

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 fn handshake() -> impl Strategy<Value = ExtendedHandshake> {
     (
         option::of(any::<u8>()),
+        option::of(any::<u8>()),
         option::of(1..=MAX_METADATA),
         option::of(1..=u16::MAX),
         option::of("[a-zA-Z0-9 ./µ-]{1,64}"),
@@ -19,13 +20,16 @@ fn handshake() -> impl Strategy<Value = ExtendedHandshake> {
         option::of(1..=u16::MAX),
     )
         .prop_map(
-            |(ut_metadata, metadata_size, port, version, reqq, index_port)| ExtendedHandshake {
-                ut_metadata,
-                metadata_size,
-                port,
-                version,
-                reqq,
-                index_port,
+            |(ut_metadata, cc_status, metadata_size, port, version, reqq, index_port)| {
+                ExtendedHandshake {
+                    ut_metadata,
+                    cc_status,
+                    metadata_size,
+                    port,
+                    version,
+                    reqq,
+                    index_port,
+                }
             },
         )
 }
@@ -115,6 +119,7 @@ fn a_libtorrent_handshake_is_read() {
         ExtendedHandshake::decode(bytes),
         Ok(ExtendedHandshake {
             ut_metadata: Some(2),
+            cc_status: None,
             metadata_size: Some(31235),
             port: None,
             version: Some("libtorrent/2.0.11".into()),

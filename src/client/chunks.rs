@@ -319,6 +319,11 @@ impl Client {
         self.picker.owner(chunk).is_some()
     }
 
+    /// Whether the chunk is assigned to this neighbour.
+    pub fn is_assigned_to(&self, chunk: u32, peer: NeighbourId) -> bool {
+        self.picker.owner(chunk) == Some(peer)
+    }
+
     /// Tells the neighbour whether it holds something that we miss, if that has changed.
     pub(super) fn tell_interest(&mut self, peer: NeighbourId) {
         let Some(n) = self.table.get(peer) else {

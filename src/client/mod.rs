@@ -365,7 +365,7 @@ impl Client {
         let (mut p, mix, ranking) = (self.config.p, self.config.mix, self.config.ranking);
         if self.config.replace_refused {
             // paper 4: "at least"; those that the list has no room for are named again
-            let more = self.table.tally().away.saturating_sub(ignore.len());
+            let more = self.table.away().saturating_sub(ignore.len());
             p = p.saturating_add(u8::try_from(more).unwrap_or(u8::MAX));
             p = p.min(MAX_P.max(self.config.p));
         }

@@ -57,10 +57,34 @@ impl Client {
             return;
         }
         self.picker.unassign(chunk);
+        self.table
+            .change(peer, |n| n.assigned = n.assigned.saturating_sub(1));
+        self.pause(peer, now);
+        self.offer(chunk, false);
+        self.settle(now);
+    }
+
+    /// A full neighbour refused at once to send something that is not assigned to it (a block of a chunk that others
+    /// fetch): it has its pause as after [`handle_refused`](Self::handle_refused).
+    pub fn handle_busy(&mut self, peer: NeighbourId, now: Instant) {
+        if self.neighbour(peer).is_some() {
+            self.pause(peer, now);
+            self.settle(now);
+        }
+    }
+
+    /// Whether the neighbour is left alone for a while because it refused, and for no other reason.
+    pub fn is_paused(&self, peer: NeighbourId) -> bool {
+        self.table
+            .get(peer)
+            .is_some_and(|n| n.paused_until.is_some() && n.ignored_until.is_none())
+    }
+
+    /// Does not ask the neighbour for a while, unless it is not asked anyway.
+    fn pause(&mut self, peer: NeighbourId, now: Instant) {
         let (base, cap) = (self.config.refused_pause, self.config.max_refused_pause);
         let ignored = self.config.refusals_ignored;
         let often = self.table.change(peer, |n| {
-            n.assigned = n.assigned.saturating_sub(1);
             if n.paused_until.is_none_or(|t| t <= now) {
                 n.paused_until = Some(now + doubled(base, n.refusals, cap));
                 n.refusals = n.refusals.saturating_add(1);
@@ -75,11 +99,9 @@ impl Client {
             self.actions.push_back(Action::Stop { peer });
         }
         self.servers.cover = None;
-        self.offer(chunk, false);
         self.servers.dirty = true;
         self.servers.refused |= self.config.replace_refused;
         self.dial_dirty |= self.config.replace_refused;
-        self.settle(now);
     }
 
     /// Whether a request of this neighbour for this chunk is to be served now, or refused.

@@ -307,6 +307,11 @@ impl Table {
         self.away.first().copied()
     }
 
+    /// How many are not asked for a while.
+    pub(super) fn away(&self) -> usize {
+        self.away.len()
+    }
+
     pub(super) fn tally(&self) -> Tally {
         self.tally
     }

@@ -24,7 +24,7 @@ pub use datagram::{bencode, bits, datagram};
 pub use local::{control_request, lan_announcement, state_file};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use node::node;
-pub use peer::{extended_handshake, handshake, peer_frames, ut_metadata};
+pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata};
 pub use swarm::swarm_messages;
 pub use tracker::{tracker_http, tracker_udp};
 
@@ -32,9 +32,10 @@ pub use tracker::{tracker_http, tracker_udp};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     ("bencode", bencode),
     ("bits", bits),
+    ("cc_status", cc_status),
     ("control_request", control_request),
     ("datagram", datagram),
     ("extended_handshake", extended_handshake),

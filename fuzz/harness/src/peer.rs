@@ -7,6 +7,7 @@ use chunkcast_bittorrent::wire::extended::{
 };
 use chunkcast_bittorrent::wire::handshake::check_protocol;
 use chunkcast_bittorrent::wire::message::{Handshake, Message};
+use chunkcast_bittorrent::wire::status::{MAX_FETCHING, MAX_STATUS, StatusError, StatusMessage};
 
 use crate::input::Input;
 
@@ -110,4 +111,27 @@ pub fn ut_metadata(data: &[u8]) {
         assert!((1..=METADATA_PIECE as usize).contains(&data.len()));
     }
     assert_eq!(UtMetadata::decode(&read.encode()), Ok(read));
+}
+
+/// Piece count (3 bytes; 0: unknown) and the payload of a `cc_status` message: what is read is within the torrent and
+/// the limits, is written no longer, and reads the same.
+pub fn cc_status(data: &[u8]) {
+    let mut input = Input::new(data);
+    let count = u32::from(input.byte()) << 16 | u32::from(input.u16());
+    let pieces = Some(count).filter(|n| *n > 0);
+    let payload = input.take(usize::MAX);
+    let read = match StatusMessage::decode(payload, pieces) {
+        Ok(read) => read,
+        Err(e) => {
+            assert!(pieces.is_none() || e != StatusError::Early);
+            return;
+        }
+    };
+    if let StatusMessage::Status(status) = &read {
+        assert_eq!(Some(status.fetching.end()), pieces);
+        assert!(status.fetching.count() <= MAX_FETCHING);
+    }
+    let written = read.encode();
+    assert!(written.len() <= payload.len().min(MAX_STATUS));
+    assert_eq!(StatusMessage::decode(&written, pieces), Ok(read));
 }

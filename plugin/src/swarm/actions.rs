@@ -57,8 +57,7 @@ impl Swarm {
             }
             Action::Stop { peer } => self.stop_asking(peer.into()),
             Action::Serve { peer, serve } => self.serve(peer.into(), serve),
-            // no message of the wire says it
-            Action::Tell { .. } => {}
+            Action::Tell { peer } => self.tell_status(peer.into()),
             Action::Reveal {
                 peer,
                 what: Reveal::All,

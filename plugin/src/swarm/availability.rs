@@ -63,6 +63,7 @@ impl Swarm {
         }
         if matches!(peer.has, Has::Known(_)) {
             self.client.handle_have(conn.into(), piece, self.now);
+            self.end_sending_if_done(conn, piece);
             self.close_if_useless(conn);
         }
     }

@@ -84,6 +84,8 @@ pub struct Limits {
     /// A peer that reads nothing for that long no longer counts against `upload_budget`, or two that never read would
     /// use it up.
     pub upload_stuck: Duration,
+    /// A piece of which a peer has asked for nothing more, or read nothing, for that long is no longer being sent to it.
+    pub upload_idle: Duration,
     /// Bytes of one piece sent to a peer before another peer has its turn.
     pub upload_turn: u64,
     /// Largest bitfield kept while the piece count is unknown.
@@ -96,6 +98,8 @@ pub struct Limits {
     pub metadata_timeout: Duration,
     /// Metadata requests queued for a peer.
     pub metadata_queue: usize,
+    /// Status messages of one peer that are read, a second; clients send one at most.
+    pub status_rate: usize,
     /// Metadata pieces served to one peer, a second.
     pub metadata_rate: u32,
     /// Failed attempts at pieces whose block digests are kept.
@@ -139,12 +143,14 @@ impl Default for Limits {
             peer_upload: 256 << 10,             // guess: half of the budget
             upload_budget: 512 << 10,           // measured: 512 KB in the sockets at 20 Mbit/s
             upload_stuck: Duration::from_secs(5), // guess: below request_timeout, or the others give up first
+            upload_idle: Duration::from_secs(2),  // guess: several round-trips
             upload_turn: 1 << 20, // guess: a slow reader gets a turn within its timeout
             max_early_bitfield: 1 << 20, // 8 million pieces
             max_early_haves: 100_000, // guess
             metadata_pipeline: 4, // guess: stock clients answer two to four at once
             metadata_timeout: Duration::from_secs(10), // guess
             metadata_queue: 256,  // 4 MiB of metadata
+            status_rate: 20,      // twice what is sent: several come at once after a loss
             metadata_rate: 64,    // guess: 1 MiB/s
             max_failed: 64,       // guess
             max_banned: 1024,     // guess
@@ -197,6 +203,7 @@ impl Limits {
                 "metadata_pipeline must be at least 1",
             ),
             (self.metadata_rate >= 1, "metadata_rate must be at least 1"),
+            (self.status_rate >= 1, "status_rate must be at least 1"),
             (
                 self.keepalive < self.silence,
                 "keepalive must be shorter than silence",

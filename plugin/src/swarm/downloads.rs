@@ -10,9 +10,6 @@ use super::pieces::BlockKey;
 use super::{ConnId, DropReason, Output, PieceResult, Swarm};
 use crate::wire::message::{BlockRef, Message};
 
-/// Rejects in a row, without a block between them, after which a peer counts as refusing.
-const MAX_REJECTS: u32 = 16;
-
 impl Swarm {
     /// A block.
     pub(super) fn on_block(&mut self, conn: ConnId, piece: u32, begin: u32, data: Bytes) {
@@ -33,7 +30,6 @@ impl Swarm {
         }
         let down = &mut peer.down;
         down.snubbed = false;
-        down.rejects = 0;
         down.alive = now;
         down.bytes += u64::from(len);
         down.counted += u64::from(len);
@@ -144,13 +140,13 @@ impl Swarm {
         if !std::mem::replace(&mut peer.choking, false) {
             return self.fault(conn, DropReason::Redundant);
         }
-        peer.down.rejects = 0;
         self.client.handle_choked(conn.into(), false, self.now);
         self.noise(conn);
         self.refill = true;
     }
 
-    /// The peer will not send a block (BEP 6).
+    /// The peer will not send a block (BEP 6). One that chokes us rejects what it drops; any other is full, and is left
+    /// alone for the client's pause.
     pub(super) fn on_reject(&mut self, conn: ConnId, r: BlockRef) {
         let found = self
             .torrent
@@ -174,19 +170,15 @@ impl Swarm {
         peer.down.probe = None;
         peer.down.alive = self.now;
         let choking = peer.choking;
-        peer.down.rejects += 1;
-        let refuses = !choking && peer.down.rejects >= MAX_REJECTS;
         self.unrequest(conn, key);
         self.refill = true;
         if !choking {
-            self.give_back(conn, r.piece);
-        }
-        if refuses {
-            self.stall(conn);
+            self.counters.refusals += 1;
+            self.refused(conn, r.piece);
         }
     }
 
-    /// The peer lets requests lie or refuses them: others get its blocks.
+    /// The peer lets requests lie: others get its blocks.
     pub(super) fn stall(&mut self, conn: ConnId) {
         let first = self.config.limits.min_window;
         let Some(peer) = self.peers.get_mut(&conn) else {
@@ -194,7 +186,6 @@ impl Swarm {
         };
         peer.down.snubbed = true;
         peer.down.active = false;
-        peer.down.rejects = 0;
         peer.down.window = first;
         self.counters.stalls += 1;
         self.give_up_requests(conn);

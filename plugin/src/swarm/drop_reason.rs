@@ -39,6 +39,8 @@ pub enum DropReason {
     BadMetadata,
     /// A metadata request beyond the rate, or for a piece that does not exist.
     MetadataRefused,
+    /// A status message beyond the rate.
+    TooManyStatus,
     /// A message that says what is known already (choke while choked, a second HAVE).
     Redundant,
     /// A message with an id that BitTorrent does not define, or we do not know.
@@ -49,7 +51,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [DropReason; 21] = [
+    pub const ALL: [DropReason; 22] = [
         Self::Unrequested,
         Self::BlockLength,
         Self::Duplicate,
@@ -68,6 +70,7 @@ impl DropReason {
         Self::BadExtended,
         Self::BadMetadata,
         Self::MetadataRefused,
+        Self::TooManyStatus,
         Self::Redundant,
         Self::UnknownMessage,
         Self::BadFrame,
@@ -92,6 +95,7 @@ impl DropReason {
             | Self::LateBitfield
             | Self::UnknownExtended
             | Self::MetadataRefused
+            | Self::TooManyStatus
             | Self::Redundant
             | Self::UnknownMessage => Weight::Noise,
         }

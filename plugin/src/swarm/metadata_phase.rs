@@ -9,6 +9,7 @@ use super::{CloseReason, ConnId, DropReason, Output, Swarm};
 use crate::metadata::{Outcome, metadata_piece};
 use crate::wire::extended::{ExtendedHandshake, OUR_UT_METADATA, UtMetadata};
 use crate::wire::message::Message;
+use crate::wire::status::OUR_CC_STATUS;
 
 impl Swarm {
     /// Says who we are and what we can; again when the metadata has become known.
@@ -27,6 +28,7 @@ impl Swarm {
         let port = Some(self.config.listen_port).filter(|port| *port != 0);
         let handshake = ExtendedHandshake {
             ut_metadata: Some(OUR_UT_METADATA),
+            cc_status: Some(OUR_CC_STATUS),
             metadata_size: size,
             port,
             version: Some(self.config.version.clone()),
@@ -54,7 +56,10 @@ impl Swarm {
                 Ok(handshake) => self.on_extended_handshake(conn, handshake),
                 Err(_) => self.fault(conn, DropReason::BadExtended),
             },
-            OUR_UT_METADATA if !peer.ext.shaken => self.fault(conn, DropReason::BadExtended),
+            OUR_UT_METADATA | OUR_CC_STATUS if !peer.ext.shaken => {
+                self.fault(conn, DropReason::BadExtended);
+            }
+            OUR_CC_STATUS => self.on_status(conn, payload),
             OUR_UT_METADATA => match UtMetadata::decode(payload) {
                 Ok(msg) => self.on_ut_metadata(conn, msg),
                 Err(_) => self.fault(conn, DropReason::BadExtended),
@@ -82,6 +87,10 @@ impl Swarm {
         if let Some(id) = handshake.ut_metadata {
             peer.ext.ut_metadata = Some(id).filter(|id| *id != 0);
         }
+        if let Some(id) = handshake.cc_status {
+            peer.status.id = Some(id).filter(|id| *id != 0);
+        }
+        let understands = handshake.cc_status.is_some();
         peer.ext.reqq = handshake.reqq.or(peer.ext.reqq);
         if handshake.version.is_some() {
             peer.client = handshake.version;
@@ -104,6 +113,10 @@ impl Swarm {
             }
             self.client
                 .handle_listen_addr(conn.into(), listen, self.now);
+        }
+        self.ping(conn);
+        if understands {
+            self.tell_status(conn);
         }
         if let Some(size) = handshake.metadata_size.filter(|_| self.torrent.is_none()) {
             self.assembly.on_size(conn.0, size);

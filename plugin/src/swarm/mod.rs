@@ -34,7 +34,9 @@ mod output;
 mod peer;
 mod pieces;
 mod pipeline;
+mod sending;
 mod stats;
+mod status;
 mod timers;
 mod uploads;
 
@@ -61,6 +63,7 @@ use blame::Blame;
 use peer::Peer;
 use pieces::Torrent;
 use stats::Counters;
+use status::Pings;
 use uploads::Turn;
 
 /// Rounds of filling pipelines after one input; what is left waits for the next, which the tick guarantees.
@@ -86,6 +89,7 @@ pub struct Swarm {
     /// Requests outstanding at all peers.
     outstanding: u32,
     turn: Turn,
+    pings: Pings,
     /// When the housekeeping is next due.
     tick: Instant,
     last_tick: Instant,
@@ -105,6 +109,7 @@ impl Swarm {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let client = Client::new(config.client.clone(), rng.random(), now);
         let secret = [rng.random(), rng.random()];
+        let pings = Pings::new(rng.random());
         let mut swarm = Self {
             now,
             client,
@@ -117,6 +122,7 @@ impl Swarm {
             gone: BTreeMap::new(),
             outstanding: 0,
             turn: Turn::default(),
+            pings,
             tick: now + config.limits.idle_tick,
             last_tick: now,
             outputs: VecDeque::new(),

@@ -9,6 +9,8 @@ use chunkcast::chunks::ChunkSet;
 use chunkcast::time::Instant;
 
 use super::pieces::BlockKey;
+use super::sending::{Sending, Stretches};
+use super::status::PeerStatus;
 use super::{Limits, PeerInfo};
 use crate::wire::message::BlockRef;
 
@@ -39,6 +41,7 @@ pub(super) struct Peer {
     /// It refuses to serve us.
     pub(super) choking: bool,
     pub(super) ext: Extensions,
+    pub(super) status: PeerStatus,
     pub(super) down: Download,
     pub(super) up: Upload,
     pub(super) last_received: Instant,
@@ -68,8 +71,9 @@ impl Peer {
             interested: false,
             choking: true,
             ext: Extensions::default(),
+            status: PeerStatus::new(now),
             down: Download::new(limits, now),
-            up: Upload::default(),
+            up: Upload::new(now),
             last_received: now,
             last_sent: now,
             faults: 0,
@@ -101,6 +105,31 @@ impl Peer {
     /// Whether it would serve us: it does not choke us and owes us nothing for long.
     pub(super) fn serves(&self) -> bool {
         !self.choking && !self.down.snubbed
+    }
+}
+
+/// What a peer did in the second that began with the first of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PerSecond {
+    since: Instant,
+    count: usize,
+}
+
+impl PerSecond {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            count: 0,
+        }
+    }
+
+    /// Once more; whether that is more than `limit` in one second.
+    pub(super) fn exceeds(&mut self, limit: usize, now: Instant) -> bool {
+        if now.saturating_since(self.since) >= Duration::from_secs(1) {
+            *self = Self::new(now);
+        }
+        self.count += 1;
+        self.count > limit
     }
 }
 
@@ -167,8 +196,6 @@ pub(super) struct Download {
     pub(super) rtt: Option<Duration>,
     /// The last block, or the first request into an empty pipeline.
     pub(super) alive: Instant,
-    /// Rejects in a row without a block between them.
-    pub(super) rejects: u32,
     /// Payload bytes received, useful or not.
     pub(super) bytes: u64,
 }
@@ -189,7 +216,6 @@ impl Download {
             probe: None,
             rtt: None,
             alive: now,
-            rejects: 0,
             bytes: 0,
         }
     }
@@ -222,7 +248,7 @@ impl Download {
 }
 
 /// A peer's requests to us.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Upload {
     /// We serve it (it is unchoked).
     pub(super) serving: bool,
@@ -238,12 +264,38 @@ pub(super) struct Upload {
     pub(super) bytes: u64,
     /// When the kernel last took some, or the first of those that wait began to.
     pub(super) moved: Option<Instant>,
+    /// Pieces that it is being sent.
+    pub(super) pieces: BTreeMap<u32, Sending>,
+    /// What `unflushed` consists of.
+    pub(super) stretches: Stretches,
+    /// Requests refused for want of a place.
+    pub(super) refused: PerSecond,
 }
 
 impl Upload {
+    fn new(now: Instant) -> Self {
+        Self {
+            serving: false,
+            queue: VecDeque::new(),
+            reading: BTreeMap::new(),
+            reading_bytes: 0,
+            unflushed: 0,
+            bytes: 0,
+            moved: None,
+            pieces: BTreeMap::new(),
+            stretches: Stretches::new(),
+            refused: PerSecond::new(now),
+        }
+    }
+
     /// Bytes read or sent and not yet with the kernel.
     pub(super) fn pending(&self) -> u64 {
         self.reading_bytes + self.unflushed
+    }
+
+    /// Whether something is on its way to the peer, or may be.
+    pub(super) fn is_busy(&self) -> bool {
+        self.pending() > 0 || !self.pieces.is_empty()
     }
 
     /// Whether the peer has not read for so long that its bytes wait for it and not for the uplink.

@@ -25,20 +25,26 @@ impl Swarm {
     /// Asks `conn` for blocks until its pipeline is full or nothing is left for it.
     pub(super) fn fill(&mut self, conn: ConnId) {
         while self.has_room(conn) {
-            let helps = self.may_help(conn);
-            let key = if self.peers.get(&conn).is_some_and(|p| p.down.active) {
-                self.own_block(conn)
-                    .or_else(|| self.orphan_block(conn))
-                    .or_else(|| self.new_block(conn))
-            } else {
-                None
-            };
-            let key = key.or_else(|| if helps { self.joined_block(conn) } else { None });
-            let Some(key) = key.or_else(|| self.endgame_block(conn)) else {
+            let Some(key) = self.own_block(conn).or_else(|| self.other_block(conn)) else {
                 break;
             };
             self.request(conn, key);
         }
+    }
+
+    /// A block that is not of a piece assigned to the peer; none of one that refused lately.
+    fn other_block(&mut self, conn: ConnId) -> Option<BlockKey> {
+        if self.client.is_paused(conn.into()) {
+            return None;
+        }
+        let helps = self.may_help(conn);
+        let key = if self.peers.get(&conn).is_some_and(|p| p.down.active) {
+            self.orphan_block(conn).or_else(|| self.new_block(conn))
+        } else {
+            None
+        };
+        key.or_else(|| if helps { self.joined_block(conn) } else { None })
+            .or_else(|| self.endgame_block(conn))
     }
 
     /// Fills every pipeline that has room.
@@ -349,23 +355,60 @@ impl Swarm {
 
     /// Gives one piece back.
     pub(super) fn give_back(&mut self, conn: ConnId, piece: u32) {
+        self.take_piece(conn, piece);
+        self.client.handle_released(conn.into(), piece, self.now);
+        self.prune(piece);
+    }
+
+    /// The peer refuses to send the piece: it is nobody's, and nothing more is begun with the peer for a while. Pieces
+    /// that it did begin to send go on.
+    pub(super) fn refused(&mut self, conn: ConnId, piece: u32) {
+        self.take_piece(conn, piece);
+        if self.client.is_assigned_to(piece, conn.into()) {
+            self.client.handle_refused(conn.into(), piece, self.now);
+        } else {
+            self.client.handle_busy(conn.into(), self.now);
+        }
+        self.prune(piece);
+    }
+
+    /// The peer no longer works on the piece.
+    fn take_piece(&mut self, conn: ConnId, piece: u32) {
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.down.pieces.retain(|p| *p != piece);
         }
         if let Some(open) = self.torrent.as_mut().and_then(|t| t.open.get_mut(&piece)) {
             open.workers.retain(|w| *w != conn);
         }
-        self.client.handle_released(conn.into(), piece, self.now);
-        self.prune(piece);
         self.refill = true;
     }
 
-    /// The client asks nothing more of this peer; what is on the wire may finish.
+    /// The client asks nothing more of this peer; what is on the wire may finish. One that refused something goes on
+    /// with the pieces that it did not refuse.
     pub(super) fn stop_asking(&mut self, conn: ConnId) {
-        if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.down.active = false;
-            self.give_back_pieces(conn);
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        peer.down.active = false;
+        if !self.client.is_paused(conn.into()) {
+            return self.give_back_pieces(conn);
         }
+        let pieces = peer.down.pieces.clone();
+        for piece in pieces {
+            if !self.is_begun_with(conn, piece) {
+                self.give_back(conn, piece);
+            }
+        }
+    }
+
+    /// Whether the peer was asked for something of the piece, or sent some.
+    fn is_begun_with(&self, conn: ConnId, piece: u32) -> bool {
+        let open = self.torrent.as_ref().and_then(|t| t.open.get(&piece));
+        open.is_some_and(|o| o.contributors.iter().any(|c| c.conn == conn))
+            || self.peers.get(&conn).is_some_and(|p| {
+                let mut owed = p.down.outstanding.range((piece, 0)..=(piece, u32::MAX));
+                owed.next().is_some()
+            })
     }
 
     /// An open piece that nobody works on and of which there is nothing is not open.

@@ -51,6 +51,8 @@ pub struct PeerStats {
     pub outstanding: usize,
     /// Requests that it waits for.
     pub queued: usize,
+    /// Pieces that it is being sent.
+    pub sending: usize,
 }
 
 /// One torrent. Bytes are payload.
@@ -74,6 +76,10 @@ pub struct SwarmStats {
     pub cancels: u64,
     /// Times that a peer let its requests lie.
     pub stalls: u64,
+    /// Requests of peers refused because as many pieces were being sent as may be.
+    pub refused: u64,
+    /// Requests of ours that a peer refused that does not choke us.
+    pub refusals: u64,
     /// Peers banned.
     pub banned: u64,
     /// Connections that ended.
@@ -108,6 +114,8 @@ pub(super) struct Counters {
     pub(super) read_errors: u64,
     pub(super) cancels: u64,
     pub(super) stalls: u64,
+    pub(super) refused: u64,
+    pub(super) refusals: u64,
     pub(super) banned: u64,
     pub(super) closed: u64,
     drops: BTreeMap<DropReason, u64>,
@@ -134,6 +142,8 @@ impl Swarm {
             read_errors: c.read_errors,
             cancels: c.cancels,
             stalls: c.stalls,
+            refused: c.refused,
+            refusals: c.refusals,
             banned: c.banned,
             closed: c.closed,
             drops: c.drops.clone(),
@@ -179,6 +189,7 @@ impl Swarm {
             server: false,
             outstanding: 0,
             queued: 0,
+            sending: 0,
         });
         row.downloaded += peer.down.bytes;
         row.uploaded += peer.up.bytes;
@@ -206,6 +217,7 @@ impl Swarm {
             server: view.server,
             outstanding: peer.down.outstanding.len(),
             queued: peer.up.queue.len(),
+            sending: peer.up.pieces.len(),
         })
     }
 }

@@ -71,6 +71,8 @@ impl Swarm {
         self.serve_metadata(conn);
         self.check_metadata(conn);
         self.check_requests(conn);
+        self.check_status(conn);
+        self.check_sending(conn);
         if silent {
             self.send_keepalive(conn);
         }
@@ -124,14 +126,20 @@ impl Swarm {
             || self
                 .peers
                 .values()
-                .any(|p| !p.ext.asked.is_empty() || !p.ext.wants.is_empty() || p.up.pending() > 0);
+                .any(|p| !p.ext.asked.is_empty() || !p.ext.wants.is_empty() || p.up.is_busy());
         let limits = &self.config.limits;
-        self.tick = self.last_tick
-            + if busy {
-                limits.busy_tick
-            } else {
-                limits.idle_tick
-            };
+        let period = if busy {
+            limits.busy_tick
+        } else {
+            limits.idle_tick
+        };
+        let due = self.last_tick + period;
+        self.tick = if due <= self.now && self.tick > self.now {
+            // there was nothing to do for longer than the period of the busy
+            self.tick.min(self.now + limits.busy_tick)
+        } else {
+            due
+        };
     }
 }
 

@@ -12,6 +12,14 @@ use super::peer::{Peer, Upload};
 use super::{CloseReason, ConnId, DropReason, Output, Swarm};
 use crate::wire::message::{BlockRef, Message};
 
+/// What becomes of a request that is in order.
+enum Answer {
+    /// It waits for its turn.
+    Queued,
+    /// As many pieces are being sent as may be.
+    Busy,
+}
+
 /// Whose turn it is.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
@@ -42,6 +50,7 @@ impl Swarm {
                 dropped.push(*block);
             }
         }
+        self.end_all_sending(conn);
         self.send(conn, Message::Choke);
         for block in dropped {
             self.refuse(conn, block);
@@ -49,7 +58,7 @@ impl Swarm {
     }
 
     /// Answers a request that is not served: REJECT with Fast, else silence.
-    fn refuse(&mut self, conn: ConnId, block: BlockRef) {
+    pub(super) fn refuse(&mut self, conn: ConnId, block: BlockRef) {
         if self.peers.get(&conn).is_some_and(Peer::fast) {
             self.send(conn, Message::Reject(block));
         }
@@ -57,7 +66,8 @@ impl Swarm {
 
     pub(super) fn on_request(&mut self, conn: ConnId, r: BlockRef) {
         match self.take_request(conn, r) {
-            Ok(()) => {}
+            Ok(Answer::Queued) => {}
+            Ok(Answer::Busy) => self.refuse_busy(conn, r),
             Err(reason) => {
                 // A second request for a block in the queue is answered once.
                 if reason != DropReason::DuplicateRequest {
@@ -68,13 +78,13 @@ impl Swarm {
         }
     }
 
-    fn take_request(&mut self, conn: ConnId, r: BlockRef) -> Result<(), DropReason> {
+    fn take_request(&mut self, conn: ConnId, r: BlockRef) -> Result<Answer, DropReason> {
         let limits = self.config.limits;
         let Some(torrent) = &self.torrent else {
             return Err(DropReason::NotHeld);
         };
         let Some(peer) = self.peers.get_mut(&conn) else {
-            return Ok(());
+            return Ok(Answer::Queued);
         };
         if !torrent.layout().contains(r.piece, r.begin, r.len) || r.len > limits.max_block {
             return Err(DropReason::BadRequest);
@@ -90,7 +100,7 @@ impl Swarm {
             return if again {
                 Err(DropReason::DuplicateRequest)
             } else {
-                Ok(())
+                Ok(Answer::Queued)
             };
         }
         if peer.up.queue.contains(&r) {
@@ -99,8 +109,18 @@ impl Swarm {
         if peer.up.queue.len() >= limits.max_queue {
             return Err(DropReason::QueueFull);
         }
-        peer.up.queue.push_back(r);
-        Ok(())
+        let Some(peer) = self.peers.get(&conn) else {
+            return Ok(Answer::Queued);
+        };
+        if self.lets_in(conn, peer, r.piece) {
+            self.begin_sending(conn, r.piece);
+        } else if peer.fast() && peer.up.pieces.is_empty() {
+            return Ok(Answer::Busy);
+        }
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.up.queue.push_back(r);
+        }
+        Ok(Answer::Queued)
     }
 
     pub(super) fn on_cancel(&mut self, conn: ConnId, r: BlockRef) {
@@ -114,6 +134,7 @@ impl Swarm {
         };
         if found {
             self.refuse(conn, r);
+            self.end_sending_if_done(conn, r.piece);
         } else {
             // The block and the CANCEL crossed on the wire, or nobody asked.
             self.fault(conn, DropReason::Unasked);
@@ -135,21 +156,11 @@ impl Swarm {
         for peer in flowing {
             pending[usize::from(peer.near)] += peer.up.pending();
         }
-        let fits = |p: &Peer, pending: &[u64; 2]| {
-            let Some(head) = p.up.queue.front() else {
-                return false;
-            };
-            let (own, shared) = (p.up.pending(), pending[usize::from(p.near)]);
-            let len = u64::from(head.len);
-            p.up.serving
-                && (own == 0 || own + len <= limits.peer_upload)
-                && (shared == 0 || shared + len <= limits.upload_budget)
-        };
-        while let Some(conn) = self.next_turn(|p| fits(p, &pending)) {
+        while let Some((conn, at)) = self.next_turn(pending) {
             let Some(peer) = self.peers.get_mut(&conn) else {
                 break;
             };
-            let Some(block) = peer.up.queue.pop_front() else {
+            let Some(block) = peer.up.queue.remove(at) else {
                 break;
             };
             if peer.up.pending() == 0 {
@@ -162,32 +173,44 @@ impl Swarm {
             self.turn.sent = u64::from(block.len) + if same { self.turn.sent } else { 0 };
             self.turn.at = Some(conn);
             self.turn.piece = Some(block.piece);
+            self.begin_sending(conn, block.piece);
             self.push(Output::Read { conn, block });
         }
     }
 
-    /// The peer whose request is read next, among those that `fits`.
-    fn next_turn(&self, fits: impl Fn(&Peer) -> bool) -> Option<ConnId> {
-        let Some(at) = self.turn.at else {
-            return self
-                .peers
-                .iter()
-                .find(|(_, p)| fits(p))
-                .map(|(conn, _)| *conn);
-        };
-        let goes_on = |p: &Peer| {
-            let head = p.up.queue.front().map(|r| r.piece);
-            head == self.turn.piece && self.turn.sent < self.config.limits.upload_turn && fits(p)
-        };
-        if self.peers.get(&at).is_some_and(goes_on) {
-            return Some(at);
+    /// The place in the peer's queue of what may be read for it while `pending` bytes are for far and near ones.
+    fn readable(&self, conn: ConnId, p: &Peer, pending: [u64; 2]) -> Option<usize> {
+        let limits = &self.config.limits;
+        if !p.up.serving {
+            return None;
         }
-        let after = self.peers.range((Bound::Excluded(at), Bound::Unbounded));
-        let before = self.peers.range(..=at);
-        after
-            .chain(before)
-            .find(|(_, p)| fits(p))
-            .map(|(conn, _)| *conn)
+        let at = self.next_request(conn, p)?;
+        let (own, shared) = (p.up.pending(), pending[usize::from(p.near)]);
+        let len = u64::from(p.up.queue[at].len);
+        let fits = (own == 0 || own + len <= limits.peer_upload)
+            && (shared == 0 || shared + len <= limits.upload_budget);
+        fits.then_some(at)
+    }
+
+    /// The peer whose request is read next, and that request's place in its queue.
+    fn next_turn(&self, pending: [u64; 2]) -> Option<(ConnId, usize)> {
+        let readable = |conn: ConnId, p: &Peer| {
+            let at = self.readable(conn, p, pending)?;
+            Some((conn, at))
+        };
+        let Some(turn) = self.turn.at else {
+            return self.peers.iter().find_map(|(conn, p)| readable(*conn, p));
+        };
+        if self.turn.sent < self.config.limits.upload_turn
+            && let Some(p) = self.peers.get(&turn)
+            && let Some((conn, at)) = readable(turn, p)
+            && Some(p.up.queue[at].piece) == self.turn.piece
+        {
+            return Some((conn, at));
+        }
+        let after = self.peers.range((Bound::Excluded(turn), Bound::Unbounded));
+        let before = self.peers.range(..=turn);
+        after.chain(before).find_map(|(conn, p)| readable(*conn, p))
     }
 
     /// A block was read.
@@ -205,6 +228,7 @@ impl Swarm {
         let data = data.filter(|data| data.len() == block.len as usize);
         if let Some(data) = data {
             peer.up.unflushed += u64::from(block.len);
+            peer.up.sent(block.piece, u64::from(block.len));
             let BlockRef { piece, begin, .. } = block;
             return self.send(conn, Message::Piece { piece, begin, data });
         }
@@ -233,5 +257,6 @@ impl Swarm {
         *total += bytes;
         self.counters.uploaded += bytes;
         self.client.handle_sent(conn.into(), bytes, self.now);
+        self.on_pieces_flushed(conn, bytes);
     }
 }

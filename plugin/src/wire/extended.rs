@@ -4,7 +4,8 @@
 //! useless `p` or `reqq`) and strict where a value would be used to allocate or to send: `metadata_size`,
 //! `total_size`, piece numbers and extension ids out of range are refused.
 //!
-//! Own key: `cc_index`, the UDP port of the sender's index node. Stock clients skip unknown keys.
+//! Own keys: `cc_index`, the UDP port of the sender's index node, and in `m` `cc_status`, the id under which the sender
+//! takes [status messages](super::status). Stock clients skip unknown keys.
 
 use bendy::encoding::{Encoder, Error as EncodeError};
 use bytes::{Bytes, BytesMut};
@@ -31,6 +32,8 @@ pub const MAX_VERSION: usize = 64; // guess
 pub struct ExtendedHandshake {
     /// The id under which the sender takes `ut_metadata`; `None` or 0: it does not.
     pub ut_metadata: Option<u8>,
+    /// The id under which the sender takes `cc_status`; `None` or 0: it does not. Only ChunkCast clients say it.
+    pub cc_status: Option<u8>,
     /// Size of the info dict in bytes, when the sender has it.
     pub metadata_size: Option<u32>,
     /// TCP port where the sender accepts connections.
@@ -89,9 +92,14 @@ impl ExtendedHandshake {
                 dict.emit_pair(b"cc_index", port)?;
             }
             dict.emit_pair_with(b"m", |m| {
-                m.emit_dict(|mut m| match self.ut_metadata {
-                    Some(id) => m.emit_pair(b"ut_metadata", id),
-                    None => Ok(()),
+                m.emit_dict(|mut m| {
+                    if let Some(id) = self.cc_status {
+                        m.emit_pair(b"cc_status", id)?;
+                    }
+                    match self.ut_metadata {
+                        Some(id) => m.emit_pair(b"ut_metadata", id),
+                        None => Ok(()),
+                    }
                 })
             })?;
             if let Some(size) = self.metadata_size {
@@ -135,10 +143,14 @@ impl ExtendedHandshake {
                     }
                     while let Some(name) = reader.key()? {
                         let id = reader.next()?;
-                        if name == b"ut_metadata" {
-                            let id = number(id).and_then(|id| u8::try_from(id).ok());
-                            handshake.ut_metadata =
-                                Some(id.ok_or(ExtendedError::Key("ut_metadata"))?);
+                        match name {
+                            b"cc_status" => {
+                                handshake.cc_status = Some(extended_id(id, "cc_status")?);
+                            }
+                            b"ut_metadata" => {
+                                handshake.ut_metadata = Some(extended_id(id, "ut_metadata")?);
+                            }
+                            _ => {}
                         }
                         reader.skip(id)?;
                     }
@@ -256,6 +268,11 @@ fn number(value: Token<'_>) -> Option<i64> {
         Token::Int(number) => Some(number),
         _ => None,
     }
+}
+
+fn extended_id(value: Token<'_>, name: &'static str) -> Result<u8, ExtendedError> {
+    let id = number(value).and_then(|id| u8::try_from(id).ok());
+    id.ok_or(ExtendedError::Key(name))
 }
 
 fn metadata_size(value: Token<'_>) -> Option<u32> {

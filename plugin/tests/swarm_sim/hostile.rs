@@ -13,26 +13,27 @@ use chunkcast_bittorrent::swarm::{
 };
 use chunkcast_bittorrent::wire::extended::{ExtendedHandshake, UtMetadata};
 use chunkcast_bittorrent::wire::message::{BlockRef, Handshake, Message};
+use chunkcast_bittorrent::wire::status::{Status, StatusMessage};
 use proptest::prelude::*;
 
 use crate::world::{Content, addr_of, peer_id_of};
 
 /// A swarm and what it asked for, driven by hand.
-struct Bench {
-    swarm: Swarm,
-    content: Content,
-    now: Instant,
-    asked: BTreeSet<(ConnId, BlockRef)>,
-    arrived: Option<(ConnId, BlockRef)>,
-    stored: BTreeMap<u32, BTreeSet<u32>>,
-    closed: Vec<(ConnId, CloseReason)>,
-    sent: Vec<(ConnId, Message)>,
-    reads: Vec<(ConnId, BlockRef)>,
-    outputs: usize,
+pub(crate) struct Bench {
+    pub(crate) swarm: Swarm,
+    pub(crate) content: Content,
+    pub(crate) now: Instant,
+    pub(crate) asked: BTreeSet<(ConnId, BlockRef)>,
+    pub(crate) arrived: Option<(ConnId, BlockRef)>,
+    pub(crate) stored: BTreeMap<u32, BTreeSet<u32>>,
+    pub(crate) closed: Vec<(ConnId, CloseReason)>,
+    pub(crate) sent: Vec<(ConnId, Message)>,
+    pub(crate) reads: Vec<(ConnId, BlockRef)>,
+    pub(crate) outputs: usize,
 }
 
 impl Bench {
-    fn new(held: Option<ChunkSet>) -> Self {
+    pub(crate) fn new(held: Option<ChunkSet>) -> Self {
         let content = Content::random(200_000, 32 << 10, 99);
         let now = Instant::from_micros(5_000_000);
         let config = SwarmConfig::new(content.meta.info_hash, peer_id_of(0));
@@ -56,7 +57,7 @@ impl Bench {
         bench
     }
 
-    fn connect(&mut self, n: u64, fast: bool, extended: bool) -> ConnId {
+    pub(crate) fn connect(&mut self, n: u64, fast: bool, extended: bool) -> ConnId {
         let mut handshake = Handshake::ours(
             self.content.meta.info_hash,
             peer_id_of(usize::try_from(n).unwrap()),
@@ -79,7 +80,7 @@ impl Bench {
         ConnId(n)
     }
 
-    fn say(&mut self, conn: ConnId, msg: Message) {
+    pub(crate) fn say(&mut self, conn: ConnId, msg: Message) {
         self.arrived = match &msg {
             Message::Piece { piece, begin, data } => {
                 let len = u32::try_from(data.len()).unwrap();
@@ -99,7 +100,7 @@ impl Bench {
         self.arrived = None;
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.now += time;
         self.swarm.handle_timeout(self.now);
         self.drain();
@@ -159,13 +160,17 @@ impl Bench {
         assert!(stats.outstanding <= 2048 && stats.peers.iter().all(|p| p.queued <= 500));
     }
 
-    fn drops(&self, reason: DropReason) -> u64 {
+    pub(crate) fn drops(&self, reason: DropReason) -> u64 {
         self.swarm.stats().drops.get(&reason).copied().unwrap_or(0)
     }
 }
 
 fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..max).prop_map(Bytes::from)
+}
+
+pub(crate) fn extended(id: u8, payload: Bytes) -> Message {
+    Message::Extended { id, payload }
 }
 
 fn block() -> impl Strategy<Value = BlockRef> {
@@ -203,6 +208,7 @@ fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(id, size, port, reqq)| {
                 let handshake = ExtendedHandshake {
                     ut_metadata: id,
+                    cc_status: id,
                     metadata_size: size.map(|s| s % 100_000),
                     port: port.map(|p| p.max(1)),
                     version: None,
@@ -211,6 +217,13 @@ fn message() -> impl Strategy<Value = Message> {
                 };
                 Message::Extended { id: 0, payload: handshake.encode() }
             }),
+        2 => (any::<u8>(), prop::collection::vec(0u32..7, 0..7)).prop_map(|(load, some)| {
+            let fetching = ChunkSet::from_indices(7, some);
+            extended(3, StatusMessage::Status(Status { load, fetching }).encode())
+        }),
+        1 => (0u8..4, bytes(8)).prop_map(|(kind, rest)| {
+            extended(3, [&[kind], &rest[..]].concat().into())
+        }),
         2 => (0u32..4).prop_map(|p| Message::Extended { id: 2, payload: UtMetadata::Request(p).encode() }),
         1 => (0u32..4).prop_map(|p| Message::Extended { id: 2, payload: UtMetadata::Reject(p).encode() }),
         2 => (0u32..2, 1u32..40_000, bytes(200)).prop_map(|(piece, total_size, data)| {

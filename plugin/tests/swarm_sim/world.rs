@@ -86,6 +86,8 @@ pub(crate) struct World {
     seq: u64,
     next_conn: u64,
     pub(crate) latency: Duration,
+    /// What is added to it for messages from and to these nodes.
+    pub(crate) far: BTreeMap<usize, Duration>,
     pub(crate) jitter: Duration,
     pub(crate) rng: ChaCha8Rng,
     /// Whether lookups are answered with everyone who published.
@@ -114,6 +116,7 @@ impl World {
             seq: 0,
             next_conn: 1,
             latency: Duration::from_millis(5),
+            far: BTreeMap::new(),
             jitter: Duration::ZERO,
             rng: ChaCha8Rng::seed_from_u64(seed),
             directory: true,
@@ -213,6 +216,17 @@ impl World {
         self.events.insert((at, self.seq), event);
     }
 
+    /// Connects two nodes of which neither says that it knows the Fast extension; `a` dialled.
+    pub(crate) fn connect_without_fast(&mut self, a: usize, b: usize) -> ConnId {
+        let before = [self.reserved[a], self.reserved[b]];
+        for n in [a, b] {
+            self.reserved[n][7] = 0;
+        }
+        let conn = self.connect(a, b);
+        [self.reserved[a], self.reserved[b]] = before;
+        conn
+    }
+
     /// Connects two nodes; `a` dialled.
     pub(crate) fn connect(&mut self, a: usize, b: usize) -> ConnId {
         self.connect_as(a, b, Source::Manual)
@@ -229,7 +243,7 @@ impl World {
                 open: true,
             },
         );
-        let rtt = self.latency * 2;
+        let rtt = self.latency_between([a, b]) * 2;
         for (me, other, outbound) in [(a, b, true), (b, a, false)] {
             let handshake = Handshake {
                 reserved: self.reserved[other],
@@ -262,6 +276,13 @@ impl World {
         conn
     }
 
+    /// One way.
+    fn latency_between(&self, ends: [usize; 2]) -> Duration {
+        ends.iter()
+            .filter_map(|n| self.far.get(n))
+            .fold(self.latency, |sum, more| sum + *more)
+    }
+
     fn info_hash(&self) -> [u8; 20] {
         let found = self.kinds.iter().find_map(|k| match k {
             Kind::Swarm(node) => Some(node.content.meta.info_hash),
@@ -291,6 +312,8 @@ impl World {
     /// Puts a message on the wire.
     pub(crate) fn transmit(&mut self, from: usize, conn: ConnId, msg: Message) {
         let jitter = self.rng.random_range(0..=self.jitter.as_micros() as u64);
+        let ends = self.links.get(&conn).map(|l| l.ends);
+        let latency = self.latency_between(ends.unwrap_or_default());
         let Some(link) = self.links.get_mut(&conn).filter(|l| l.open) else {
             return;
         };
@@ -304,7 +327,7 @@ impl World {
         let departs = (*free).max(self.now) + Duration::from_micros(size * 1_000_000 / *rate);
         *free = departs;
         let side = usize::from(link.ends[1] == from);
-        let arrives = departs + self.latency + Duration::from_micros(jitter);
+        let arrives = departs + latency + Duration::from_micros(jitter);
         let arrives = arrives.max(link.last[side]);
         link.last[side] = arrives;
         let to = link.ends[1 - side];

@@ -26,6 +26,7 @@ enum Input {
     Released(u8, u32),
     Stalled(u8),
     Refused(u8, u32),
+    Busy(u8),
     Upload(u8, u32, u8),
     Load(u8, u8),
     Ban(u8),
@@ -59,6 +60,7 @@ fn input() -> impl Strategy<Value = Input> {
         2 => (peer(), chunk()).prop_map(|(p, c)| Input::Released(p, c)),
         1 => peer().prop_map(Input::Stalled),
         2 => (peer(), chunk()).prop_map(|(p, c)| Input::Refused(p, c)),
+        1 => peer().prop_map(Input::Busy),
         3 => (peer(), chunk(), 0u8..4).prop_map(|(p, c, what)| Input::Upload(p, c, what)),
         1 => (peer(), any::<u8>()).prop_map(|(p, l)| Input::Load(p, l)),
         1 => peer().prop_map(Input::Ban),
@@ -116,6 +118,7 @@ fn apply(one: &mut One, input: Input) -> Option<(NeighbourId, u32)> {
         Input::Released(p, c) => client.handle_released(id(p), c, now),
         Input::Stalled(p) => client.handle_stalled(id(p), now),
         Input::Refused(p, c) => client.handle_refused(id(p), c, now),
+        Input::Busy(p) => client.handle_busy(id(p), now),
         Input::Upload(p, c, 0) => client.handle_upload_ended(id(p), c, now),
         Input::Upload(p, c, 1) => client.handle_chunk_sent(id(p), c, now),
         Input::Upload(p, c, _) => {

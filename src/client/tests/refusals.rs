@@ -78,6 +78,24 @@ fn refusals_of_requests_sent_together_are_one() {
 }
 
 #[test]
+fn a_refusal_of_what_is_assigned_to_nobody_pauses_alike_and_leaves_the_rest_assigned() {
+    let (mut one, a, chunk) = fetching();
+    assert!(one.client.is_assigned_to(chunk, a));
+    one.actions();
+    one.client.handle_busy(a, one.now);
+    assert!(one.client.is_paused(a));
+    assert_eq!(one.actions(), [Action::Stop { peer: a }]);
+    assert!(one.client.is_assigned_to(chunk, a), "it may be on the way");
+    // the refusal of the chunk itself is part of the same
+    one.client.handle_refused(a, chunk, one.now);
+    assert!(!one.client.is_assigned_to(chunk, a));
+    assert_eq!(pause(&mut one, a), 1.0);
+    assert!(!one.client.is_paused(a));
+    one.client.handle_busy(a, one.now);
+    assert_eq!(pause(&mut one, a), 2.0);
+}
+
+#[test]
 fn lookups_leave_a_neighbour_out_only_after_three_refusals_in_a_row() {
     let config = ClientConfig {
         ignore_known: false,

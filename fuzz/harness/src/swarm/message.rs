@@ -72,8 +72,10 @@ pub(super) fn message(input: &mut Input<'_>) -> Message {
         21 | 22 => {
             let size = u32::try_from(TORRENT.1.info.len()).expect("20,000 bytes");
             let port = (input.byte() >= 128).then_some(5000);
+            let ids = input.byte();
             let handshake = ExtendedHandshake {
-                ut_metadata: Some(input.byte() % 4),
+                ut_metadata: Some(ids % 4),
+                cc_status: Some(ids / 4 % 4),
                 metadata_size: match input.byte() {
                     255 => Some(input.u32()),
                     254 => None,
