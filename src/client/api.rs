@@ -35,8 +35,8 @@ pub struct Candidate {
     pub addrs: Vec<SocketAddr>,
     /// Who named it.
     pub source: Source,
-    /// Round-trip time that the coordinates predict, if both ends have one.
-    pub predicted_rtt: Option<Duration>,
+    /// How far apart the coordinates put it from us ([`Coord::apart`](crate::coords::Coord::apart)), if both have one.
+    pub apart: Option<Duration>,
     /// Wanted chunks that it holds according to the directory, 0 if unknown.
     pub matched: u32,
     /// How loaded it says it is, 0 (idle) ..= 255 (full).

@@ -217,7 +217,7 @@ impl Candidates {
         let entry = Entry {
             addrs,
             source: candidate.source,
-            predicted: candidate.predicted_rtt,
+            predicted: candidate.apart,
             load: candidate.load,
             reachable: candidate.reachable,
             failures: 0,
@@ -250,7 +250,7 @@ impl Candidates {
             entry.source = candidate.source;
         }
         if candidate.source == Source::Directory {
-            entry.predicted = candidate.predicted_rtt.or(entry.predicted);
+            entry.predicted = candidate.apart.or(entry.predicted);
             entry.load = candidate.load;
             entry.named = true;
             again = std::mem::take(&mut entry.aside);

@@ -99,13 +99,19 @@ impl Client {
         if self.stopped || self.is_complete() {
             return;
         }
-        let Some(limit) = self.table.median_distance().map(|d| d / 2) else {
+        let Some(median) = self.table.median_distance() else {
             return;
         };
-        while self.candidates.half_open() < self.config.max_half_open
-            && self.table.len() + self.candidates.half_open() < self.config.max_neighbours
-            && let Some((addr, source)) = self.candidates.dial_within(limit, &self.config, now)
-        {
+        while self.candidates.half_open() < self.config.max_half_open {
+            let full = self.table.len() + self.candidates.half_open() >= self.config.max_neighbours;
+            let limit = match full {
+                false => median / 2,
+                true if self.table.farthest_idle().is_some() => median / 4,
+                true => return,
+            };
+            let Some((addr, source)) = self.candidates.dial_within(limit, &self.config, now) else {
+                return;
+            };
             self.actions.push_back(Action::Dial { addr, source });
         }
     }
@@ -205,6 +211,8 @@ impl Client {
         if self.table.len() >= self.config.max_neighbours {
             self.counters.table_full += 1;
             let full = self.is_full();
+            let known = info.listen.and_then(|l| self.candidates.get(l));
+            let predicted = known.and_then(|c| c.predicted);
             let useless = self
                 .known
                 .then(|| {
@@ -212,7 +220,7 @@ impl Client {
                     let worst = table.worst_useless(&self.missing, full, info.rtt, now);
                     worst
                         .or_else(|| table.idlest(&self.missing, self.config.idle, now))
-                        .or_else(|| table.farther_than(info.rtt))
+                        .or_else(|| table.farther_than(info.rtt, predicted))
                 })
                 .flatten();
             let Some(useless) = useless else {

@@ -6,6 +6,8 @@
 //! not dead, and what is busy now is near still. The paper's client has lookups leave it out at once and asks for another
 //! in its place ([`replace_refused`](super::ClientConfig::replace_refused)).
 //!
+//! The last places are for near neighbours while any of them asks: what they are refused they would fetch from far.
+//!
 //! A server also knows what nobody else does, how often it has sent each chunk. With
 //! [`ChunkOrder::LeastServed`] it keeps its last places for neighbours that are near, or give us something, or ask for
 //! a chunk that it has sent no more often than its others: a copy of it is one more source.
@@ -125,7 +127,16 @@ impl Client {
             ChunkOrder::LeastServed if limit > 1 => limit.div_ceil(KEPT),
             _ => 0,
         };
+        let for_near = self.config.near_uploads.min(limit - 1);
+        if busy + for_near >= limit && !self.table.is_near(n) && self.somebody_near_asks() {
+            return false;
+        }
         busy < limit - kept || (busy < limit && (self.is_favoured(n) || self.seldom_sent(chunk)))
+    }
+
+    fn somebody_near_asks(&self) -> bool {
+        let mut all = self.table.map.values();
+        all.any(|n| n.interested && self.table.is_near(n))
     }
 
     /// Whether the neighbour is near or sends us something.

@@ -86,14 +86,10 @@ fn known_distance(n: &Neighbour) -> Option<Duration> {
     n.rtt.or(n.predicted)
 }
 
-/// Whether far neighbours are not asked for what this one has, if it is near.
+/// Whether far neighbours are not asked for what this one has, if it is near. One that is too busy to serve us is still
+/// left what it has: it is busy for a second, and a chunk that comes from far comes over the shared link for good.
 pub(super) fn offers(n: &Neighbour, rule: AreaRule) -> bool {
-    match rule {
-        AreaRule::Off => false,
-        // one that is too busy to serve us is still left what it has
-        AreaRule::Always => n.would_serve_us(),
-        AreaRule::UnlessSaturated => n.serves_us(),
-    }
+    rule != AreaRule::Off && n.would_serve_us()
 }
 
 /// Lower is better: near ones by distance, far ones by score, equals at random.
@@ -209,7 +205,8 @@ impl Client {
         if ran_dry && self.servers.set.len() < self.config.parallel {
             self.lookups.hurry();
         }
-        if self.servers.review.is_none() && !self.servers.set.is_empty() {
+        // also without servers: near ones that send nothing are not waited for longer than that
+        if self.servers.review.is_none() && self.table.len() > 0 {
             self.servers.review = Some(now + REVIEW);
         }
     }
@@ -394,7 +391,8 @@ impl Client {
         if self.servers.review.is_none_or(|t| t > now) {
             return;
         }
-        self.servers.review = (!self.servers.set.is_empty()).then_some(now + REVIEW);
+        let wanting = self.table.len() > 0 && !self.missing.is_none();
+        self.servers.review = wanting.then_some(now + REVIEW);
         self.drop_slow_server(now);
         self.review_area(now);
         self.review_parallel(now);

@@ -358,9 +358,22 @@ impl Table {
         (!all.is_empty()).then(|| *all.select_nth_unstable(middle).1)
     }
 
-    /// The farthest neighbour with nothing under way, if `rtt` is near and it is not. Never one that holds everything.
-    pub(super) fn farther_than(&self, rtt: Option<Duration>) -> Option<NeighbourId> {
-        rtt.filter(|r| *r <= self.near_limit)?;
+    /// The farthest neighbour with nothing under way, if a newcomer is near and it is not: by its measured round-trip
+    /// time, or as long as there is none by a predicted one below a quarter of the neighbours' median.
+    pub(super) fn farther_than(
+        &self,
+        rtt: Option<Duration>,
+        predicted: Option<Duration>,
+    ) -> Option<NeighbourId> {
+        let (time, limit) = match rtt {
+            Some(rtt) => (rtt, self.near_limit),
+            None => (predicted?, self.median_distance()? / 4),
+        };
+        (time <= limit).then(|| self.farthest_idle()).flatten()
+    }
+
+    /// The farthest neighbour that is not near and has nothing under way. Never one that holds everything.
+    pub(super) fn farthest_idle(&self) -> Option<NeighbourId> {
         self.map
             .iter()
             .filter(|(_, n)| !self.is_near(n) && n.assigned == 0 && !n.is_complete())

@@ -112,7 +112,7 @@ impl Pointers {
         }
     }
 
-    /// Predicted round-trip time from the `n`-th pointer to `place`, in steps of 10 µs.
+    /// How far the `n`-th pointer is from `place`, in steps of 10 µs.
     pub(super) fn distance(&self, n: usize, place: &Place) -> f32 {
         distance(&self.places[n], place)
     }
@@ -309,10 +309,10 @@ pub(super) fn place(coord: &Coord) -> Place {
     [signed(0), signed(3), signed(6), height]
 }
 
-/// Predicted round-trip time between two places, in steps of 10 µs.
+/// How far apart two places are ([`Coord::apart`](crate::coords::Coord::apart)), in steps of 10 µs.
 pub(super) fn distance(a: &Place, b: &Place) -> f32 {
     let [x, y, z] = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
-    (x * x + y * y + z * z).sqrt() + a[3] + b[3]
+    (x * x + y * y + z * z).sqrt() + (a[3] - b[3]).abs()
 }
 
 /// One pointer where it lies.
@@ -364,7 +364,7 @@ impl View<'_> {
         self.row.has(SOME | ALL)
     }
 
-    /// Predicted round-trip time to `place`, in steps of 10 µs.
+    /// How far it is from `place`, in steps of 10 µs.
     pub(super) fn distance(&self, place: &Place) -> f32 {
         distance(self.place, place)
     }

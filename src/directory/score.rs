@@ -3,7 +3,7 @@
 //! A match is certain when it names wanted chunks that the peer holds, and a guess (`matched` 0) when only the summary of
 //! a large object speaks for it. Certain ones come first in every ranking.
 //!
-//! Differences from the paper: it leaves other rankings than overlap and closeness open. Ties of one ranking are broken
+//! Differences from the paper: closeness leaves the heights of coordinates out ([`Coord::apart`](crate::coords::Coord::apart) says why); it leaves other rankings than overlap and closeness open. Ties of one ranking are broken
 //! by the other, so that equal overlaps still prefer the nearer peer, then by load.
 
 use crate::wire::Ranking;
@@ -20,7 +20,7 @@ const FARTHEST_US: u64 = 1_000_000_000;
 /// Where a match stands; the least is the best.
 pub(crate) type Rank = (bool, u128, u128, u8);
 
-/// Where a match stands that is a predicted `away` microseconds of round-trip time from the asker.
+/// Where a match stands that is `away` microseconds from the asker by their coordinates ([`Coord::apart`](crate::coords::Coord::apart)).
 pub(crate) fn rank(ranking: Ranking, away: u64, matched: u32, load: u8) -> Rank {
     let (far, few) = (u128::from(away), u128::from(u32::MAX - matched));
     let (first, second) = match ranking {
@@ -53,7 +53,7 @@ mod tests {
 
     /// No two peers are equal.
     fn place(m: &Match, ranking: Ranking, asker: &Coord) -> (Rank, PeerAddrs) {
-        let away = u64::try_from(asker.rtt(&m.coord).as_micros()).unwrap();
+        let away = u64::try_from(asker.apart(&m.coord).as_micros()).unwrap();
         (rank(ranking, away, m.matched, m.load), m.addrs)
     }
 

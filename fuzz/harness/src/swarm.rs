@@ -275,7 +275,7 @@ impl Bench {
             .map(|_| Candidate {
                 addrs: vec![message::addr(input)],
                 source: Source::Directory,
-                predicted_rtt: Some(Duration::from_millis(input.byte().into())),
+                apart: Some(Duration::from_millis(input.byte().into())),
                 matched: input.small(),
                 load: input.byte(),
                 reachable: input.bool(),

@@ -366,7 +366,7 @@ impl Torrent {
             .map(|a| Candidate {
                 addrs: vec![*a],
                 source,
-                predicted_rtt: None,
+                apart: None,
                 matched: 0,
                 load: 0,
                 reachable: true,

@@ -77,7 +77,7 @@ fn a_flood_of_status_messages_is_not_read_and_ends_the_connection() {
         let status = StatusMessage::Status(Status { load: 0, fetching });
         b.say(conn, extended(3, status.encode()));
     }
-    // twenty a second are read
+    // a hundred a second are read
     assert_eq!(b.drops(DropReason::TooManyStatus), 2001);
     assert_eq!(
         b.closed,
@@ -99,13 +99,13 @@ fn a_flood_of_status_messages_is_not_read_and_ends_the_connection() {
 fn pings_are_answered_at_a_bounded_rate_and_only_under_an_id_of_the_peer() {
     let ping = StatusMessage::Ping(77).encode();
     let (mut b, conn) = understood(9);
-    for _ in 0..50 {
+    for _ in 0..200 {
         b.say(conn, extended(3, ping.clone()));
     }
     let pong = StatusMessage::Pong(77).encode();
     let told = told(&b, conn, 9);
     let pongs = told.iter().filter(|p| **p == pong).count();
-    assert!((1..=20).contains(&pongs), "{pongs} answers");
+    assert!((1..=100).contains(&pongs), "{pongs} answers");
     let mut b = Bench::new(Some(ChunkSet::empty(7)));
     let conn = b.connect(1, true, true);
     b.say(conn, extended(0, ExtendedHandshake::default().encode()));

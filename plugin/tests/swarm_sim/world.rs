@@ -597,7 +597,7 @@ pub(crate) fn candidate(addr: SocketAddr, source: Source) -> Candidate {
     Candidate {
         addrs: vec![addr],
         source,
-        predicted_rtt: None,
+        apart: None,
         matched: 0,
         load: 0,
         reachable: true,

@@ -420,14 +420,14 @@ impl World {
                 Some(Candidate {
                     addrs: vec![p.addr],
                     source: Source::Directory,
-                    predicted_rtt: Some(self.rtt(asker, i)),
+                    apart: Some(self.rtt(asker, i)),
                     matched: matches(p)?,
                     load: 0,
                     reachable: true,
                 })
             })
             .collect();
-        found.sort_by_key(|c| c.predicted_rtt);
+        found.sort_by_key(|c| c.apart);
         let best = usize::from(query.p - query.mix).min(found.len());
         found[best..].shuffle(&mut self.rng);
         found.truncate(usize::from(query.p));

@@ -38,7 +38,7 @@ fn candidate(addr: SocketAddr, rtt_ms: f64) -> Candidate {
     Candidate {
         addrs: vec![addr],
         source: Source::Directory,
-        predicted_rtt: Some(millis(rtt_ms)),
+        apart: Some(millis(rtt_ms)),
         matched: 1,
         load: 0,
         reachable: true,

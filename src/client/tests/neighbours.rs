@@ -378,3 +378,37 @@ fn a_complete_client_dials_no_peer_again_that_turned_out_complete() {
     one.advance(7200.0);
     assert_eq!(one.dials(), []);
 }
+
+#[test]
+fn a_full_table_makes_room_for_a_peer_of_our_own_site() {
+    let config = ClientConfig {
+        max_neighbours: 6,
+        target_neighbours: 6,
+        ..ClientConfig::default()
+    };
+    let mut one = One::new(config);
+    one.object(ChunkSet::empty(40), 40);
+    let ids: Vec<NeighbourId> = [40.0, 45.0, 300.0, 50.0, 55.0, 200.0]
+        .map(|rtt| one.join(rtt, 1, None))
+        .to_vec();
+    one.actions();
+    let (there, here) = (one.fresh_addr(), one.fresh_addr());
+    let named = [candidate(there, 50.0), candidate(here, 3.0)];
+    one.client.handle_answer(&named, one.now);
+    let dialled: Vec<SocketAddr> = one
+        .actions()
+        .into_iter()
+        .filter_map(|a| match a {
+            Action::Dial { addr, .. } => Some(addr),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dialled, [here], "the other is no nearer than they are");
+    let (_, verdict) = one.try_join(2.5, Some(here));
+    assert_eq!(verdict, Verdict::Keep);
+    let gone = Action::Drop {
+        peer: ids[2],
+        reason: DropReason::TableFull,
+    };
+    assert!(one.actions().contains(&gone), "the farthest");
+}

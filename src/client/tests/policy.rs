@@ -98,7 +98,25 @@ fn the_area_rule_leaves_to_near_ones_what_they_have() {
     // the near one is too busy to serve us
     assert_eq!(from_far(AreaRule::Off, true), everything);
     assert_eq!(from_far(AreaRule::Always, true), only_its_own);
-    assert_eq!(from_far(AreaRule::UnlessSaturated, true), everything);
+    assert_eq!(from_far(AreaRule::UnlessSaturated, true), only_its_own);
+}
+
+#[test]
+fn near_ones_that_only_say_they_fetch_are_not_waited_for_forever() {
+    let mut one = with(ClientConfig::default(), 20);
+    let near = one.serving(2.0, &[]);
+    let far = one.serving(300.0, &(0..20).collect::<Vec<_>>());
+    let all = ChunkSet::full(20);
+    one.client.handle_fetching(near, &all, one.now);
+    assert_eq!(one.client.next_chunk(far, one.now), None);
+    let began = one.now;
+    while one.client.next_chunk(far, one.now).is_none() {
+        one.actions();
+        let due = one.client.poll_timeout().expect("a review");
+        assert!(due - began < Duration::from_secs(60), "never");
+        one.now = one.now.max(due);
+        one.client.handle_timeout(one.now);
+    }
 }
 
 #[test]

@@ -208,3 +208,30 @@ fn the_last_places_are_for_what_was_sent_least() {
     one.client.handle_upload_started(d, 6, one.now);
     assert!(!one.client.admits(a, 7) && !one.client.admits(d, 7), "full");
 }
+
+#[test]
+fn the_last_uploads_are_for_near_neighbours_while_they_want_something() {
+    let config = ClientConfig {
+        uploads: 4,
+        near_uploads: 2,
+        ..ClientConfig::default()
+    };
+    let mut one = One::new(config);
+    one.object(ChunkSet::full(40), 40);
+    let far: Vec<NeighbourId> = (0..3).map(|_| one.join(200.0, 0, None)).collect();
+    let near = one.join(2.0, 0, None);
+    for peer in far.iter().chain([&near]) {
+        one.client.handle_interested(*peer, true, one.now);
+    }
+    one.actions();
+    for (n, peer) in far.iter().enumerate() {
+        let chunk = n as u32;
+        assert_eq!(one.client.admits(*peer, chunk), n < 2, "far neighbour {n}");
+        if n < 2 {
+            one.client.handle_upload_started(*peer, chunk, one.now);
+        }
+    }
+    assert!(one.client.admits(near, 9));
+    one.client.handle_interested(near, false, one.now);
+    assert!(one.client.admits(far[2], 2), "nobody near wants anything");
+}

@@ -394,7 +394,7 @@ impl ClientPeer {
             .map(|m| Candidate {
                 addrs: m.addrs.iter().collect(),
                 source: Source::Directory,
-                predicted_rtt: coord.map(|c| c.rtt(&m.coord)),
+                apart: coord.map(|c| c.apart(&m.coord)),
                 matched: m.matched,
                 load: m.load,
                 reachable: m.reachable,

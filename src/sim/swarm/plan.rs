@@ -88,7 +88,7 @@ impl Plan {
             trouble: Trouble::default(),
             client: None,
             open: false,
-            settle: Duration::from_secs(120),
+            settle: Duration::from_secs(300), // a directory is there before the swarm; coordinates have settled
             tail: Duration::ZERO,
             limit: Duration::from_secs(6_000),
             tick: Duration::from_millis(10),

@@ -334,7 +334,7 @@ impl Torrent {
                 (!addrs.is_empty()).then(|| Candidate {
                     addrs,
                     source: Source::Directory,
-                    predicted_rtt: coord.as_ref().map(|c| c.rtt(&m.coord)),
+                    apart: coord.as_ref().map(|c| c.apart(&m.coord)),
                     matched: m.matched,
                     load: m.load,
                     reachable: m.reachable,
