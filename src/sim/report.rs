@@ -14,6 +14,8 @@ mod grid;
 mod overlay;
 mod picture;
 mod plot;
+#[cfg(test)]
+mod snapshot;
 mod summary;
 mod table;
 #[cfg(test)]
