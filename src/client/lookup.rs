@@ -2,7 +2,7 @@
 //!
 //! At the start, when a server has nothing more for us and nobody can take its place, and periodically. Differences
 //! from the paper: fruitless answers double the pause (a swarm that is known in full need not be asked about every
-//! four seconds), every fourth lookup goes on to the root and half of an answer is random (without both, areas became
+//! four seconds), every second lookup goes on to the root and half of an answer is random (without both, areas became
 //! islands), a complete peer that nobody can dial goes on asking (for downloaders, whom it dials: they cannot come to
 //! it), and the ignore list is filled up with the nearest neighbours, which an answer need not repeat. News ends the
 //! doubling: peers never heard of, other chunks wanted, a neighbour lost that had some of them. Whoever is told that the

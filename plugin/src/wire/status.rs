@@ -1,5 +1,5 @@
-//! What two ChunkCast clients tell each other at most once a second (`cc_status` in `m` of the extended handshake): the
-//! pieces that the sender is fetching, and how loaded it is; and a ping, for the end that did not dial and so has not
+//! What two ChunkCast clients tell each other (`cc_status` in `m` of the extended handshake): the pieces that the sender
+//! is fetching, and how loaded it is; and a ping, for the end that did not dial and so has not
 //! measured a round-trip time. Sans-IO.
 //!
 //! | first byte | then |
