@@ -150,7 +150,7 @@ impl Default for Limits {
             metadata_pipeline: 4, // guess: stock clients answer two to four at once
             metadata_timeout: Duration::from_secs(10), // guess
             metadata_queue: 256,  // 4 MiB of metadata
-            status_rate: 100,      // twice what is sent: several come at once after a loss
+            status_rate: 100,     // twice what is sent: several come at once after a loss
             metadata_rate: 64,    // guess: 1 MiB/s
             max_failed: 64,       // guess
             max_banned: 1024,     // guess

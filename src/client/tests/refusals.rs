@@ -224,10 +224,13 @@ fn the_last_uploads_are_for_near_neighbours_while_they_want_something() {
         one.client.handle_interested(*peer, true, one.now);
     }
     one.actions();
-    for (n, peer) in far.iter().enumerate() {
-        let chunk = n as u32;
-        assert_eq!(one.client.admits(*peer, chunk), n < 2, "far neighbour {n}");
-        if n < 2 {
+    for (chunk, peer) in (0..).zip(&far) {
+        assert_eq!(
+            one.client.admits(*peer, chunk),
+            chunk < 2,
+            "far neighbour {chunk}"
+        );
+        if chunk < 2 {
             one.client.handle_upload_started(*peer, chunk, one.now);
         }
     }

@@ -45,7 +45,7 @@ fn what_the_other_does_not_fetch_is_fetched_after_a_while() {
         one.actions();
     }
     assert!(one.now - began >= Duration::from_millis(200));
-    assert!((ours.len() as u32) < CHUNKS);
+    assert!(ours.len() < CHUNKS as usize);
 }
 
 #[test]
