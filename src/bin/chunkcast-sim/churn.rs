@@ -8,7 +8,8 @@ use chunkcast::sim::overlay::{Plan, Report, run};
 use chunkcast::sim::report::{execute, overlay_csv, overlay_table};
 use clap::Args;
 
-use crate::fault::{Fault, list, seconds};
+use crate::fault::{Fault, at_a_time, list, seconds};
+use crate::output::print_json;
 use crate::overlay::topology;
 
 /// The shortest median session in minutes: nobody joins within ten seconds.
@@ -71,10 +72,7 @@ pub(crate) fn churn(args: &Churn) -> Result<(), Fault> {
         })
     };
     let plans: Vec<Plan> = sessions.iter().map(plan).collect::<Result<_, Fault>>()?;
-    let jobs = args
-        .jobs
-        .map_or_else(std::thread::available_parallelism, Ok);
-    let jobs = jobs.map_or(1, NonZeroUsize::get);
+    let jobs = at_a_time(args.jobs);
     eprintln!("seed {}", args.seed);
     let one = |plan: &Plan| {
         let minutes = plan.churn.map_or(0.0, |m| m.as_secs_f64() / 60.0);
@@ -88,8 +86,7 @@ pub(crate) fn churn(args: &Churn) -> Result<(), Fault> {
         eprintln!("[{done}/{all}] median session {minutes} min: right root {right:.3} %");
     });
     if args.json {
-        let json = serde_json::to_string_pretty(&reports).map_err(|e| e.to_string())?;
-        println!("{json}");
+        print_json(&reports)?;
     } else if args.csv {
         print!("{}", overlay_csv(&reports));
     } else {

@@ -1,5 +1,6 @@
 //! Why nothing came out, and how arguments are read.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 /// One line for the user.
@@ -29,6 +30,12 @@ pub(crate) fn seconds(name: &str, s: f64) -> Result<Duration, String> {
         .ok()
         .filter(|d| *d <= Duration::from_secs(7 * 86_400))
         .ok_or_else(|| format!("--{name} is out of range: up to a week is simulated"))
+}
+
+/// Runs at the same time: as many as asked for, else the machine's threads.
+pub(crate) fn at_a_time(jobs: Option<NonZeroUsize>) -> usize {
+    let jobs = jobs.map_or_else(std::thread::available_parallelism, Ok);
+    jobs.map_or(1, NonZeroUsize::get)
 }
 
 /// The items of a comma list, each once, in the order in which they are named.

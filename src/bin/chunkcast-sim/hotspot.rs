@@ -7,6 +7,7 @@ use chunkcast::sim::{Links, Net, Topology};
 use clap::Args;
 
 use crate::fault::{Fault, seconds};
+use crate::output::print_json;
 
 #[derive(Args)]
 pub(crate) struct Hotspot {
@@ -61,8 +62,7 @@ pub(crate) fn hotspot(args: &Hotspot) -> Result<(), Fault> {
     );
     let report = run(&plan, net, |what| eprintln!("{what}"));
     if args.json {
-        let json = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
-        println!("{json}");
+        print_json(&report)?;
     } else {
         print(&report);
     }

@@ -7,7 +7,7 @@ use chunkcast::sim::Topology;
 use chunkcast::sim::swarm::System;
 use clap::Args;
 
-use crate::fault::{Fault, list};
+use crate::fault::{Fault, at_a_time, list};
 use crate::swarms::VARIANTS;
 
 /// Most peers of one swarm.
@@ -224,9 +224,6 @@ impl Options {
                 common.seed
             ));
         };
-        let jobs = common
-            .jobs
-            .map_or_else(std::thread::available_parallelism, Ok);
         Ok(Self {
             kind: args.kind,
             seeds,
@@ -239,7 +236,7 @@ impl Options {
             chunks: common.chunks,
             chunk_bytes: bytes(&common.chunk_size)?,
             matrix: matrix(common)?,
-            jobs: jobs.map_or(1, NonZeroUsize::get),
+            jobs: at_a_time(common.jobs),
             form: match (common.json, common.csv) {
                 (true, _) => Form::Json,
                 (_, true) => Form::Csv,

@@ -31,6 +31,13 @@ pub(crate) fn swarms(args: &Swarms) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Prints a report with every number, over several lines.
+pub(crate) fn print_json(report: &impl serde::Serialize) -> Result<(), Fault> {
+    let json = serde_json::to_string_pretty(report).map_err(|e| e.to_string())?;
+    println!("{json}");
+    Ok(())
+}
+
 fn text(options: &Options, results: &[RunResult]) -> Result<String, Fault> {
     match options.form {
         Form::Json => {

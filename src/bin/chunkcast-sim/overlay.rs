@@ -8,6 +8,7 @@ use chunkcast::sim::{BANDS, Links, Topology};
 use clap::Args;
 
 use crate::fault::{Fault, seconds};
+use crate::output::print_json;
 
 #[derive(Args)]
 pub(crate) struct Overlay {
@@ -73,8 +74,7 @@ pub(crate) fn overlay(args: &Overlay) -> Result<(), Fault> {
     eprintln!("seed {}", args.seed);
     let report = run(&plan, topology, |what| eprintln!("{what}"));
     if args.json {
-        let json = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
-        println!("{json}");
+        print_json(&report)?;
     } else {
         print(&report);
     }
