@@ -72,6 +72,16 @@ impl Entry {
         }
     }
 
+    /// Dials one of its addresses, another after each failure.
+    fn begin(&mut self, config: &ClientConfig, now: Instant) -> (SocketAddr, Source) {
+        let addr = self.addrs[self.failures as usize % self.addrs.len()];
+        self.state = State::Dialling {
+            addr,
+            deadline: now + config.dial_deadline,
+        };
+        (addr, self.source)
+    }
+
     fn rank(&self) -> Rank {
         (
             !self.reachable,
@@ -336,12 +346,7 @@ impl Candidates {
             best
         };
         let entry = self.entries.get_mut(&seq)?;
-        let addr = entry.addrs[entry.failures as usize % entry.addrs.len()];
-        entry.state = State::Dialling {
-            addr,
-            deadline: now + config.dial_deadline,
-        };
-        Some((addr, entry.source))
+        Some(entry.begin(config, now))
     }
 
     /// The nearest peer to dial now of those predicted within `limit`, which then counts as half open.
@@ -360,12 +365,7 @@ impl Candidates {
         let near = self.entries.iter_mut().filter(|(_, e)| ready(e));
         let (_, entry) = near.min_by_key(|(seq, e)| (e.predicted, **seq))?;
         self.fresh = None;
-        let addr = entry.addrs[0];
-        entry.state = State::Dialling {
-            addr,
-            deadline: now + config.dial_deadline,
-        };
-        Some((addr, entry.source))
+        Some(entry.begin(config, now))
     }
 
     /// A dial came to nothing: the peer waits, twice as long each time. Whether there was such a dial.

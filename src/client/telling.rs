@@ -5,7 +5,7 @@
 //! Without an area rule nobody is told.
 
 use super::Client;
-use super::api::{Action, NeighbourId};
+use super::api::Action;
 use super::config::AreaRule;
 use crate::time::Instant;
 
@@ -17,12 +17,9 @@ struct Told {
     next: Instant,
 }
 
-/// Of the near neighbours, and of the others.
+/// Of the others, and of the near neighbours.
 #[derive(Debug, Default)]
-pub(super) struct Telling {
-    near: Told,
-    far: Told,
-}
+pub(super) struct Telling([Told; 2]);
 
 impl Client {
     /// When the near, or the other, neighbours are to be told; `None`: there is nothing new.
@@ -30,10 +27,7 @@ impl Client {
         if !self.known || self.stopped || self.config.area == AreaRule::Off {
             return None;
         }
-        let told = match near {
-            true => self.telling.near,
-            false => self.telling.far,
-        };
+        let told = self.telling.0[usize::from(near)];
         let new =
             told.changes != self.picker.changes() || (!near && told.load != self.current_load());
         new.then_some(told.next)
@@ -48,31 +42,22 @@ impl Client {
 
     /// Tells whom it is time to tell. Who has everything need not know.
     pub(super) fn tell(&mut self) {
-        for near in [true, false] {
+        for (near, pause) in [(true, self.config.tell_near), (false, self.config.tell_far)] {
             if self.tell_due(near).is_none_or(|t| t > self.clock) {
                 continue;
             }
             let table = &self.table;
-            let all = table.map.iter();
-            let peers: Vec<NeighbourId> = all
+            let peers = table
+                .map
+                .iter()
                 .filter(|(_, n)| table.is_near(n) == near && !n.is_complete())
-                .map(|(id, _)| *id)
-                .collect();
-            let tell = |peer| Action::Tell { peer };
-            self.actions.extend(peers.into_iter().map(tell));
-            let pause = match near {
-                true => self.config.tell_near,
-                false => self.config.tell_far,
-            };
-            let told = Told {
+                .map(|(id, _)| Action::Tell { peer: *id });
+            self.actions.extend(peers);
+            self.telling.0[usize::from(near)] = Told {
                 changes: self.picker.changes(),
                 load: self.current_load(),
                 next: self.clock + pause,
             };
-            match near {
-                true => self.telling.near = told,
-                false => self.telling.far = told,
-            }
         }
     }
 }

@@ -98,7 +98,7 @@ pub struct Limits {
     pub metadata_timeout: Duration,
     /// Metadata requests queued for a peer.
     pub metadata_queue: usize,
-    /// Status messages of one peer that are read, a second; clients send one at most.
+    /// Status messages of one peer that are read, a second; clients send a near one fifty at most.
     pub status_rate: usize,
     /// Metadata pieces served to one peer, a second.
     pub metadata_rate: u32,
