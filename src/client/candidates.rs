@@ -45,7 +45,8 @@ pub(super) enum Whom {
 pub(super) struct Entry {
     addrs: Vec<SocketAddr>,
     pub(super) source: Source,
-    pub(super) predicted: Option<Duration>,
+    /// How far apart the coordinates put it from us.
+    pub(super) apart: Option<Duration>,
     pub(super) load: u8,
     reachable: bool,
     failures: u32,
@@ -87,7 +88,7 @@ impl Entry {
             !self.reachable,
             self.failures,
             class(self.source),
-            self.predicted.unwrap_or(Duration::MAX),
+            self.apart.unwrap_or(Duration::MAX),
         )
     }
 }
@@ -227,7 +228,7 @@ impl Candidates {
         let entry = Entry {
             addrs,
             source: candidate.source,
-            predicted: candidate.apart,
+            apart: candidate.apart,
             load: candidate.load,
             reachable: candidate.reachable,
             failures: 0,
@@ -260,7 +261,7 @@ impl Candidates {
             entry.source = candidate.source;
         }
         if candidate.source == Source::Directory {
-            entry.predicted = candidate.apart.or(entry.predicted);
+            entry.apart = candidate.apart.or(entry.apart);
             entry.load = candidate.load;
             entry.named = true;
             again = std::mem::take(&mut entry.aside);
@@ -349,7 +350,7 @@ impl Candidates {
         Some(entry.begin(config, now))
     }
 
-    /// The nearest peer to dial now of those predicted within `limit`, which then counts as half open.
+    /// The nearest peer to dial now of those whose coordinates are within `limit`, which then counts as half open.
     pub(super) fn dial_within(
         &mut self,
         limit: Duration,
@@ -359,11 +360,11 @@ impl Candidates {
         let ready = |e: &Entry| {
             e.reachable
                 && e.failures == 0
-                && e.predicted.is_some_and(|p| p <= limit)
+                && e.apart.is_some_and(|p| p <= limit)
                 && matches!(e.state, State::Idle { next } if next <= now)
         };
         let near = self.entries.iter_mut().filter(|(_, e)| ready(e));
-        let (_, entry) = near.min_by_key(|(seq, e)| (e.predicted, **seq))?;
+        let (_, entry) = near.min_by_key(|(seq, e)| (e.apart, **seq))?;
         self.fresh = None;
         Some(entry.begin(config, now))
     }
@@ -420,7 +421,7 @@ impl Candidates {
         let entry = Entry {
             addrs: vec![listen],
             source,
-            predicted: None,
+            apart: None,
             load: 0,
             reachable: true,
             failures: 0,

@@ -355,7 +355,7 @@ impl Client {
         let known = self.table.map.values();
         let mut near: Vec<_> = known
             .filter(|n| self.config.ignore_known && n.allowed)
-            .filter_map(|n| n.listen.map(|l| (n.predicted.unwrap_or(n.distance()), l)))
+            .filter_map(|n| n.listen.map(|l| (n.apart.unwrap_or(n.distance()), l)))
             .collect();
         near.sort_unstable();
         let ignore = self

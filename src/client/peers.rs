@@ -93,7 +93,7 @@ impl Client {
         self.dial_nearer(now);
     }
 
-    /// The places beyond the wanted number of neighbours are for peers that are predicted to be nearer than half of those
+    /// The places beyond the wanted number of neighbours are for peers whose coordinates are nearer than half of those
     /// there are.
     fn dial_nearer(&mut self, now: Instant) {
         if self.stopped || self.is_complete() {
@@ -212,7 +212,7 @@ impl Client {
             self.counters.table_full += 1;
             let full = self.is_full();
             let known = info.listen.and_then(|l| self.candidates.get(l));
-            let predicted = known.and_then(|c| c.predicted);
+            let apart = known.and_then(|c| c.apart);
             let useless = self
                 .known
                 .then(|| {
@@ -220,7 +220,7 @@ impl Client {
                     let worst = table.worst_useless(&self.missing, full, info.rtt, now);
                     worst
                         .or_else(|| table.idlest(&self.missing, self.config.idle, now))
-                        .or_else(|| table.farther_than(info.rtt, predicted))
+                        .or_else(|| table.farther_than(info.rtt, apart))
                 })
                 .flatten();
             let Some(useless) = useless else {
@@ -260,7 +260,7 @@ impl Client {
     /// What is known of the peer that accepts at `listen` goes to its neighbour entry.
     fn meet(&mut self, neighbour: &mut Neighbour, listen: SocketAddr, now: Instant) {
         if let Some(known) = self.candidates.get(listen) {
-            neighbour.predicted = known.predicted;
+            neighbour.apart = known.apart;
             neighbour.load = known.load;
             neighbour.allowed |= known.named;
         }

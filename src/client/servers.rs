@@ -83,7 +83,7 @@ impl Servers {
 }
 
 fn known_distance(n: &Neighbour) -> Option<Duration> {
-    n.rtt.or(n.predicted)
+    n.rtt.or(n.apart)
 }
 
 /// Whether far neighbours are not asked for what this one has, if it is near. One that is too busy to serve us is still

@@ -15,7 +15,7 @@ use crate::time::Instant;
 
 /// Seconds that a rate is taken over.
 const WINDOW: usize = 10;
-/// Round-trip time assumed of a peer that is neither measured nor predicted. // guess
+/// Round-trip time assumed of a peer that is not measured and has no coordinate. // guess
 const UNKNOWN_RTT: Duration = Duration::from_millis(100);
 
 /// A neighbour younger than this may still turn out useful. // guess
@@ -83,7 +83,8 @@ pub(super) struct Neighbour {
     pub(super) source: Source,
     /// Least measured round-trip time.
     pub(super) rtt: Option<Duration>,
-    pub(super) predicted: Option<Duration>,
+    /// How far apart the coordinates put it from us.
+    pub(super) apart: Option<Duration>,
     /// Load that the directory told, 0..=255.
     pub(super) load: u8,
     pub(super) connected: Instant,
@@ -132,7 +133,7 @@ impl Neighbour {
             outbound: info.outbound,
             source: info.source,
             rtt: info.rtt,
-            predicted: None,
+            apart: None,
             load: 0,
             connected: now,
             held,
@@ -159,9 +160,9 @@ impl Neighbour {
         }
     }
 
-    /// Measured, else predicted, else assumed round-trip time.
+    /// The measured round-trip time, else how far apart coordinates put it, else an assumed time.
     pub(super) fn distance(&self) -> Duration {
-        self.rtt.or(self.predicted).unwrap_or(UNKNOWN_RTT)
+        self.rtt.or(self.apart).unwrap_or(UNKNOWN_RTT)
     }
 
     /// Whether it answers our requests now.
@@ -359,15 +360,15 @@ impl Table {
     }
 
     /// The farthest neighbour with nothing under way, if a newcomer is near and it is not: by its measured round-trip
-    /// time, or as long as there is none by a predicted one below a quarter of the neighbours' median.
+    /// time, or as long as there is none by its coordinate, below a quarter of the neighbours' median.
     pub(super) fn farther_than(
         &self,
         rtt: Option<Duration>,
-        predicted: Option<Duration>,
+        apart: Option<Duration>,
     ) -> Option<NeighbourId> {
         let (time, limit) = match rtt {
             Some(rtt) => (rtt, self.near_limit),
-            None => (predicted?, self.median_distance()? / 4),
+            None => (apart?, self.median_distance()? / 4),
         };
         (time <= limit).then(|| self.farthest_idle()).flatten()
     }
