@@ -106,6 +106,16 @@ impl<'a> Fit<'a> {
         }
     }
 
+    /// The place of the nearest neighbour.
+    pub(super) fn nearest(&self) -> Point {
+        let nearest = self.seen.iter().min_by(|a, b| a.rtt.total_cmp(&b.rtt));
+        let at = nearest.expect("a fit has observations").at;
+        Point {
+            height: at.height.max(self.min_height),
+            ..at
+        }
+    }
+
     /// How many scales the newest observation is off at `here`.
     pub(super) fn newest_off(&self, here: &Point) -> f64 {
         self.seen

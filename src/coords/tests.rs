@@ -92,6 +92,35 @@ fn forty_nodes_on_a_plane_find_their_places() {
     }
 }
 
+/// Neighbours on a plane cannot tell above from below; only the one next door can.
+#[test]
+fn a_node_on_the_wrong_side_of_its_neighbours_goes_to_the_one_next_door() {
+    let place = |x: f64, y: f64, z: f64| Coord {
+        position: [x, y, z],
+        height: 0.0001,
+        error: 0.05,
+    };
+    let (below, above) = (place(0.1, 0.1, -0.06), place(0.1, 0.1, 0.06));
+    let mut node = Vivaldi::new(VivaldiConfig::default(), 1);
+    let mut rounds = |next_door: &Coord| {
+        for round in 0..4 {
+            for n in 0..40usize {
+                let (x, y) = ((n % 8) as f64 * 0.03, (n / 8) as f64 * 0.05);
+                let there = place(x, y, 0.0);
+                assert!(node.sample(id(n), &there, there.rtt(&below)));
+            }
+            let rtt = Duration::from_millis(2);
+            assert!(node.sample(id(100 + round), next_door, rtt));
+            assert!(node.sample(id(200), next_door, rtt));
+        }
+        node.coord()
+    };
+    assert!(rounds(&below).rtt(&below) < Duration::from_millis(10));
+    // those below are gone, and seen from the plane it might as well be above
+    let moved = rounds(&above).rtt(&above);
+    assert!(moved < Duration::from_millis(10), "{moved:?}");
+}
+
 #[test]
 fn heights_take_up_slow_access_links() {
     let access = |i: usize| if i.is_multiple_of(4) { 0.06 } else { 0.002 };
