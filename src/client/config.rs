@@ -145,7 +145,7 @@ pub struct ClientConfig {
 
     /// Most chunks being sent at once, to all neighbours; who asks for one more is refused. 0: no limit.
     pub uploads: usize,
-    /// Of `uploads`, so many are for near neighbours while any of them wants something.
+    /// Of `uploads`, so many are for near neighbours while any of them wants something and not everything is held.
     pub near_uploads: usize,
     /// Upload slots once more than `unlimited_up_to` neighbours are interested; 0: no limit.
     pub slots: usize,

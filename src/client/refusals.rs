@@ -6,7 +6,8 @@
 //! not dead, and what is busy now is near still. The paper's client has lookups leave it out at once and asks for another
 //! in its place ([`replace_refused`](super::ClientConfig::replace_refused)).
 //!
-//! The last places are for near neighbours while any of them asks: what they are refused they would fetch from far.
+//! The last places are for near neighbours while any of them asks: what they are refused they would fetch from far. Not
+//! those of one that has everything: its uplink is what the whole swarm waits for.
 //!
 //! A server also knows what nobody else does, how often it has sent each chunk. With
 //! [`ChunkOrder::LeastServed`] it keeps its last places for neighbours that are near, or give us something, or ask for
@@ -128,7 +129,8 @@ impl Client {
             _ => 0,
         };
         let for_near = self.config.near_uploads.min(limit - 1);
-        if busy + for_near >= limit && !self.table.is_near(n) && self.somebody_near_asks() {
+        let only_near = busy + for_near >= limit && !self.is_full() && self.somebody_near_asks();
+        if only_near && !self.table.is_near(n) {
             return false;
         }
         busy < limit - kept || (busy < limit && (self.is_favoured(n) || self.seldom_sent(chunk)))

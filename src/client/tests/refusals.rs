@@ -209,32 +209,42 @@ fn the_last_places_are_for_what_was_sent_least() {
     assert!(!one.client.admits(a, 7) && !one.client.admits(d, 7), "full");
 }
 
-#[test]
-fn the_last_uploads_are_for_near_neighbours_while_they_want_something() {
+/// Of four uploads, how many of three far neighbours get one while a near one wants something, and then while not.
+fn far_uploads(held: ChunkSet) -> [usize; 2] {
     let config = ClientConfig {
         uploads: 4,
         near_uploads: 2,
         ..ClientConfig::default()
     };
     let mut one = One::new(config);
-    one.object(ChunkSet::full(40), 40);
+    one.object(held, 40);
     let far: Vec<NeighbourId> = (0..3).map(|_| one.join(200.0, 0, None)).collect();
     let near = one.join(2.0, 0, None);
     for peer in far.iter().chain([&near]) {
         one.client.handle_interested(*peer, true, one.now);
     }
     one.actions();
-    for (chunk, peer) in (0..).zip(&far) {
-        assert_eq!(
-            one.client.admits(*peer, chunk),
-            chunk < 2,
-            "far neighbour {chunk}"
-        );
-        if chunk < 2 {
-            one.client.handle_upload_started(*peer, chunk, one.now);
+    let mut served = 0;
+    [true, false].map(|near_wants| {
+        one.client.handle_interested(near, near_wants, one.now);
+        for (chunk, peer) in (0..).zip(&far) {
+            if one.client.admits(*peer, chunk) && served <= chunk as usize {
+                one.client.handle_upload_started(*peer, chunk, one.now);
+                served += 1;
+            }
         }
-    }
-    assert!(one.client.admits(near, 9));
-    one.client.handle_interested(near, false, one.now);
-    assert!(one.client.admits(far[2], 2), "nobody near wants anything");
+        assert!(one.client.admits(near, 9));
+        served
+    })
+}
+
+#[test]
+fn the_last_uploads_are_for_near_neighbours_while_they_want_something() {
+    let some = ChunkSet::from_indices(40, 0..20);
+    assert_eq!(far_uploads(some), [2, 3]);
+}
+
+#[test]
+fn one_that_has_everything_keeps_no_uploads_for_near_neighbours() {
+    assert_eq!(far_uploads(ChunkSet::full(40)), [3, 3]);
 }
