@@ -3,7 +3,8 @@
 //! A complete client without another seed in view and with two or more downloaders superseeds: each downloader is
 //! shown up to `reveal_ahead` chunks that it does not hold yet, chunks shown to nobody before anything else, so that
 //! the seed's uplink carries every chunk once before it carries any twice. When none is left the second phase is
-//! gradual: a downloader that has got all it was shown is shown the rarest chunk that some other neighbour holds while
+//! gradual: a downloader that has got all it was shown is shown a chunk that another was shown and has not asked for yet,
+//! so that the last new chunks do not wait for the slowest, else the rarest chunk that some other neighbour holds while
 //! the seed sends to less than two others, or, after a second without progress, any. Those with the fewest chunks come
 //! first. Revealing everything at that point was measured at 1.56 of the bound in place
 //! of 1.12.
@@ -214,6 +215,11 @@ impl Client {
             let n = self.table.get(peer).filter(|_| nothing_left)?;
             let showing = &self.showing;
             let wants = |c: u32| !n.held.contains(c);
+            let picker = &self.picker;
+            let new = |c: u32| picker.holders(c) == 0 && !self.table.is_sent(c);
+            if let Some(chunk) = picker.rarest(&mut self.rng, |c| wants(c) && new(c)) {
+                return Some(chunk);
+            }
             self.picker
                 .rarest(&mut self.rng, |c| wants(c) && showing.held_back(c) == 0)
                 .filter(|_| idle || !busy)

@@ -352,6 +352,11 @@ impl Table {
         self.near_limit = relative.max(config.near_floor);
     }
 
+    /// Whether the chunk is being sent to a neighbour.
+    pub(super) fn is_sent(&self, chunk: u32) -> bool {
+        self.map.values().any(|n| n.uploads.contains(&chunk))
+    }
+
     /// The median of the neighbours' distances.
     pub(super) fn median_distance(&self) -> Option<Duration> {
         let mut all: Vec<Duration> = self.map.values().map(Neighbour::distance).collect();

@@ -201,12 +201,20 @@ fn a_chunk_leaves_the_seed_twice_only_while_it_has_little_to_do() {
     for peer in &peers {
         one.client.handle_interested(*peer, true, one.now);
     }
-    // each gets what it is shown, one chunk after the other, until all have left the seed once
-    let mut shown: std::collections::VecDeque<_> = one.reveals().into();
+    // each asks for what it is shown and gets one chunk after the other, until all have left the seed once
+    let ask = |one: &mut One| {
+        let shown = one.reveals();
+        for (peer, chunk) in &shown {
+            one.client.handle_upload_started(*peer, *chunk, one.now);
+        }
+        shown
+    };
+    let mut shown: std::collections::VecDeque<_> = ask(&mut one).into();
     for _ in 0..40 {
         let (peer, chunk) = shown.pop_front().unwrap();
+        one.client.handle_upload_ended(peer, chunk, one.now);
         one.client.handle_have(peer, chunk, one.now);
-        shown.extend(one.reveals());
+        shown.extend(ask(&mut one));
     }
     assert!(shown.len() <= 2, "{shown:?}");
     one.advance(0.9);
@@ -215,6 +223,30 @@ fn a_chunk_leaves_the_seed_twice_only_while_it_has_little_to_do() {
     shown.extend(one.reveals());
     let again: BTreeSet<NeighbourId> = shown.iter().map(|(peer, _)| *peer).collect();
     assert_eq!(again.len(), 5, "after a second without progress: everyone");
+}
+
+#[test]
+fn what_a_slow_downloader_was_shown_and_has_not_asked_for_goes_to_one_that_has_nothing_left() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::full(40), 40);
+    one.advance(2.0);
+    one.join(10.0, 0, None); // alone at first, so it is shown everything
+    let (fast, slow) = (one.join(10.0, 0, None), one.join(10.0, 0, None));
+    let shown = one.reveals();
+    let of = |peer| shown.iter().filter(move |(p, _)| *p == peer).map(|x| x.1);
+    let mut left: Vec<u32> = of(fast).collect();
+    let slow_has: BTreeSet<u32> = of(slow).collect();
+    let asked = *slow_has.first().unwrap();
+    one.client.handle_upload_started(slow, asked, one.now);
+    let mut got = BTreeSet::new();
+    while let Some(chunk) = left.pop() {
+        one.client.handle_have(fast, chunk, one.now);
+        got.insert(chunk);
+        left.extend(one.reveals().iter().filter(|r| r.0 == fast).map(|r| r.1));
+    }
+    let taken: BTreeSet<u32> = got.intersection(&slow_has).copied().collect();
+    assert_eq!(taken.len(), 7, "all but the one that it asked for");
+    assert!(!taken.contains(&asked));
 }
 
 #[test]
