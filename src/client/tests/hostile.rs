@@ -107,7 +107,9 @@ fn apply(one: &mut One, input: Input) -> Option<(NeighbourId, u32)> {
         Input::Fetching(p, c) => {
             client.handle_fetching(id(p), &ChunkSet::from_indices(CHUNKS, c), now);
         }
-        Input::Have(p, c) => client.handle_have(id(p), c, now),
+        Input::Have(p, c) => {
+            client.handle_have(id(p), c, now);
+        }
         Input::Choked(p, b) => client.handle_choked(id(p), b, now),
         Input::Interested(p, b) => client.handle_interested(id(p), b, now),
         Input::Rtt(p, r) => client.handle_rtt(id(p), millis(f64::from(r)), now),
