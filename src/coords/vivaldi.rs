@@ -197,12 +197,12 @@ impl Vivaldi {
         let floor = self.config.min_height.as_secs_f64();
         let fit = Fit::new(&seen, &here, self.config.outlier, floor);
 
-        if self.memory.len() < JURY || fit.newest_off(&here) < OUTLIER_SCALES {
+        if self.memory.len() < JURY || fit.newest_off() < OUTLIER_SCALES {
             self.learn_error(remote, rtt, known);
         }
         let doubt = self.coord.error / (self.coord.error + known);
         let (passes, damping) = (self.config.passes, self.config.damping);
-        let (there, _) = fit.descend(here, passes, damping, &mut self.rng);
+        let (there, _) = fit.descend(passes, damping, &mut self.rng);
         self.move_towards(&there, self.config.cc * (2.0 * doubt).powi(2));
         true
     }
