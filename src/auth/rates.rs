@@ -80,17 +80,14 @@ impl Rates {
         let now = now.as_micros().saturating_mul(1_000);
         let cost = self.unit.saturating_mul(u64::from(cost));
         let source = source(from);
-        let room = self.full_at.contains_key(&source) || self.make_room(now);
-        let full_at = match room {
+        if let Some(full_at) = self.full_at.get_mut(&source) {
+            return take(full_at, cost, now, self.burst);
+        }
+        let full_at = match self.make_room(now) {
             true => self.full_at.entry(source).or_insert(now),
             false => &mut self.overflow,
         };
-        let after = (*full_at).max(now).saturating_add(cost);
-        let admitted = after - now <= self.burst;
-        if admitted {
-            *full_at = after;
-        }
-        admitted
+        take(full_at, cost, now, self.burst)
     }
 
     /// Sources that are remembered.
@@ -117,6 +114,16 @@ impl Rates {
         self.sweep_after = now.saturating_add(pause);
         self.full_at.len() < self.sources
     }
+}
+
+/// Takes `cost` from a bucket, if there is so much in it.
+fn take(full_at: &mut u64, cost: u64, now: u64, burst: u64) -> bool {
+    let after = (*full_at).max(now).saturating_add(cost);
+    let admitted = after - now <= burst;
+    if admitted {
+        *full_at = after;
+    }
+    admitted
 }
 
 /// The IPv4 address, or the upper half of the IPv6 address. No valid source of one kind equals one of the other: IPv6

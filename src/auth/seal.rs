@@ -126,7 +126,8 @@ pub struct Seal {
     session: [u8; 8],
     last: u64,
     config: SealConfig,
-    sessions: BTreeMap<[u8; 8], Window>,
+    /// By the session as a number.
+    sessions: BTreeMap<u64, Window>,
     /// No forgotten session has a counter above this.
     forgotten: u64,
     /// Sessions at which the stale ones are looked for.
@@ -193,7 +194,7 @@ impl Seal {
         if counter.abs_diff(wall) > micros(self.config.tolerance) {
             return Err(OpenError::Clock);
         }
-        self.fresh(session, counter, wall)?;
+        self.fresh(u64::from_be_bytes(session), counter, wall)?;
         Ok(payload)
     }
 
@@ -220,7 +221,7 @@ impl Seal {
         Ok((eight(1), u64::from_be_bytes(eight(9)), payload))
     }
 
-    fn fresh(&mut self, session: [u8; 8], counter: u64, wall: u64) -> Result<(), OpenError> {
+    fn fresh(&mut self, session: u64, counter: u64, wall: u64) -> Result<(), OpenError> {
         let reorder = micros(self.config.reorder);
         if let Some(window) = self.sessions.get_mut(&session) {
             return window.take(counter, self.config.window, reorder);
@@ -283,7 +284,12 @@ impl fmt::Debug for Seal {
 
 impl Window {
     fn take(&mut self, counter: u64, most: usize, reorder: u64) -> Result<(), OpenError> {
-        let Err(at) = self.seen.binary_search(&counter) else {
+        // most datagrams arrive in order
+        let at = match self.seen.back() {
+            Some(last) if counter <= *last => self.seen.binary_search(&counter),
+            _ => Err(self.seen.len()),
+        };
+        let Err(at) = at else {
             return Err(OpenError::Replayed);
         };
         if counter <= self.floor {

@@ -83,6 +83,11 @@ impl Entry {
         (addr, self.source)
     }
 
+    /// Whether it may be dialled for being near: nothing speaks against it.
+    fn is_promising(&self) -> bool {
+        self.reachable && self.failures == 0
+    }
+
     fn rank(&self) -> Rank {
         (
             !self.reachable,
@@ -129,6 +134,8 @@ struct Summary {
     deadline: Option<Instant>,
     /// The first that may be dialled, of each [`Whom`].
     idle: [Option<Instant>; 3],
+    /// How far apart the nearest is that [`Candidates::dial_within`] may dial, now or later.
+    nearest: Option<Duration>,
 }
 
 impl Candidates {
@@ -156,6 +163,11 @@ impl Candidates {
         }
         let half_open = |e: &&Entry| matches!(e.state, State::Dialling { .. });
         self.entries.values().filter(half_open).count()
+    }
+
+    /// How far apart the nearest is that [`Candidates::dial_within`] may dial, now or later.
+    pub(super) fn nearest(&self) -> Option<Duration> {
+        self.fresh.unwrap_or_else(|| self.summary()).nearest
     }
 
     /// Sums the entries up again if they have changed.
@@ -187,6 +199,10 @@ impl Candidates {
                         if entry.suits(whom) {
                             earlier(&mut summary.idle[whom as usize], next);
                         }
+                    }
+                    if let Some(apart) = entry.apart.filter(|_| entry.is_promising()) {
+                        let nearest = summary.nearest.unwrap_or(apart);
+                        summary.nearest = Some(nearest.min(apart));
                     }
                 }
                 State::Connected { .. } => {}
@@ -358,8 +374,7 @@ impl Candidates {
         now: Instant,
     ) -> Option<(SocketAddr, Source)> {
         let ready = |e: &Entry| {
-            e.reachable
-                && e.failures == 0
+            e.is_promising()
                 && e.apart.is_some_and(|p| p <= limit)
                 && matches!(e.state, State::Idle { next } if next <= now)
         };

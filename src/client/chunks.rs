@@ -124,15 +124,17 @@ impl Client {
         self.settle(now);
     }
 
-    /// The neighbour got a chunk.
-    pub fn handle_have(&mut self, peer: NeighbourId, chunk: u32, now: Instant) {
+    /// The neighbour got a chunk. Whether that changes anything: after most it is `false`, and neither
+    /// [`Client::poll_action`] nor [`Client::poll_timeout`] has news.
+    pub fn handle_have(&mut self, peer: NeighbourId, chunk: u32, now: Instant) -> bool {
         let Some(n) = self.table.map.get_mut(&peer) else {
             self.counters.unknown_neighbour += 1;
-            return;
+            return false;
         };
         if !n.heard {
             self.hear(peer);
-            return self.handle_have(peer, chunk, now);
+            self.handle_have(peer, chunk, now);
+            return true;
         }
         if !self.known {
             if n.early.len() < self.config.max_early_haves {
@@ -140,14 +142,14 @@ impl Client {
             } else {
                 self.counters.early_haves += 1;
             }
-            return;
+            return false;
         }
         if chunk >= self.held.len() {
             self.counters.bad_chunk += 1;
-            return;
+            return false;
         }
         if !n.held.insert(chunk) {
-            return;
+            return false;
         }
         let shown_singly = matches!(n.shown, Shown::Drip { .. });
         self.picker.gained(chunk);
@@ -155,7 +157,12 @@ impl Client {
             self.shown_arrived(peer, chunk, now);
         }
         self.have_matters(peer, chunk);
-        self.settle(now);
+        self.clock = self.clock.max(now);
+        let matters = self.has_news();
+        if matters {
+            self.settle(now);
+        }
+        matters
     }
 
     /// The neighbour has told what it holds.

@@ -299,6 +299,16 @@ impl Client {
         })
     }
 
+    /// Whether anything follows from the inputs so far, beside what [`Client::poll_timeout`] has announced.
+    fn has_news(&self) -> bool {
+        self.servers.dirty
+            || self.slots_dirty
+            || self.showing.dirty
+            || self.dial_dirty
+            || !self.actions.is_empty()
+            || !self.asks.is_empty()
+    }
+
     /// Does what follows from the inputs so far.
     fn settle(&mut self, now: Instant) {
         self.clock = self.clock.max(now);

@@ -102,6 +102,14 @@ impl Client {
         let Some(median) = self.table.median_distance() else {
             return;
         };
+        // most of the time everyone who is near is a neighbour already
+        if self
+            .candidates
+            .nearest()
+            .is_none_or(|apart| apart > median / 2)
+        {
+            return;
+        }
         while self.candidates.half_open() < self.config.max_half_open {
             let full = self.table.len() + self.candidates.half_open() >= self.config.max_neighbours;
             let limit = match full {
@@ -319,6 +327,7 @@ impl Client {
             self.meet(&mut n, listen, now);
             let newly = n.allowed && !before;
             self.table.insert(peer, n);
+            self.table.refresh_near(&self.config);
             if newly {
                 self.tell_interest(peer);
                 self.servers.cover = None;

@@ -141,7 +141,17 @@ impl Picker {
         held: &ChunkSet,
         avoid: Option<&ChunkSet>,
     ) -> Option<u32> {
-        let fits = |c: u32| held.contains(c) && !avoid.is_some_and(|a| a.contains(c));
+        self.pick_that(rng, |c| {
+            held.contains(c) && !avoid.is_some_and(|a| a.contains(c))
+        })
+    }
+
+    /// The same of those that fit.
+    pub(super) fn pick_that(
+        &self,
+        rng: &mut ChaCha8Rng,
+        fits: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
         self.begun
             .iter()
             .copied()

@@ -101,7 +101,6 @@ impl Client {
             self.asks.remove(&peer);
             self.actions.push_back(Action::Stop { peer });
         }
-        self.servers.cover = None;
         self.servers.dirty = true;
         self.servers.refused |= self.config.replace_refused;
         self.dial_dirty |= self.config.replace_refused;

@@ -64,8 +64,8 @@ pub(super) enum Bar {
     /// Anyone, as far as is known.
     #[default]
     Open,
-    /// Only one that is clearly nearer than this.
-    Nearer(Duration),
+    /// Only one that is clearly nearer than the first, which is at least below the second.
+    Nearer(Duration, Duration),
     /// Nobody.
     Shut,
 }
@@ -90,6 +90,11 @@ fn known_distance(n: &Neighbour) -> Option<Duration> {
 /// left what it has: it is busy for a second, and a chunk that comes from far comes over the shared link for good.
 pub(super) fn offers(n: &Neighbour, rule: AreaRule) -> bool {
     rule != AreaRule::Off && n.would_serve_us()
+}
+
+/// Below this a neighbour is clearly nearer than one that is `far`.
+fn much_nearer(far: Duration) -> Duration {
+    far.mul_f64(0.9)
 }
 
 /// Lower is better: near ones by distance, far ones by score, equals at random.
@@ -174,8 +179,8 @@ impl Client {
             .iter()
             .filter(|(id, n)| {
                 n.serves_us()
-                    && self.may_become_server(n)
                     && !self.servers.set.contains_key(id)
+                    && self.may_become_server(n)
                     && self.has_something(n)
             })
             .map(|(id, n)| (self.rank(n), *id))
@@ -245,16 +250,18 @@ impl Client {
     }
 
     fn clearly_nearer(&self, near: Duration, far: Duration) -> bool {
-        near < far.mul_f64(0.9) && far - near > self.config.rtt_noise
+        near < much_nearer(far) && far - near > self.config.rtt_noise
     }
 
     fn refresh_bars(&mut self) {
         for local in [false, true] {
-            let full = self.servers_that_are(local).count() >= self.max_servers(local);
-            self.servers.bars[usize::from(local)] = match self.farthest_server(local) {
-                _ if !full => Bar::Open,
-                Some((far, _)) => Bar::Nearer(far),
-                None => Bar::Shut,
+            let full = self.servers.set.len() >= self.max_servers(local)
+                && self.servers_that_are(local).count() >= self.max_servers(local);
+            let farthest = full.then(|| self.farthest_server(local));
+            self.servers.bars[usize::from(local)] = match farthest {
+                None => Bar::Open,
+                Some(Some((far, _))) => Bar::Nearer(far, much_nearer(far)),
+                Some(None) => Bar::Shut,
             };
         }
     }
@@ -263,9 +270,8 @@ impl Client {
     pub(super) fn may_become_server(&self, n: &Neighbour) -> bool {
         match self.servers.bars[usize::from(self.is_local(n))] {
             Bar::Open => true,
-            Bar::Nearer(far) => {
-                known_distance(n).is_some_and(|near| self.clearly_nearer(near, far))
-            }
+            Bar::Nearer(far, limit) => known_distance(n)
+                .is_some_and(|near| near < limit && far - near > self.config.rtt_noise),
             Bar::Shut => false,
         }
     }
@@ -280,8 +286,8 @@ impl Client {
             return;
         }
         self.picker.offer(chunk, begun);
-        for (id, n) in &self.table.map {
-            if n.held.contains(chunk) && self.servers.set.contains_key(id) {
+        for id in self.servers.set.keys() {
+            if self.table.get(*id).is_some_and(|n| n.held.contains(chunk)) {
                 self.asks.insert(*id);
             }
         }
@@ -368,11 +374,13 @@ impl Client {
     /// Neighbours whose time of being ignored is over may serve again.
     pub(super) fn end_ignores(&mut self, now: Instant) {
         while let Some((_, peer)) = self.table.next_back().filter(|(at, _)| *at <= now) {
-            self.table.change(peer, |n| {
-                n.ignored_until = n.ignored_until.filter(|t| *t > now);
+            let ignored = self.table.change(peer, |n| {
                 n.paused_until = n.paused_until.filter(|t| *t > now);
+                n.ignored_until.take_if(|t| *t <= now)
             });
-            self.servers.cover = None;
+            if ignored.flatten().is_some() {
+                self.servers.cover = None;
+            }
             self.servers.dirty = true;
         }
     }

@@ -70,9 +70,9 @@ impl Client {
         let n = self.table.map.get(&peer)?;
         let avoid = self.servers.left_to_near(near, self.config.area);
         if let (Some(avoid), Some(others)) = (avoid, &self.servers.share.others) {
-            let mut not = others.clone();
-            not.union_with(avoid);
-            let ours = self.picker.pick(&mut self.rng, &n.held, Some(&not));
+            let ours = self.picker.pick_that(&mut self.rng, |c| {
+                n.held.contains(c) && !avoid.contains(c) && !others.contains(c)
+            });
             if ours.is_some() {
                 return ours;
             }

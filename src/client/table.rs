@@ -255,6 +255,7 @@ pub(super) struct Table {
     /// Those that are not asked for a while, by the end of that.
     away: BTreeSet<(Instant, NeighbourId)>,
     near_limit: Duration,
+    median: Option<Duration>,
 }
 
 impl Table {
@@ -338,7 +339,7 @@ impl Table {
         self.map.keys().copied().collect()
     }
 
-    /// Measures again what near means; call when a round-trip time or the membership changes.
+    /// Measures again what near means, and how far the median is; call when a distance or the membership changes.
     pub(super) fn refresh_near(&mut self, config: &ClientConfig) {
         let mut rtts: Vec<Duration> = self.map.values().filter_map(|n| n.rtt).collect();
         rtts.sort_unstable();
@@ -350,6 +351,9 @@ impl Table {
             .rfind(|r| **r <= here)
             .map_or(Duration::ZERO, |r| r.saturating_mul(config.near_factor));
         self.near_limit = relative.max(config.near_floor);
+        let mut all: Vec<Duration> = self.map.values().map(Neighbour::distance).collect();
+        let middle = all.len() / 2;
+        self.median = (!all.is_empty()).then(|| *all.select_nth_unstable(middle).1);
     }
 
     /// Whether the chunk is being sent to a neighbour.
@@ -357,11 +361,9 @@ impl Table {
         self.map.values().any(|n| n.uploads.contains(&chunk))
     }
 
-    /// The median of the neighbours' distances.
+    /// The median of the neighbours' distances, as of the last [`Table::refresh_near`].
     pub(super) fn median_distance(&self) -> Option<Duration> {
-        let mut all: Vec<Duration> = self.map.values().map(Neighbour::distance).collect();
-        let middle = all.len() / 2;
-        (!all.is_empty()).then(|| *all.select_nth_unstable(middle).1)
+        self.median
     }
 
     /// The farthest neighbour with nothing under way, if a newcomer is near and it is not: by its measured round-trip
@@ -452,22 +454,30 @@ impl Table {
     }
 }
 
-/// Bytes that [`any_common`] compares before it looks whether it is done.
-const BLOCK: usize = 32;
-
 /// Whether some chunk is in `a` and `b` and not in `not`. All windows must begin at chunk 0.
 pub(super) fn any_common(a: &ChunkSet, b: &ChunkSet, not: Option<&ChunkSet>) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let length = a.as_bytes().len().min(b.as_bytes().len());
+    let (a, b) = (&a.as_bytes()[..length], &b.as_bytes()[..length]);
     let not = not.map_or(&[][..], ChunkSet::as_bytes);
-    let length = a.len().min(b.len());
-    let barred = length.min(not.len());
-    let blocks = a[..barred].chunks(BLOCK).zip(b.chunks(BLOCK));
-    let mut blocks = blocks.zip(not.chunks(BLOCK));
-    let rest = a[barred..length].iter().zip(&b[barred..length]);
-    blocks.any(|((a, b), not)| {
-        let bytes = a.iter().zip(b).zip(not);
-        bytes.fold(0, |some, ((a, b), not)| some | a & b & !not) != 0
-    }) || rest.fold(0, |some, (a, b)| some | a & b) != 0
+    // whole words of all three; then those of two, or the last bytes
+    let barred = length.min(not.len()) / 8 * 8;
+    let ((a, a_rest), (b, b_rest)) = (a.split_at(barred), b.split_at(barred));
+    let (not, not_rest) = not.split_at(barred);
+    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
+    let words = a.as_chunks().0.iter().zip(b.as_chunks().0);
+    let mut words = words.zip(not.as_chunks().0);
+    if words.any(|((a, b), not)| word(a) & word(b) & !word(not) != 0) {
+        return true;
+    }
+    if not_rest.is_empty() {
+        let ((a, a_rest), (b, b_rest)) = (a_rest.as_chunks(), b_rest.as_chunks());
+        let mut words = a.iter().zip(b);
+        let mut rest = a_rest.iter().zip(b_rest);
+        return words.any(|(a, b)| word(a) & word(b) != 0) || rest.any(|(a, b)| a & b != 0);
+    }
+    let not = not_rest.iter().copied().chain(std::iter::repeat(0));
+    let mut bytes = a_rest.iter().zip(b_rest).zip(not);
+    bytes.any(|((a, b), not)| a & b & !not != 0)
 }
 
 /// The chunks that are in `a` and `b` and not in `not`, 64 at a time, the first in the most significant bit. All windows

@@ -55,7 +55,7 @@ impl Point {
 pub(super) struct Observation {
     at: Point,
     /// Seconds.
-    rtt: f64,
+    pub(super) rtt: f64,
     /// Weight before the loss.
     trust: f64,
     /// Seconds that count as a residual of 1.
@@ -74,6 +74,14 @@ impl Observation {
         }
     }
 
+    /// The same of a neighbour that counts as so unsure.
+    pub(super) fn trusted(self, error: f64) -> Self {
+        Self {
+            trust: 1.0 / (TRUST_FLOOR + error),
+            ..self
+        }
+    }
+
     /// (Predicted - measured) / unit.
     fn residual(&self, here: &Point) -> f64 {
         let flat = norm(&minus(&here.position, &self.at.position));
@@ -85,8 +93,20 @@ impl Observation {
 #[derive(Debug)]
 pub(super) struct Fit<'a> {
     seen: &'a [Observation],
+    /// Where the fit begins, and the residuals there.
+    start: Point,
+    residuals: Vec<f64>,
     scale: f64,
     min_height: f64,
+}
+
+/// The sums of one Gauss-Newton step, before they are damped.
+struct Normal {
+    matrix: [[f64; 4]; 4],
+    right: [f64; 4],
+    weights: f64,
+    /// Not to be used again: of another point, or with a direction that was drawn.
+    stale: bool,
 }
 
 impl<'a> Fit<'a> {
@@ -97,37 +117,34 @@ impl<'a> Fit<'a> {
         outlier: f64,
         min_height: f64,
     ) -> Self {
-        let mut residuals: Vec<f64> = seen.iter().map(|o| o.residual(here).abs()).collect();
-        let scale = (median(&mut residuals) * outlier).max(MIN_SCALE);
+        let residuals: Vec<f64> = seen.iter().map(|o| o.residual(here)).collect();
+        let mut sizes: Vec<f64> = residuals.iter().map(|r| r.abs()).collect();
+        let scale = (median(&mut sizes) * outlier).max(MIN_SCALE);
         Self {
             seen,
+            start: *here,
+            residuals,
             scale,
             min_height,
         }
     }
 
-    /// The place of the nearest neighbour.
-    pub(super) fn nearest(&self) -> Point {
-        let nearest = self.seen.iter().min_by(|a, b| a.rtt.total_cmp(&b.rtt));
-        let at = nearest.expect("a fit has observations").at;
-        Point {
-            height: at.height.max(self.min_height),
-            ..at
-        }
-    }
-
-    /// How many scales the newest observation is off at `here`.
-    pub(super) fn newest_off(&self, here: &Point) -> f64 {
-        self.seen
-            .last()
-            .map_or(0.0, |o| o.residual(here).abs() / self.scale)
+    /// How many scales the newest observation is off at the start.
+    pub(super) fn newest_off(&self) -> f64 {
+        self.residuals.last().map_or(0.0, |r| r.abs() / self.scale)
     }
 
     /// The mean loss at `here`, 0.0 (all agree) ..= 1.0, and a little for its height.
+    #[cfg(test)]
     pub(super) fn loss(&self, here: &Point) -> f64 {
+        self.loss_of(here, self.seen.iter().map(|o| o.residual(here)))
+    }
+
+    /// The loss at `here`, where these are the residuals.
+    fn loss_of(&self, here: &Point, residuals: impl Iterator<Item = f64>) -> f64 {
         let (mut sum, mut weights) = (0.0, 0.0);
-        for o in self.seen {
-            let u = o.residual(here) / self.scale;
+        for (o, residual) in self.seen.iter().zip(residuals) {
+            let u = residual / self.scale;
             sum += o.trust * (u * u / (1.0 + u * u));
             weights += o.trust;
         }
@@ -135,21 +152,52 @@ impl<'a> Fit<'a> {
         sum / weights + HEIGHT_PULL * raised * raised
     }
 
-    /// The best point that `passes` damped steps from `start` find, and its loss; never worse than `start`.
+    /// The best point that `passes` damped steps from the start find, and its loss; never worse than the start.
     pub(super) fn descend(
         &self,
-        start: Point,
         passes: usize,
         damping: f64,
         rng: &mut ChaCha8Rng,
     ) -> (Point, f64) {
-        let (mut best, mut loss, mut damping) = (start, self.loss(&start), damping);
+        let loss = self.loss_of(&self.start, self.residuals.iter().copied());
+        self.descend_from((self.start, loss), passes, damping, rng)
+    }
+
+    /// The same from the place of the nearest neighbour, in place of the start.
+    pub(super) fn descend_from_nearest(
+        &self,
+        passes: usize,
+        damping: f64,
+        rng: &mut ChaCha8Rng,
+    ) -> (Point, f64) {
+        let nearest = self.seen.iter().min_by(|a, b| a.rtt.total_cmp(&b.rtt));
+        let mut at = nearest.expect("a fit has observations").at;
+        at.height = at.height.max(self.min_height);
+        let loss = self.loss_of(&at, self.seen.iter().map(|o| o.residual(&at)));
+        self.descend_from((at, loss), passes, damping, rng)
+    }
+
+    fn descend_from(
+        &self,
+        (mut best, mut loss): (Point, f64),
+        passes: usize,
+        mut damping: f64,
+        rng: &mut ChaCha8Rng,
+    ) -> (Point, f64) {
+        let mut normal: Option<Normal> = None;
         for _ in 0..passes {
-            let next = self.step(&best, damping, rng);
-            let next_loss = self.loss(&next);
+            // after a step that did not help another one is tried from the same point
+            let normal = match &mut normal {
+                Some(normal) if !normal.stale => normal,
+                normal => normal.insert(self.normal(&best, rng)),
+            };
+            let next = self.step(&best, normal, damping);
+            let residuals = self.seen.iter().map(|o| o.residual(&next));
+            let next_loss = self.loss_of(&next, residuals);
             // False for NaN.
             if next_loss < loss {
                 (best, loss) = (next, next_loss);
+                normal.stale = true;
                 damping *= DAMPING_STEPS.0;
             } else {
                 damping *= DAMPING_STEPS.1;
@@ -158,11 +206,12 @@ impl<'a> Fit<'a> {
         (best, loss)
     }
 
-    /// One Gauss-Newton step; `damping` 1.0 makes it about half as long.
-    fn step(&self, here: &Point, damping: f64, rng: &mut ChaCha8Rng) -> Point {
+    /// What a step from `here` solves.
+    fn normal(&self, here: &Point, rng: &mut ChaCha8Rng) -> Normal {
         let mut matrix = [[0.0; 4]; 4];
         let mut right = [0.0; 4];
         let mut weights = 0.0;
+        let mut stale = false;
         for o in self.seen {
             let line = minus(&here.position, &o.at.position);
             let length = norm(&line);
@@ -170,6 +219,7 @@ impl<'a> Fit<'a> {
             let [x, y, z] = if length > COINCIDENT {
                 line.map(|d| d / length)
             } else {
+                stale = true;
                 random_unit(rng)
             };
             let row = [x, y, z, 1.0];
@@ -185,6 +235,22 @@ impl<'a> Fit<'a> {
                 right[i] -= weight * row[i] * off;
             }
         }
+        Normal {
+            matrix,
+            right,
+            weights,
+            stale,
+        }
+    }
+
+    /// One Gauss-Newton step; `damping` 1.0 makes it about half as long.
+    fn step(&self, here: &Point, normal: &Normal, damping: f64) -> Point {
+        let Normal {
+            mut matrix,
+            mut right,
+            weights,
+            ..
+        } = *normal;
         for (i, row) in matrix.iter_mut().enumerate() {
             row[i] += damping * weights * if i == 3 { HEIGHT_STIFFNESS } else { 1.0 };
         }
@@ -283,7 +349,7 @@ mod tests {
         let mut here = start;
         for _ in 0..10 {
             let fit = Fit::new(&seen, &here, 2.0, 0.0001);
-            here = fit.descend(here, 4, 0.3, &mut rng).0;
+            here = fit.descend(4, 0.3, &mut rng).0;
         }
         assert!(here.way_to(&real) < 1e-4, "{here:?}");
     }
@@ -295,9 +361,9 @@ mod tests {
         seen[2].at.position = [0.9, 0.9, 0.9];
         seen[5].rtt = 1.7;
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let fit = Fit::new(&seen, &real, 2.0, 0.0001);
-        let here = fit
-            .descend(point(0.06, 0.1, 0.08, 0.002), 10, 0.3, &mut rng)
+        let start = point(0.055, 0.11, 0.08, 0.003);
+        let here = Fit::new(&seen, &start, 2.0, 0.0001)
+            .descend(10, 0.3, &mut rng)
             .0;
         assert!(here.way_to(&real) < 2e-3, "{here:?}");
     }
@@ -317,7 +383,7 @@ mod tests {
                 .collect();
             let start = Point { position: start, height: 0.001 };
             let fit = Fit::new(&seen, &start, 2.0, 0.0001);
-            let (end, loss) = fit.descend(start, 4, 0.3, &mut ChaCha8Rng::seed_from_u64(seed));
+            let (end, loss) = fit.descend(4, 0.3, &mut ChaCha8Rng::seed_from_u64(seed));
             prop_assert!(end.position.iter().chain([&end.height]).all(|v| v.is_finite()));
             prop_assert!(end.height >= 0.0001);
             prop_assert!(loss <= fit.loss(&start));

@@ -17,9 +17,8 @@ pub(super) struct SampleMemory {
 #[derive(Clone, Debug)]
 struct Sample {
     from: Id,
-    at: Point,
     error: f64,
-    rtt: f64,
+    seen: Observation,
 }
 
 impl SampleMemory {
@@ -41,9 +40,8 @@ impl SampleMemory {
         }
         self.samples.push_back(Sample {
             from,
-            at: Point::of(remote),
             error: remote.error,
-            rtt,
+            seen: Observation::new(Point::of(remote), rtt, remote.error),
         });
     }
 
@@ -63,7 +61,7 @@ impl SampleMemory {
     pub(super) fn observations(&self, least_error: f64) -> Vec<Observation> {
         self.samples
             .iter()
-            .map(|s| Observation::new(s.at, s.rtt, s.error.max(least_error)))
+            .map(|s| s.seen.trusted(s.error.max(least_error)))
             .collect()
     }
 }
@@ -89,7 +87,7 @@ mod tests {
         let kept: Vec<(u8, f64)> = memory
             .samples
             .iter()
-            .map(|s| (s.from.0[0], s.rtt))
+            .map(|s| (s.from.0[0], s.seen.rtt))
             .collect();
         assert_eq!(kept, [(3, 0.3), (1, 0.4), (4, 0.5)]);
         assert_eq!(memory.len(), 3);

@@ -207,17 +207,16 @@ impl Vivaldi {
         let floor = self.config.min_height.as_secs_f64();
         let fit = Fit::new(&seen, &here, self.config.outlier, floor);
 
-        if self.memory.len() < JURY || fit.newest_off(&here) < OUTLIER_SCALES {
+        if self.memory.len() < JURY || fit.newest_off() < OUTLIER_SCALES {
             self.learn_error(remote, rtt, known);
         }
         let doubt = self.coord.error / (self.coord.error + known);
         let (passes, damping) = (self.config.passes, self.config.damping);
-        let (mut there, loss) = fit.descend(here, passes, damping, &mut self.rng);
+        let (mut there, loss) = fit.descend(passes, damping, &mut self.rng);
         self.until_restart = self.until_restart.saturating_sub(1);
         if self.until_restart == 0 && self.memory.len() >= JURY {
             self.until_restart = self.config.restart_every;
-            let (other, other_loss) =
-                fit.descend(fit.nearest(), 2 * passes, damping, &mut self.rng);
+            let (other, other_loss) = fit.descend_from_nearest(2 * passes, damping, &mut self.rng);
             if other_loss < loss {
                 there = other;
             }

@@ -115,28 +115,31 @@ impl Node {
     /// Whether a lookup that could be passed on is answered here all the same, and why; its matches are completed then.
     pub(super) fn spare_the_root(&mut self, lookup: &mut Lookup) -> Option<Why> {
         let known = self.hot.answers.known(lookup, self.now);
-        let mut with = lookup.clone();
         let mut enough = known.complete;
+        let mut more = None;
         if !known.matches.is_empty() {
+            let mut with = lookup.clone();
             with.matches.extend(known.matches);
             enough |= search(&self.cache, &mut with, &mut self.rng, self.now);
+            more = Some(with);
         }
-        if enough && !lookup.to_root {
+        let has = useful(more.as_ref().unwrap_or(lookup));
+        let mut why = (enough && !lookup.to_root).then_some(Why::Cached);
+        if why.is_none() {
+            let reserve = match has {
+                0 => 0,
+                some if some < usize::from(lookup.p) => self.hot.burst / 4,
+                _ => self.hot.burst / 2,
+            };
+            let worth = self.jitter(self.config.directory.hot.pass_every);
+            let pass = &mut self.hot.pass;
+            let passes = pass.admit(lookup.object, worth, reserve, self.now);
+            why = (!passes).then_some(Why::Loaded);
+        }
+        if let (Some(_), Some(with)) = (why, more) {
             *lookup = with;
-            return Some(Why::Cached);
         }
-        let reserve = match useful(&with) {
-            0 => 0,
-            some if some < usize::from(lookup.p) => self.hot.burst / 4,
-            _ => self.hot.burst / 2,
-        };
-        let worth = self.jitter(self.config.directory.hot.pass_every);
-        let pass = &mut self.hot.pass;
-        if pass.admit(lookup.object, worth, reserve, self.now) {
-            return None;
-        }
-        *lookup = with;
-        Some(Why::Loaded)
+        why
     }
 
     /// The answer to a lookup that this node passed on goes by.

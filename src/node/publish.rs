@@ -306,10 +306,10 @@ impl Node {
 
     /// What a client can prove to its index node: the address family of the path to it. Before it is signed.
     fn provable(&self, addrs: PeerAddrs) -> PeerAddrs {
-        let Some(home) = self.way_in(&[]).filter(|_| self.is_client()) else {
-            return addrs;
-        };
-        addrs.of_family(home.contact.addr.is_ipv4())
+        match self.is_client().then(|| self.way_in(&[])).flatten() {
+            Some(home) => addrs.of_family(home.contact.addr.is_ipv4()),
+            None => addrs,
+        }
     }
 
     /// The index node has taken an own entry, or asks for all of it.

@@ -11,6 +11,8 @@ pub(crate) struct LeafSet {
     left: Vec<Id>,
     /// Clockwise neighbours, nearest first.
     right: Vec<Id>,
+    /// Whether the leaf set goes all around the ring: a side has room, or some node is on both.
+    around: bool,
 }
 
 /// What an insertion did.
@@ -29,6 +31,7 @@ impl LeafSet {
             side,
             left: Vec::new(),
             right: Vec::new(),
+            around: true,
         }
     }
 
@@ -45,6 +48,11 @@ impl LeafSet {
     pub(crate) fn ids(&self) -> Vec<Id> {
         let both = self.right.iter().filter(|id| !self.left.contains(id));
         self.left.iter().chain(both).copied().collect()
+    }
+
+    /// The same in any order, those on both sides twice.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Id> {
+        self.left.iter().chain(&self.right)
     }
 
     pub(crate) fn contains(&self, id: &Id) -> bool {
@@ -87,10 +95,18 @@ impl LeafSet {
             place(&mut self.left, me, side, id, ccw),
             place(&mut self.right, me, side, id, cw),
         ];
+        self.look_around();
         Inserted {
             taken: !before && self.contains(&id),
             evicted,
         }
+    }
+
+    /// The sides have changed. (Asked for every datagram, so it is not found out then.)
+    fn look_around(&mut self) {
+        self.around = self.left.len() < self.side
+            || self.right.len() < self.side
+            || self.left.iter().any(|id| self.right.contains(id));
     }
 
     /// Whether it was there.
@@ -98,6 +114,7 @@ impl LeafSet {
         let before = self.left.len() + self.right.len();
         self.left.retain(|x| x != id);
         self.right.retain(|x| x != id);
+        self.look_around();
         before != self.left.len() + self.right.len()
     }
 
@@ -107,10 +124,7 @@ impl LeafSet {
         let (Some(far_left), Some(far_right)) = (self.left.last(), self.right.last()) else {
             return true;
         };
-        let small = self.left.len() < self.side
-            || self.right.len() < self.side
-            || self.left.iter().any(|id| self.right.contains(id));
-        small || cw(far_left, key) <= cw(far_left, far_right)
+        self.around || cw(far_left, key) <= cw(far_left, far_right)
     }
 }
 

@@ -292,6 +292,7 @@ impl Overlay {
             self.remove(&old);
         }
         if let Some(peer) = self.peers.get_mut(&contact.id) {
+            let measured = peer.measured();
             if peer.contact.addr != contact.addr {
                 // Two addresses claim one id: the one that still answers keeps it.
                 if peer.suspect.is_none() {
@@ -303,9 +304,10 @@ impl Overlay {
             }
             let was_suspect = peer.suspect.is_some();
             peer.answered(contact, rtt, now);
-            let sorted = self
-                .table
-                .sort(&contact.id, |id| self.peers.get(id).map(|p| p.measured()));
+            let sorted = peer.measured() != measured
+                && self
+                    .table
+                    .sort(&contact.id, |id| self.peers.get(id).map(|p| p.measured()));
             self.version += u64::from(sorted || was_suspect);
             return Kept::Known;
         }
@@ -411,22 +413,30 @@ impl Overlay {
     /// The next hop towards `key` among the nodes that are neither suspect nor `tried`, or `None`: this node is the
     /// root as far as it knows. Every hop is strictly nearer to the key.
     pub(crate) fn next_hop(&self, key: &Id, tried: &[Id]) -> Option<&Peer> {
-        let usable = |id: &Id| -> Option<&Peer> {
+        let rank = |id: &Id| (key.distance(id), *id);
+        let own = rank(&self.me);
+        let alive = |id: &Id| -> Option<&Peer> {
             let peer = self.peers.get(id)?;
-            (peer.suspect.is_none() && !tried.contains(id) && key.prefers(id, &self.me))
-                .then_some(peer)
-        };
-        let nearest = |a: &&Peer, b: &&Peer| {
-            let rank = |p: &Peer| (key.distance(&p.contact.id), p.contact.id);
-            rank(a).cmp(&rank(b))
+            (peer.suspect.is_none() && !tried.contains(id)).then_some(peer)
         };
         if self.leaves.covers(key) {
-            return self.leaves.ids().iter().filter_map(usable).min_by(nearest);
+            let mut best = (own, None);
+            for id in self.leaves.iter() {
+                let rank = rank(id);
+                if rank < best.0
+                    && let Some(peer) = alive(id)
+                {
+                    best = (rank, Some(peer));
+                }
+            }
+            return best.1;
         }
         let prefix = self.me.common_prefix(key);
+        let usable = |id: &Id| alive(id).filter(|_| rank(id) < own);
         if let Some(peer) = self.in_slot(key, usable) {
             return Some(peer);
         }
+        let nearest = |a: &&Peer, b: &&Peer| rank(&a.contact.id).cmp(&rank(&b.contact.id));
         let known = || self.peers.keys().filter_map(usable);
         known()
             .filter(|p| p.contact.id.common_prefix(key) >= prefix)

@@ -112,6 +112,10 @@ impl RoutingTable {
         let Some(slot) = self.place(id).and_then(|at| self.slots.get_mut(&at)) else {
             return false;
         };
+        // the other contacts are in order
+        if !slot.contains(id) {
+            return false;
+        }
         let first = slot.first().copied();
         order(slot, proximity);
         slot.first().copied() != first
@@ -131,5 +135,8 @@ impl RoutingTable {
 
 /// Nearest first; unmeasured last; ties by id.
 fn order(slot: &mut [Id], proximity: impl Fn(&Id) -> Option<Duration>) {
-    slot.sort_by_key(|id| (proximity(id).unwrap_or(Duration::MAX), *id));
+    let rank = |id: &Id| (proximity(id).unwrap_or(Duration::MAX), *id);
+    if !slot.is_sorted_by_key(rank) {
+        slot.sort_by_key(rank);
+    }
 }

@@ -459,3 +459,31 @@ fn settings_that_make_no_sense_are_named() {
         "client setting `mix` is out of range: at most p"
     );
 }
+
+#[test]
+fn a_have_says_whether_it_changes_anything() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::from_indices(40, [0]), 40);
+    let server = one.serving(10.0, &[1]);
+    let other = one.join(10.0, 3, None);
+    one.keep();
+    assert_eq!(one.client.next_chunk(server, one.now), Some(1));
+    one.keep();
+    one.kept.clear();
+    let due = one.client.poll_timeout();
+    for (why, peer, chunk) in [
+        ("it is no server", other, 5),
+        ("we have that chunk", server, 0),
+        ("that was known", server, 1),
+        ("it is fetched already", other, 1),
+    ] {
+        assert!(!one.client.handle_have(peer, chunk, one.now), "{why}");
+        assert_eq!(one.client.poll_timeout(), due, "{why}");
+        assert_eq!(one.actions(), [], "{why}");
+    }
+    assert!(
+        one.client.handle_have(server, 7, one.now),
+        "to be asked for"
+    );
+    assert_eq!(one.actions(), [Action::Ask { peer: server }]);
+}

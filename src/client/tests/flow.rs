@@ -270,7 +270,9 @@ impl World {
                 let client = &mut self.peers[to].client;
                 match message {
                     Message::All(held) => client.handle_chunks(conn, &held, now),
-                    Message::Have(chunk) => client.handle_have(conn, chunk, now),
+                    Message::Have(chunk) => {
+                        client.handle_have(conn, chunk, now);
+                    }
                     Message::Fetching(c) => client.handle_fetching(conn, &c, now),
                     Message::Interested(b) => client.handle_interested(conn, b, now),
                     Message::Choke(b) => client.handle_choked(conn, b, now),

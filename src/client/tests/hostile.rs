@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::picker::Picker;
+use super::super::table::any_common;
 use super::*;
 
 const CHUNKS: u32 = 20;
@@ -107,7 +108,9 @@ fn apply(one: &mut One, input: Input) -> Option<(NeighbourId, u32)> {
         Input::Fetching(p, c) => {
             client.handle_fetching(id(p), &ChunkSet::from_indices(CHUNKS, c), now);
         }
-        Input::Have(p, c) => client.handle_have(id(p), c, now),
+        Input::Have(p, c) => {
+            client.handle_have(id(p), c, now);
+        }
         Input::Choked(p, b) => client.handle_choked(id(p), b, now),
         Input::Interested(p, b) => client.handle_interested(id(p), b, now),
         Input::Rtt(p, r) => client.handle_rtt(id(p), millis(f64::from(r)), now),
@@ -282,4 +285,22 @@ fn equally_rare_chunks_are_all_picked_about_as_often() {
         times[picker.pick(&mut rng, &ChunkSet::full(10), None).unwrap() as usize] += 1;
     }
     assert!(times.iter().all(|t| (800..1200).contains(t)), "{times:?}");
+}
+
+proptest! {
+    /// Sets of all lengths: what a neighbour tells before the object is known need not fit it.
+    #[test]
+    fn any_common_is_as_one_looks_chunk_by_chunk(
+        lengths in prop::array::uniform3(0u32..200),
+        few in prop::array::uniform2(prop::collection::btree_set(0u32..200, 0..24)),
+        many in prop::collection::btree_set(0u32..200, 0..200),
+        barred in any::<bool>(),
+    ) {
+        let [a, b] = [0, 1].map(|i| ChunkSet::from_indices(lengths[i], few[i].iter().copied()));
+        let not = ChunkSet::from_indices(lengths[2], many);
+        let not = barred.then_some(&not);
+        let free = |c: &u32| !not.is_some_and(|not| not.contains(*c));
+        let expected = a.iter().filter(|c| b.contains(*c)).any(|c| free(&c));
+        prop_assert_eq!(any_common(&a, &b, not), expected);
+    }
 }

@@ -68,7 +68,8 @@ impl ClientPeer {
         }
     }
 
-    fn message(&mut self, from: usize, message: Message, core: &mut Core) {
+    /// Whether the client may have something to do now.
+    fn message(&mut self, from: usize, message: Message, core: &mut Core) -> bool {
         let now = core.now();
         match message {
             Message::Open(conn) => {
@@ -89,7 +90,7 @@ impl ClientPeer {
             }
             Message::Opened(conn) => {
                 let Some((peer, began)) = self.opening.remove(&conn) else {
-                    return;
+                    return true;
                 };
                 self.dialled.remove(&conn);
                 let info = Connected {
@@ -121,8 +122,10 @@ impl ClientPeer {
                     self.client.handle_chunks(NeighbourId(conn), &held, now);
                 }
             }
-            // most messages are these; the client itself ignores a neighbour that is gone
-            Message::Have(conn, chunk) => self.client.handle_have(NeighbourId(conn), chunk, now),
+            // most messages are these, and most change nothing; the client itself ignores a neighbour that is gone
+            Message::Have(conn, chunk) => {
+                return self.client.handle_have(NeighbourId(conn), chunk, now);
+            }
             Message::Interested(conn, yes) => {
                 if self.conns.contains_key(&conn) {
                     self.client.handle_interested(NeighbourId(conn), yes, now);
@@ -143,6 +146,7 @@ impl ClientPeer {
                 }
             }
         }
+        true
     }
 
     fn closed(&mut self, conn: u64, now: Instant) {
@@ -349,7 +353,11 @@ impl Peer for ClientPeer {
                 }
             }
             Input::Alarm(_) => {}
-            Input::Message { from, message } => self.message(from, message, core),
+            Input::Message { from, message } => {
+                if !self.message(from, message, core) {
+                    return;
+                }
+            }
             Input::Chunk { conn, chunk, .. } => self.chunk(conn, chunk, core),
             Input::Sent { conn, chunk } => {
                 let peer = NeighbourId(conn);
