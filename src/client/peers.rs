@@ -102,21 +102,17 @@ impl Client {
         let Some(median) = self.table.median_distance() else {
             return;
         };
-        // most of the time everyone who is near is a neighbour already
-        if self
-            .candidates
-            .nearest()
-            .is_none_or(|apart| apart > median / 2)
-        {
-            return;
-        }
         while self.candidates.half_open() < self.config.max_half_open {
             let full = self.table.len() + self.candidates.half_open() >= self.config.max_neighbours;
-            let limit = match full {
-                false => median / 2,
-                true if self.table.farthest_idle().is_some() => median / 4,
-                true => return,
-            };
+            let limit = median / if full { 4 } else { 2 };
+            // most of the time everyone who is so near is a neighbour already
+            let near = self
+                .candidates
+                .nearest()
+                .is_some_and(|apart| apart <= limit);
+            if !near || full && self.table.farthest_idle().is_none() {
+                return;
+            }
             let Some((addr, source)) = self.candidates.dial_within(limit, &self.config, now) else {
                 return;
             };
