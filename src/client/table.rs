@@ -255,6 +255,8 @@ pub(super) struct Table {
     /// Those that are not asked for a while, by the end of that.
     away: BTreeSet<(Instant, NeighbourId)>,
     near_limit: Duration,
+    /// A distance up to this is no distance.
+    floor: Duration,
     median: Option<Duration>,
 }
 
@@ -351,6 +353,7 @@ impl Table {
             .rfind(|r| **r <= here)
             .map_or(Duration::ZERO, |r| r.saturating_mul(config.near_factor));
         self.near_limit = relative.max(config.near_floor);
+        self.floor = config.near_floor;
         let mut all: Vec<Duration> = self.map.values().map(Neighbour::distance).collect();
         let middle = all.len() / 2;
         self.median = (!all.is_empty()).then(|| *all.select_nth_unstable(middle).1);
@@ -366,25 +369,29 @@ impl Table {
         self.median
     }
 
-    /// The farthest neighbour with nothing under way, if a newcomer is near and it is not: by its measured round-trip
-    /// time, or as long as there is none by its coordinate, below a quarter of the neighbours' median.
+    /// The farthest neighbour with nothing under way, if a newcomer is much nearer: by its measured round-trip time near
+    /// and below half of that one's, or as long as there is none by its coordinate, below a quarter of the neighbours'
+    /// median.
     pub(super) fn farther_than(
         &self,
         rtt: Option<Duration>,
         apart: Option<Duration>,
     ) -> Option<NeighbourId> {
+        let far = self.farthest_idle()?;
         let (time, limit) = match rtt {
-            Some(rtt) => (rtt, self.near_limit),
-            None => (apart?, self.median_distance()? / 4),
+            Some(rtt) => (rtt, self.near_limit.min(self.get(far)?.distance() / 2)),
+            None => (apart?, self.median? / 4),
         };
-        (time <= limit).then(|| self.farthest_idle()).flatten()
+        (time <= limit).then_some(far)
     }
 
-    /// The farthest neighbour that is not near and has nothing under way. Never one that holds everything.
+    /// The farthest neighbour with nothing under way, if it is beyond the median and not local. Never one that holds
+    /// everything. That it counts as near says nothing: where nobody is next door, those who are least far do.
     pub(super) fn farthest_idle(&self) -> Option<NeighbourId> {
+        let beyond = self.median?.max(self.floor);
         self.map
             .iter()
-            .filter(|(_, n)| !self.is_near(n) && n.assigned == 0 && !n.is_complete())
+            .filter(|(_, n)| n.distance() >= beyond && n.assigned == 0 && !n.is_complete())
             .max_by_key(|(id, n)| (n.distance(), **id))
             .map(|(id, _)| *id)
     }
