@@ -122,7 +122,7 @@ fn once(lab: &Lab, interrupt: &Interrupt) -> Result<Checked> {
     served.sort_unstable();
     served.dedup();
     for peer in served {
-        let mut command = lab.peers[peer].ns.command(&exe);
+        let mut command = lab.peers[peer].ns.urgent(&exe);
         command.args(["probe", "serve", &format!("0.0.0.0:{PORT}")]);
         let log = lab.set.dir().join(format!("probe-{peer}.log"));
         servers.push(Proc::spawn(&mut command, &log)?);
@@ -191,7 +191,7 @@ struct Probe<'a> {
 
 impl Probe<'_> {
     fn command(&self, path: &Path, words: &[&str]) -> std::process::Command {
-        let mut command = self.lab.peers[path.from].ns.command(&self.exe);
+        let mut command = self.lab.peers[path.from].ns.urgent(&self.exe);
         let to = format!("{}:{PORT}", self.lab.peers[path.to].ip);
         command.args(["probe", words[0], &to]).args(&words[1..]);
         command

@@ -241,11 +241,8 @@ impl Router {
     fn start(set: &mut Set, gateways: &[Ns], wan: Wan) -> Result<Self> {
         let ns = set.add("wan")?;
         let exe = std::env::current_exe().context("the harness's own program")?;
-        // ahead of the engines, or a busy machine would look like a slow network
-        let mut command = ns.command("nice");
+        let mut command = ns.urgent(exe);
         command
-            .args(["-n", "-20"])
-            .arg(exe)
             .args(["router", "--sites", &gateways.len().to_string()])
             .args(["--rate", &wan.uplink.to_string()])
             .args(["--rtt", &format!("{}us", wan.rtt.as_micros())])

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// A process in a group of its own; what is left of the group is killed when this is dropped.
+/// A process in a group of its own, out of Ctrl-C's reach. If it still runs when this is dropped, it is killed with its
+/// group; what outlives it by itself goes with its namespace.
 #[derive(Debug)]
 pub(crate) struct Proc {
     child: Child,
