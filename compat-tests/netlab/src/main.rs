@@ -1,6 +1,6 @@
 //! `netlab`: BitTorrent clients, unmodified, in networks built on this machine, and how long and how much it takes them.
 //!
-//! A [scene](lab) is built of network namespaces and [checked](check); then each engine [runs](run) in it, and the
+//! A [scene](lab) is built of network namespaces and [checked](mod@check); then each engine [runs](run) in it, and the
 //! [report] holds the figures against the bound. Everything is removed at the end, however it comes.
 
 mod check;
