@@ -53,7 +53,7 @@ if [ "${CI:-}" != "" ]; then
 fi
 
 step "unit and integration tests"
-cargo test --workspace --exclude chunkcast-compat-tests --all-features
+cargo test --workspace --exclude chunkcast-compat-tests --exclude chunkcast-netlab --all-features
 
 step "the program itself"
 cargo build -p chunkcast-bittorrent --bins
@@ -61,6 +61,10 @@ cargo build -p chunkcast-bittorrent --bins
 if [ "$compat" = yes ]; then
   step "against stock clients"
   cargo test -p chunkcast-compat-tests -- --test-threads=2
+  step "the measuring harness"
+  cargo test -p chunkcast-netlab -- --test-threads=1
 else
-  step "skipped (--no-compat): every test against Transmission, aria2, libtorrent and opentracker"
+  step "the measuring harness, without its networks"
+  cargo test -p chunkcast-netlab --bins
+  step "skipped (--no-compat): every test against Transmission, aria2, libtorrent and opentracker, and of netlab's networks"
 fi

@@ -1,0 +1,295 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::engine::Engine;
+use crate::lab::{MAX_PEERS, MAX_SITES, Spec, Wan};
+use crate::units::{Rate, duration, size};
+
+/// Measures BitTorrent clients, unmodified, in networks that it builds on this machine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "netlab",
+    version,
+    after_help = "Examples:\n  \
+        netlab flash-crowd --engines chunkcast,aria2 --runs 3\n  \
+        netlab sites --sites 3 --per-site 5 --engines chunkcast,aria2,libtorrent --json > sites.json\n\n\
+        Exit codes: 0 done, 1 anything else, 2 usage, 3 not root, 4 the emulation is off and nothing was measured,\n\
+        5 measured, and some peer did not get the file, 7 interrupted."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// One seed and many downloaders on one switch, each behind a slow link of its own.
+    FlashCrowd(CrowdArgs),
+    /// Sites with fast networks, joined by slow links with latency; the seed is at the first.
+    Sites(SitesArgs),
+    /// The process that joins the sites.
+    #[command(hide = true)]
+    Router(RouterArgs),
+    /// One end of a check.
+    #[command(hide = true, subcommand)]
+    Probe(ProbeCommand),
+    /// librqbit as a program.
+    #[command(hide = true)]
+    EngineLibrqbit {
+        /// A .torrent file.
+        torrent: PathBuf,
+        /// Where its file is or goes.
+        data: PathBuf,
+    },
+}
+
+/// Arguments of both scenes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// Who runs, in this order.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "chunkcast,aria2,libtorrent,transmission"
+    )]
+    pub(crate) engines: Vec<Engine>,
+    /// Length of the file.
+    #[arg(long, value_parser = size, default_value = "64MiB")]
+    pub(crate) size: u64,
+    /// Length of a piece.
+    #[arg(long, value_parser = size, default_value = "256KiB")]
+    pub(crate) piece: u64,
+    /// Runs of each engine; the engines take turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) runs: u32,
+    /// Who has not got everything by then has failed [default: 15 times the bound]
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+    /// One JSON object on standard output instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep every process's output there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+    /// The `chunkcast` program [default: beside this one, or in PATH]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) chunkcast: Option<PathBuf>,
+    /// More words for `chunkcast get` and `chunkcast seed` (repeatable).
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub(crate) chunkcast_arg: Vec<String>,
+    /// ChunkCast finds no index node that already runs, as the others find their tracker: its downloaders are told of
+    /// the seed's own, which starts with them.
+    #[arg(long)]
+    pub(crate) cold: bool,
+}
+
+/// Arguments of `flash-crowd`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CrowdArgs {
+    /// Peers, the seed included.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) n: usize,
+    /// Rate of each peer's link, in each direction.
+    #[arg(long, default_value = "20mbit")]
+    pub(crate) rate: Rate,
+    /// The longest wait in the queue of a peer's link.
+    #[arg(long, value_parser = duration, default_value = "100ms")]
+    pub(crate) queue: Duration,
+    /// What both scenes have.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Arguments of `sites`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SitesArgs {
+    /// Sites.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) sites: usize,
+    /// Downloaders at each; the first has the seed besides.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) per_site: usize,
+    /// Rate of each peer's link within its site, in each direction.
+    #[arg(long, default_value = "100mbit")]
+    pub(crate) lan: Rate,
+    /// Rate of each site's link to the others, in each direction.
+    #[arg(long, default_value = "20mbit")]
+    pub(crate) uplink: Rate,
+    /// Round-trip time within a site, at most: nothing delays there.
+    #[arg(long, value_parser = duration, default_value = "1ms")]
+    pub(crate) rtt_lan: Duration,
+    /// Round-trip time between two sites.
+    #[arg(long, value_parser = duration, default_value = "60ms")]
+    pub(crate) rtt_wan: Duration,
+    /// The longest wait in the queue of a site's link.
+    #[arg(long, value_parser = duration, default_value = "150ms")]
+    pub(crate) queue: Duration,
+    /// What both scenes have.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Arguments of `router`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RouterArgs {
+    /// Sites.
+    #[arg(long)]
+    pub(crate) sites: usize,
+    /// Rate of a site's link.
+    #[arg(long)]
+    pub(crate) rate: Rate,
+    /// Round-trip time between two sites.
+    #[arg(long, value_parser = duration)]
+    pub(crate) rtt: Duration,
+    /// The longest wait in a queue.
+    #[arg(long, value_parser = duration)]
+    pub(crate) queue: Duration,
+}
+
+/// Subcommands of `probe`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ProbeCommand {
+    /// Answers the others.
+    Serve {
+        /// Where.
+        at: SocketAddr,
+    },
+    /// Waits until something accepts connections.
+    Reach {
+        /// Whom.
+        to: SocketAddr,
+    },
+    /// Measures the round-trip time.
+    Rtt {
+        /// To whom.
+        to: SocketAddr,
+    },
+    /// Measures one flow.
+    Flow {
+        /// To whom.
+        to: SocketAddr,
+        /// For so long.
+        #[arg(long)]
+        seconds: u64,
+        /// Of which so much does not count.
+        #[arg(long)]
+        skip: u64,
+    },
+}
+
+/// The queue of a peer's fast link within a site: a switch's buffer. // guess
+const LAN_QUEUE: Duration = Duration::from_millis(50);
+
+impl CrowdArgs {
+    /// The network.
+    ///
+    /// # Errors
+    /// A line that says what does not fit.
+    pub(crate) fn spec(&self) -> Result<Spec, String> {
+        if !(2..=MAX_PEERS).contains(&self.n) {
+            return Err(format!("--n is {}; it goes from 2 to {MAX_PEERS}", self.n));
+        }
+        self.common.validate()?;
+        Ok(Spec {
+            leechers: vec![self.n - 1],
+            access: self.rate,
+            access_queue: self.queue,
+            rtt_lan: Duration::from_millis(1),
+            wan: None,
+        })
+    }
+}
+
+impl SitesArgs {
+    /// The network.
+    ///
+    /// # Errors
+    /// A line that says what does not fit.
+    pub(crate) fn spec(&self) -> Result<Spec, String> {
+        if !(2..=MAX_SITES).contains(&self.sites) {
+            let n = self.sites;
+            return Err(format!("--sites is {n}; it goes from 2 to {MAX_SITES}"));
+        }
+        if !(1..MAX_PEERS).contains(&self.per_site) {
+            let n = self.per_site;
+            return Err(format!(
+                "--per-site is {n}; it goes from 1 to {}",
+                MAX_PEERS - 1
+            ));
+        }
+        self.common.validate()?;
+        Ok(Spec {
+            leechers: vec![self.per_site; self.sites],
+            access: self.lan,
+            access_queue: LAN_QUEUE,
+            rtt_lan: self.rtt_lan,
+            wan: Some(Wan {
+                uplink: self.uplink,
+                rtt: self.rtt_wan,
+                queue: self.queue,
+            }),
+        })
+    }
+}
+
+impl Common {
+    fn validate(&self) -> Result<(), String> {
+        if !self.piece.is_power_of_two() || !(16 << 10..=64 << 20).contains(&self.piece) {
+            let n = self.piece;
+            return Err(format!(
+                "--piece is {n}; it is a power of two from 16KiB to 64MiB"
+            ));
+        }
+        let mut engines = self.engines.clone();
+        engines.dedup();
+        if engines.len() != self.engines.len() {
+            return Err("--engines names one twice; for more runs there is --runs".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let spec = |words: &[&str]| match Cli::try_parse_from([&["netlab"], words].concat())
+            .expect("parses")
+            .command
+        {
+            Command::FlashCrowd(args) => args.spec(),
+            Command::Sites(args) => args.spec(),
+            other => panic!("{other:?}"),
+        };
+        assert!(spec(&["flash-crowd"]).is_ok());
+        assert_eq!(spec(&["sites"]).map(|s| s.leechers), Ok(vec![5, 5, 5]));
+        for (words, flag) in [
+            (["flash-crowd", "--n", "1"], "--n"),
+            (["flash-crowd", "--n", "201"], "--n"),
+            (["flash-crowd", "--piece", "100000"], "--piece"),
+            (["flash-crowd", "--engines", "aria2,aria2"], "--engines"),
+            (["sites", "--sites", "1"], "--sites"),
+            (["sites", "--sites", "17"], "--sites"),
+            (["sites", "--per-site", "0"], "--per-site"),
+        ] {
+            let error = spec(&words).expect_err(flag);
+            assert!(error.starts_with(flag), "{error}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! aria2.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Seat, Sign};
+
+pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
+    let hook = seat.hook()?;
+    let mut command = seat.command("aria2c");
+    command
+        .arg(format!("--dir={}", seat.data().display()))
+        .arg(format!("--on-bt-download-complete={}", hook.display()))
+        .args([
+            "--no-conf",
+            "--summary-interval=0",
+            "--show-console-readout=false",
+        ])
+        // there is no Internet to find DHT nodes in
+        .args(["--enable-dht=false", "--enable-dht6=false"])
+        .arg("--seed-ratio=0.0");
+    if seat.seed {
+        command.arg("--check-integrity=true");
+    }
+    command.arg(&seat.source.tracked);
+    Ok((command, Sign::File(seat.marker())))
+}

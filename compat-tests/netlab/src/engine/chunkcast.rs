@@ -1,0 +1,73 @@
+//! ChunkCast: peers are found through the directory alone.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Chunkcast, Seat, Sign, first_line};
+use crate::lab::Lab;
+use crate::ns::Ns;
+
+/// Where every index node listens.
+const INDEX_PORT: u16 = 4240;
+
+/// Nobody but the index nodes of this network, and nothing kept.
+const ALONE: [&str; 5] = [
+    "--json",
+    "--no-dht",
+    "--no-rendezvous",
+    "--no-lan",
+    "--no-state",
+];
+
+pub(super) fn version(chunkcast: &Chunkcast) -> Result<String> {
+    let program = chunkcast.program.display().to_string();
+    let remedy =
+        "run `cargo build --release -p chunkcast-bittorrent`, or say where it is with --chunkcast";
+    first_line(&program, &["--version"], remedy)
+}
+
+/// An index node that neither downloads nor seeds.
+pub(super) fn index_node(gateway: &Ns, dir: &Path, chunkcast: &Chunkcast) -> Command {
+    let mut command = gateway.command(&chunkcast.program);
+    let at = format!("{}:{INDEX_PORT}", Lab::gateway_ip(0));
+    command
+        .args(["node", "--index-listen", &at])
+        .args(ALONE)
+        .env("HOME", dir)
+        .current_dir(dir);
+    command
+}
+
+pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
+    let mut command = seat.command(&seat.chunkcast.program);
+    let torrent = &seat.source.trackerless;
+    if seat.seed {
+        command
+            .arg("seed")
+            .arg(torrent)
+            .arg("--data")
+            .arg(seat.copy());
+    } else {
+        command
+            .arg("get")
+            .arg(torrent)
+            .arg("-o")
+            .arg(seat.data())
+            .arg("--seed");
+    }
+    let first = if seat.chunkcast.cold {
+        (!seat.seed).then(|| seat.seed_ip.to_owned())
+    } else {
+        Some(Lab::gateway_ip(0))
+    };
+    if let Some(ip) = first {
+        command.args(["--bootstrap", &format!("{ip}:{INDEX_PORT}")]);
+    }
+    command
+        .arg("--no-trackers")
+        .args(ALONE)
+        .args(&seat.chunkcast.words);
+    (command, seat.in_log("\"event\":\"complete\""))
+}

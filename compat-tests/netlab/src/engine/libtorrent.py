@@ -1,0 +1,20 @@
+# libtorrent with its default settings: TORRENT DIRECTORY. It says when it has everything, and goes on seeding.
+import sys
+import time
+
+import libtorrent as lt
+
+torrent, directory = sys.argv[1:3]
+session = lt.session({"alert_mask": lt.alert.category_t.error_notification})
+parameters = lt.add_torrent_params()
+parameters.ti = lt.torrent_info(torrent)
+parameters.save_path = directory
+handle = session.add_torrent(parameters)
+said = False
+while True:
+    for alert in session.pop_alerts():
+        print(alert.message(), flush=True)
+    if not said and handle.status().is_seeding:
+        print("netlab: has everything", flush=True)
+        said = True
+    time.sleep(0.05)

@@ -1,0 +1,37 @@
+//! transmission-daemon, which is given the torrent through its watched directory.
+
+use std::process::Command;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{Seat, Sign, first_line};
+
+pub(super) fn version() -> Result<String> {
+    let remedy = "apt-get install transmission-daemon";
+    first_line("transmission-daemon", &["--version"], remedy)
+}
+
+pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
+    let (home, watched) = (seat.dir.join("transmission"), seat.dir.join("watched"));
+    std::fs::create_dir_all(&home)?;
+    std::fs::create_dir_all(&watched)?;
+    std::fs::copy(&seat.source.tracked, watched.join("netlab.torrent"))?;
+    let settings = json!({
+        "script-torrent-done-enabled": true,
+        "script-torrent-done-filename": seat.hook()?,
+        // there is no Internet to find DHT nodes and routers in
+        "dht-enabled": false,
+        "port-forwarding-enabled": false,
+    });
+    std::fs::write(home.join("settings.json"), settings.to_string())?;
+    let mut command = seat.command("transmission-daemon");
+    command
+        .args(["--foreground", "--log-info", "--config-dir"])
+        .arg(home)
+        .arg("--watch-dir")
+        .arg(watched)
+        .arg("--download-dir")
+        .arg(seat.data());
+    Ok((command, Sign::File(seat.marker())))
+}
