@@ -324,7 +324,15 @@ async fn messages_arrive_in_order_both_ways_and_blocks_are_counted_when_written(
             received.extend(batch);
         }
     }
-    assert!(received == to_a, "other messages or another order");
+    // blocks keep their order, and what is said in between keeps its own
+    let blocks = |all: &[Message]| -> (Vec<Message>, Vec<Message>) {
+        let is_block = |m: &Message| matches!(m, Message::Piece { .. });
+        all.iter().cloned().partition(is_block)
+    };
+    assert!(
+        blocks(&received) == blocks(&to_a),
+        "other messages or another order"
+    );
 
     let (mut received, mut flushed) = (Vec::new(), 0);
     while received.len() < to_b.len() || flushed < 200 * 16 * 1024 {
@@ -388,6 +396,55 @@ async fn a_full_channel_slows_the_sender_down_and_loses_nothing() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Who waits for the answer to a ping measures the link, and not what we have queued for it.
+#[tokio::test]
+async fn a_small_message_overtakes_the_blocks_that_wait() {
+    let config = ConnConfig::default();
+    let (dialed, accepted) = connect(handshake(1), handshake(2)).await;
+    let (dialed, accepted) = (dialed.expect("connected"), accepted.expect("connected"));
+    for stream in [&dialed.stream, &accepted.stream] {
+        let socket = SockRef::from(stream);
+        socket.set_send_buffer_size(32 * 1024).expect("set");
+        socket.set_recv_buffer_size(32 * 1024).expect("set");
+    }
+    let sender = Conn::start(dialed, &config, 64);
+    let mut receiver = Conn::start(accepted, &config, 1);
+    const BLOCKS: u32 = 200;
+    for n in 0..BLOCKS {
+        assert!(sender.out.send(block(n, 16 * 1024)));
+    }
+    let all = sender.out.queued_bytes();
+    soon(async {
+        while sender.out.queued_bytes() == all {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let pong = Message::Extended {
+        id: 3,
+        payload: Bytes::from_static(&[2, 0, 0, 0, 7]),
+    };
+    assert!(sender.out.send(pong.clone()));
+    let (mut blocks, mut before) = (0, None);
+    while blocks < BLOCKS {
+        match receiver.event().await {
+            Some(ConnEvent::Messages(batch)) => {
+                for message in batch {
+                    if message == pong {
+                        before = Some(blocks);
+                    } else {
+                        assert!(message == block(blocks, 16 * 1024), "block {blocks}");
+                        blocks += 1;
+                    }
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let before = before.expect("it arrives ahead of the last block");
+    assert!(before < BLOCKS / 2, "after {before} of {BLOCKS} blocks");
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 //! [`start`] gives the connection to a task and returns its [`Outbox`]. What arrives goes to a bounded channel in
 //! batches; while that is full nothing is read, so that a peer is slowed down by TCP and not by our memory. What is
 //! sent is queued up to a bound; [`ConnEvent::Flushed`] tells how much of the blocks the kernel has taken, by which
-//! the caller paces its uploads. Dropping the outbox ends the task.
+//! the caller paces its uploads. Blocks that wait are overtaken by all messages but CHOKE, UNCHOKE and REJECT: a HAVE or
+//! a ping's answer is not to wait for half a megabyte. Dropping the outbox ends the task.
 //!
 //! Reading and writing are two futures in one task: neither waits for the other, and when one ends both do.
 //!
@@ -138,8 +139,9 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Queues a message. Never waits. False: it was not taken, because the connection is closed or because the peer
-    /// does not read as fast as we write and [`ConnConfig::max_queued_out`] is reached.
+    /// Queues a message; it may overtake blocks (see the [module](self)). Never waits. False: it was not taken, because
+    /// the connection is closed or because the peer does not read as fast as we write and
+    /// [`ConnConfig::max_queued_out`] is reached.
     pub fn send(&self, message: Message) -> bool {
         let cost = queue::cost(&message);
         let queued = self.shared.queued.load(Ordering::Relaxed);
@@ -328,12 +330,7 @@ impl<K: Copy + Send + Sync> Task<K> {
         let mut queue = WriteQueue::default();
         let mut flushed = 0_u64;
         loop {
-            while queue.len() < self.config.write_batch {
-                let Ok(message) = outgoing.try_recv() else {
-                    break;
-                };
-                queue.push(&message, queue::cost(&message));
-            }
+            fill(&mut queue, &mut outgoing);
             let told = self.config.write_batch as u64;
             if flushed >= told || (flushed > 0 && queue.is_empty()) {
                 if let Err(reason) = self.emit(ConnEvent::Flushed(flushed)).await {
@@ -350,7 +347,12 @@ impl<K: Copy + Send + Sync> Task<K> {
                 }
                 continue;
             }
-            match timeout(self.config.write_timeout, self.write_some(&mut queue)).await {
+            match timeout(
+                self.config.write_timeout,
+                self.write_some(&mut queue, &mut outgoing),
+            )
+            .await
+            {
                 Ok(Ok(taken)) => {
                     flushed += taken.block_bytes;
                     self.shared.queued.fetch_sub(taken.cost, Ordering::Relaxed);
@@ -362,10 +364,16 @@ impl<K: Copy + Send + Sync> Task<K> {
     }
 
     /// Waits until the kernel takes some bytes of the queue.
-    async fn write_some(&self, queue: &mut WriteQueue) -> io::Result<queue::Taken> {
+    async fn write_some(
+        &self,
+        queue: &mut WriteQueue,
+        outgoing: &mut mpsc::UnboundedReceiver<Message>,
+    ) -> io::Result<queue::Taken> {
         loop {
             self.stream.writable().await?;
-            match queue.with_slices(|slices| self.stream.try_write_vectored(slices)) {
+            fill(queue, outgoing); // what came meanwhile may overtake
+            let batch = self.config.write_batch;
+            match queue.with_slices(batch, |slices| self.stream.try_write_vectored(slices)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => return Ok(queue.advance(written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -373,5 +381,12 @@ impl<K: Copy + Send + Sync> Task<K> {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+/// Takes over what the caller has queued, which it bounds.
+fn fill(queue: &mut WriteQueue, outgoing: &mut mpsc::UnboundedReceiver<Message>) {
+    while let Ok(message) = outgoing.try_recv() {
+        queue.push(&message, queue::cost(&message));
     }
 }

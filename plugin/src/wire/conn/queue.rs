@@ -1,4 +1,5 @@
-//! Bytes on their way to the kernel: small messages are put together, blocks are written from where they are.
+//! Bytes on their way to the kernel: small messages are put together, blocks are written from where they are, and what
+//! does not depend on blocks goes out before those that wait.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -27,12 +28,18 @@ pub(super) struct Taken {
     pub(super) cost: usize,
 }
 
+/// Two lanes: what says something about blocks keeps its place among them, all else goes out before blocks that wait.
+/// Within a lane the order is kept, and over both while no block waits.
 #[derive(Debug, Default)]
 pub(super) struct WriteQueue {
-    segments: VecDeque<Segment>,
-    /// Small messages behind the last segment.
-    tail: BytesMut,
-    tail_cost: usize,
+    /// What is left of a message that the kernel has taken a part of, then what overtakes.
+    first: VecDeque<Segment>,
+    /// Behind `first`.
+    express: Small,
+    /// Blocks and what must not overtake them; none of it is begun.
+    rest: VecDeque<Segment>,
+    /// Behind `rest`.
+    tail: Small,
     len: usize,
 }
 
@@ -44,9 +51,29 @@ struct Segment {
     cost: usize,
 }
 
+/// Small messages, put together.
+#[derive(Debug, Default)]
+struct Small {
+    bytes: BytesMut,
+    cost: usize,
+}
+
+impl Small {
+    fn cut_into(&mut self, segments: &mut VecDeque<Segment>) {
+        if !self.bytes.is_empty() {
+            segments.push_back(Segment {
+                bytes: self.bytes.split().freeze(),
+                is_block: false,
+                cost: std::mem::take(&mut self.cost),
+            });
+        }
+    }
+}
+
 impl WriteQueue {
     /// Bytes in the queue.
-    pub(super) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.len
     }
 
@@ -54,66 +81,88 @@ impl WriteQueue {
         self.len == 0
     }
 
-    /// Appends a message; its cost is given back when it is out.
+    /// Adds a message; its cost is given back when it is out.
     pub(super) fn push(&mut self, message: &Message, cost: usize) {
         self.len += message.encoded_len();
-        let block = message.encode_header(&mut self.tail).cloned();
-        let Some(block) = block else {
-            self.tail_cost += cost;
+        let free = self.rest.is_empty() && self.tail.bytes.is_empty();
+        let lane = match message {
+            Message::Piece { .. } => &mut self.tail,
+            // a block after a CHOKE, or after the REJECT of an earlier request for it, is unasked for
+            Message::Choke | Message::Unchoke | Message::Reject(_) if !free => &mut self.tail,
+            _ => &mut self.express,
+        };
+        let Some(block) = message.encode_header(&mut lane.bytes).cloned() else {
+            lane.cost += cost;
             return;
         };
-        self.cut_tail();
-        self.segments.push_back(Segment {
+        self.tail.cut_into(&mut self.rest);
+        self.rest.push_back(Segment {
             bytes: block,
             is_block: true,
             cost,
         });
     }
 
-    /// Gives the first bytes of the queue to `write`.
-    pub(super) fn with_slices<T>(&mut self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
-        self.cut_tail();
+    /// Gives the first bytes of the queue to `write`, whole segments until they are at least `batch` bytes.
+    pub(super) fn with_slices<T>(
+        &mut self,
+        batch: usize,
+        write: impl FnOnce(&[IoSlice<'_>]) -> T,
+    ) -> T {
+        self.express.cut_into(&mut self.first);
+        self.tail.cut_into(&mut self.rest);
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let mut count = 0;
-        for (slice, segment) in slices.iter_mut().zip(&self.segments) {
+        let (mut count, mut bytes) = (0, 0);
+        for (slice, segment) in slices.iter_mut().zip(self.first.iter().chain(&self.rest)) {
+            if bytes >= batch {
+                break;
+            }
             *slice = IoSlice::new(&segment.bytes);
+            bytes += segment.bytes.len();
             count += 1;
         }
         write(&slices[..count])
     }
 
     /// Takes off the first `written` bytes.
-    pub(super) fn advance(&mut self, mut written: usize) -> Taken {
+    pub(super) fn advance(&mut self, written: usize) -> Taken {
         let mut taken = Taken::default();
         self.len -= written;
-        // An empty block is no message, so a segment without bytes is one that is out.
-        while let Some(segment) = self.segments.front_mut() {
-            let part = segment.bytes.len().min(written);
-            segment.bytes.advance(part);
-            written -= part;
-            if segment.is_block {
-                taken.block_bytes += part as u64;
-            }
-            if !segment.bytes.is_empty() {
-                break;
-            }
-            taken.cost += segment.cost;
-            self.segments.pop_front();
+        let left = take_off(&mut self.first, written, &mut taken).0;
+        let (_, cut) = take_off(&mut self.rest, left, &mut taken);
+        // A message is not interrupted: nothing comes between a block and its header, which ends the segment before it.
+        let is_block = |rest: &VecDeque<Segment>| rest.front().is_some_and(|s| s.is_block);
+        if cut && !is_block(&self.rest) {
+            self.first.extend(self.rest.pop_front());
+        }
+        if is_block(&self.rest) {
+            self.first.extend(self.rest.pop_front());
         }
         taken
     }
+}
 
-    fn cut_tail(&mut self) {
-        if !self.tail.is_empty() {
-            let bytes = self.tail.split().freeze();
-            let cost = std::mem::take(&mut self.tail_cost);
-            self.segments.push_back(Segment {
-                bytes,
-                is_block: false,
-                cost,
-            });
+/// Takes off at most `written` bytes; how many were more than that, and whether the segment that is first now was cut.
+fn take_off(
+    segments: &mut VecDeque<Segment>,
+    mut written: usize,
+    taken: &mut Taken,
+) -> (usize, bool) {
+    // An empty block is no message, so a segment without bytes is one that is out.
+    while let Some(segment) = segments.front_mut() {
+        let part = segment.bytes.len().min(written);
+        segment.bytes.advance(part);
+        written -= part;
+        if segment.is_block {
+            taken.block_bytes += part as u64;
         }
+        if !segment.bytes.is_empty() {
+            return (written, part > 0);
+        }
+        taken.cost += segment.cost;
+        segments.pop_front();
     }
+    (written, false)
 }
 
 #[cfg(test)]
@@ -123,7 +172,7 @@ mod tests {
     fn drain(queue: &mut WriteQueue, step: usize) -> (Vec<u8>, Taken) {
         let (mut out, mut total) = (Vec::new(), Taken::default());
         while !queue.is_empty() {
-            let written = queue.with_slices(|slices| {
+            let written = queue.with_slices(1000, |slices| {
                 let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
                 let written = bytes.len().min(step);
                 out.extend_from_slice(&bytes[..written]);
@@ -178,9 +227,97 @@ mod tests {
             },
             data.len(),
         );
-        queue.with_slices(|slices| {
-            assert_eq!(slices.len(), 2);
-            assert_eq!(slices[1].as_ptr(), data.as_ptr());
+        queue.with_slices(usize::MAX, |slices| {
+            assert_eq!(slices.len(), 3);
+            assert_eq!(slices[2].as_ptr(), data.as_ptr());
         });
+    }
+
+    fn piece(n: u32) -> Message {
+        Message::Piece {
+            piece: n,
+            begin: 0,
+            data: Bytes::from(vec![1; 40]),
+        }
+    }
+
+    fn pong() -> Message {
+        let payload = Bytes::from_static(&[2, 0, 0, 0, 9]);
+        Message::Extended { id: 3, payload }
+    }
+
+    fn plain(messages: &[Message]) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        messages.iter().for_each(|m| m.encode_into(&mut out));
+        out.to_vec()
+    }
+
+    /// The bytes when `late` is pushed after the kernel has taken `begun` bytes of `early`.
+    fn sent(early: &[Message], begun: usize, late: &[Message]) -> Vec<u8> {
+        let mut queue = WriteQueue::default();
+        early.iter().for_each(|m| queue.push(m, cost(m)));
+        let mut out = Vec::new();
+        queue.with_slices(usize::MAX, |slices| {
+            out.extend(slices.iter().flat_map(|slice| slice.to_vec()).take(begun));
+        });
+        let taken = queue.advance(begun);
+        late.iter().for_each(|m| queue.push(m, cost(m)));
+        let (rest, more) = drain(&mut queue, 7);
+        out.extend(rest);
+        let all = || early.iter().chain(late);
+        assert_eq!(taken.cost + more.cost, all().map(cost).sum::<usize>());
+        let blocks = all().filter(|m| matches!(m, Message::Piece { .. })).count() as u64;
+        assert_eq!(taken.block_bytes + more.block_bytes, 40 * blocks);
+        out
+    }
+
+    #[test]
+    fn a_message_waits_for_the_one_that_is_begun_and_overtakes_the_blocks_behind_it() {
+        let early = [piece(1), piece(2), piece(3)];
+        let len = early[0].encoded_len();
+        for begun in 0..3 * len {
+            let mut expected = early.to_vec();
+            expected.insert(begun.div_ceil(len), pong());
+            assert_eq!(sent(&early, begun, &[pong()]), plain(&expected), "{begun}");
+        }
+    }
+
+    #[test]
+    fn what_says_something_about_blocks_stays_behind_them() {
+        let reject = Message::Reject(crate::wire::message::BlockRef {
+            piece: 1,
+            begin: 0,
+            len: 40,
+        });
+        let early = [Message::Choke, Message::Have(1), piece(1)];
+        let late = [
+            Message::Choke,
+            Message::Have(2),
+            reject.clone(),
+            pong(),
+            Message::Unchoke,
+            Message::Interested,
+        ];
+        let expected = [
+            Message::Choke,
+            Message::Have(1),
+            Message::Have(2),
+            pong(),
+            Message::Interested,
+            piece(1),
+            Message::Choke,
+            reject,
+            Message::Unchoke,
+        ];
+        assert_eq!(sent(&early, 0, &late), plain(&expected));
+    }
+
+    #[test]
+    fn no_more_than_a_batch_is_offered_at_once() {
+        let mut queue = WriteQueue::default();
+        (0..20).for_each(|n| queue.push(&piece(n), 64));
+        let header = piece(0).encoded_len() - 40;
+        let offered = queue.with_slices(100, |s| s.iter().map(|s| s.len()).sum::<usize>());
+        assert_eq!(offered, 2 * (40 + header));
     }
 }
