@@ -35,5 +35,8 @@ mod hostile_status;
 #[path = "swarm_sim/status.rs"]
 mod status;
 
+#[path = "swarm_sim/pings.rs"]
+mod pings;
+
 #[path = "swarm_sim/busy.rs"]
 mod busy;

@@ -100,6 +100,15 @@ pub struct Limits {
     pub metadata_queue: usize,
     /// Status messages of one peer that are read, a second; clients send a near one fifty at most.
     pub status_rate: usize,
+    /// A peer is pinged so long after the connection as it is not known to be within
+    /// [`near_floor`](chunkcast::client::ClientConfig::near_floor), and at once where nothing is known: the connect time and
+    /// the first answers may have been measured behind full queues, and the least counts. The pause doubles with each
+    /// ping.
+    pub ping_pause: Duration,
+    /// Longest pause between two pings of a peer, and how long an answer is waited for.
+    pub max_ping_pause: Duration,
+    /// Pings in a row that a peer may leave unanswered; after that it is not pinged any more.
+    pub max_lost_pings: u32,
     /// Metadata pieces served to one peer, a second.
     pub metadata_rate: u32,
     /// Failed attempts at pieces whose block digests are kept.
@@ -118,7 +127,7 @@ pub struct Limits {
     pub silence: Duration,
     /// Period of the housekeeping while requests are outstanding.
     pub busy_tick: Duration,
-    /// Period of the housekeeping otherwise.
+    /// Period of the housekeeping otherwise, unless a ping is due.
     pub idle_tick: Duration,
 }
 
@@ -151,6 +160,9 @@ impl Default for Limits {
             metadata_timeout: Duration::from_secs(10), // guess
             metadata_queue: 256,  // 4 MiB of metadata
             status_rate: 100,     // twice what is sent: several come at once after a loss
+            ping_pause: Duration::from_secs(1), // guess: queues fill and empty within that
+            max_ping_pause: Duration::from_secs(10), // guess: 22 bytes to a far peer, every 10 s
+            max_lost_pings: 3,    // guess: it drops what is above its status_rate
             metadata_rate: 64,    // guess: 1 MiB/s
             max_failed: 64,       // guess
             max_banned: 1024,     // guess
@@ -204,6 +216,10 @@ impl Limits {
             ),
             (self.metadata_rate >= 1, "metadata_rate must be at least 1"),
             (self.status_rate >= 1, "status_rate must be at least 1"),
+            (
+                !self.ping_pause.is_zero() && self.ping_pause <= self.max_ping_pause,
+                "ping_pause must not be zero, and at most max_ping_pause",
+            ),
             (
                 self.keepalive < self.silence,
                 "keepalive must be shorter than silence",

@@ -71,7 +71,7 @@ impl Peer {
             interested: false,
             choking: true,
             ext: Extensions::default(),
-            status: PeerStatus::new(now),
+            status: PeerStatus::new(limits.ping_pause, now),
             down: Download::new(limits, now),
             up: Upload::new(now),
             last_received: now,
@@ -100,6 +100,11 @@ impl Peer {
     /// Whether it says that it has every piece.
     pub(super) fn is_seed(&self) -> bool {
         matches!(&self.has, Has::Known(set) if set.is_full())
+    }
+
+    /// The least round-trip time measured.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.info.rtt.into_iter().chain(self.down.rtt).min()
     }
 
     /// Whether it would serve us: it does not choke us and owes us nothing for long.

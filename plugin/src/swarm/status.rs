@@ -9,9 +9,12 @@
 //! told: nobody can keep others from a piece by saying that it is on its way. Withdrawn and told again, a piece counts
 //! as told anew only after twice that time.
 //!
-//! Who dialled has measured the round-trip time; the other end pings, a few times, as the first answer may have waited
-//! behind blocks. Without that a neighbour that connected to us would be far until it has sent us a block, and as far is
-//! not asked for what somebody near has.
+//! Both ends ping, until the least round-trip time cannot make the other nearer. The end that did not dial has measured
+//! none: without pings a neighbour that connected to us would be far until it has sent us a block, and as far is not
+//! asked for what somebody near has. And the connect time and the first answers may have waited behind blocks.
+//!
+//! An answer may wait behind our own blocks in the kernel's buffers and on the link, but not in the connection's queue,
+//! where it overtakes them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,9 +29,6 @@ use super::peer::{Has, Peer, PerSecond};
 use super::{ConnId, DropReason, Swarm};
 use crate::wire::message::Message;
 use crate::wire::status::{MAX_FETCHING, Status, StatusError, StatusMessage};
-
-/// Pings of one connection; the least answer counts.
-const PINGS: u8 = 3; // guess
 
 /// Draws the numbers of pings, which nobody is to guess: an answer must not come before the ping.
 #[derive(Debug)]
@@ -51,8 +51,13 @@ pub(super) struct PeerStatus {
     rate: PerSecond,
     /// The ping that is not answered yet, and when it was sent.
     ping: Option<(u32, Instant)>,
-    /// Pings sent.
-    pings: u8,
+    /// When the next may be sent, and the pause after that.
+    next_ping: Instant,
+    pause: Duration,
+    /// Pings since the last answer.
+    unanswered: u32,
+    /// Whether there was one.
+    pinged: bool,
     /// The pieces that it said it is fetching and that it does not have, at most [`MAX_FETCHING`].
     claims: BTreeMap<u32, Claim>,
     /// When the first of those that are believed is no longer.
@@ -67,13 +72,17 @@ struct Claim {
 }
 
 impl PeerStatus {
-    pub(super) fn new(now: Instant) -> Self {
+    /// The first ping is due after `pause`.
+    pub(super) fn new(pause: Duration, now: Instant) -> Self {
         Self {
             id: None,
             told: Bytes::new(),
             rate: PerSecond::new(now),
             ping: None,
-            pings: 0,
+            next_ping: now + pause,
+            pause,
+            unanswered: 0,
+            pinged: false,
             claims: BTreeMap::new(),
             lapse: None,
         }
@@ -150,7 +159,10 @@ impl Swarm {
             Ok(StatusMessage::Pong(number)) => {
                 let answered = peer.status.ping.take_if(|(sent, _)| *sent == number);
                 match answered {
-                    Some((_, at)) => self.measured(conn, self.now.saturating_since(at)),
+                    Some((_, at)) => {
+                        peer.status.unanswered = 0;
+                        self.measured(conn, self.now.saturating_since(at));
+                    }
                     None => self.fault(conn, DropReason::Unasked),
                 }
             }
@@ -179,20 +191,40 @@ impl Swarm {
         }
     }
 
-    /// Measures the round-trip time to a peer that has dialled us and understands it.
+    /// Measures the round-trip time to a peer that understands it, if that is due and it could turn out nearer.
     pub(super) fn ping(&mut self, conn: ConnId) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let now = self.now;
+        let due = self.peers.get(&conn).and_then(|p| self.ping_due(p));
+        let Some(peer) = self
+            .peers
+            .get_mut(&conn)
+            .filter(|_| due.is_some_and(|at| at <= now))
+        else {
             return;
         };
-        let status = &mut peer.status;
-        let wanted = peer.info.rtt.is_none() && status.id.is_some() && status.pings < PINGS;
-        if !wanted || status.ping.is_some() {
-            return;
-        }
         let number = self.pings.0.next_u32();
-        status.ping = Some((number, self.now));
-        status.pings += 1;
+        let status = &mut peer.status;
+        status.ping = Some((number, now));
+        status.pinged = true;
+        status.unanswered += 1;
+        status.next_ping = now + status.pause;
+        status.pause = (2 * status.pause).min(self.config.limits.max_ping_pause);
         self.send_status(conn, &StatusMessage::Ping(number));
+    }
+
+    /// When the peer is pinged next.
+    pub(super) fn ping_due(&self, peer: &Peer) -> Option<Instant> {
+        let (limits, floor) = (&self.config.limits, self.config.client.near_floor);
+        let (status, rtt) = (&peer.status, peer.rtt());
+        let wanted = status.id.is_some() && rtt.is_none_or(|least| least > floor);
+        if self.stopped || !wanted || status.unanswered >= limits.max_lost_pings {
+            return None;
+        }
+        match status.ping {
+            Some((_, sent)) => Some(status.next_ping.max(sent + limits.max_ping_pause)),
+            None if rtt.is_none() && !status.pinged => Some(self.now),
+            None => Some(status.next_ping),
+        }
     }
 
     /// Tells the client what the peer is believed to be fetching.
@@ -237,7 +269,7 @@ mod tests {
 
     #[test]
     fn each_piece_is_believed_for_a_while_however_often_it_is_told() {
-        let mut s = PeerStatus::new(Instant::ZERO);
+        let mut s = PeerStatus::new(Duration::ZERO, Instant::ZERO);
         assert_eq!(claim(&mut s, &[1], 0), [1]);
         assert_eq!(claim(&mut s, &[1, 2], 20), [1, 2]);
         assert_eq!(s.lapse, Some(Instant::ZERO + PATIENCE));
@@ -253,7 +285,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_of_a_peer_is_bounded() {
-        let mut s = PeerStatus::new(Instant::ZERO);
+        let mut s = PeerStatus::new(Duration::ZERO, Instant::ZERO);
         let pieces = 3 * MAX_FETCHING;
         for from in [0, 1, 2] {
             let some = from * MAX_FETCHING..(from + 1) * MAX_FETCHING;

@@ -133,7 +133,10 @@ impl Swarm {
         } else {
             limits.idle_tick
         };
+        let ping = self.peers.values().filter_map(|p| self.ping_due(p)).min();
+        let ping = ping.map(|at| at.max(self.last_tick + limits.busy_tick));
         let due = self.last_tick + period;
+        let due = ping.map_or(due, |at| at.min(due));
         self.tick = if due <= self.now && self.tick > self.now {
             // there was nothing to do for longer than the period of the busy
             self.tick.min(self.now + limits.busy_tick)
@@ -155,6 +158,7 @@ fn request_timeout(peer: &Peer, limits: &Limits) -> Duration {
 
 /// Measures the peer's rate and sizes its pipeline to two round-trips and a queue's worth of it.
 fn update_window(peer: &mut Peer, limits: &Limits, now: Instant) {
+    let rtt = peer.rtt().unwrap_or_default();
     let down = &mut peer.down;
     let elapsed = now.saturating_since(down.since);
     if elapsed < limits.busy_tick / 2 || (down.outstanding.is_empty() && down.counted == 0) {
@@ -171,13 +175,6 @@ fn update_window(peer: &mut Peer, limits: &Limits, now: Instant) {
     };
     down.counted = 0;
     down.since = now;
-    let rtt = peer
-        .info
-        .rtt
-        .into_iter()
-        .chain(down.rtt)
-        .min()
-        .unwrap_or_default();
     let span = limits.queue_time + 2 * rtt.min(limits.request_timeout);
     let span_us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
     let bytes = u128::from(down.rate) * u128::from(span_us) / 1_000_000;

@@ -1,6 +1,6 @@
 //! What two ChunkCast clients tell each other (`cc_status` in `m` of the extended handshake): the pieces that the sender
-//! is fetching, and how loaded it is; and a ping, for the end that did not dial and so has not
-//! measured a round-trip time. Sans-IO.
+//! is fetching, and how loaded it is; and pings, which measure the round-trip time on while it may
+//! be less. Sans-IO.
 //!
 //! | first byte | then |
 //! | --- | --- |

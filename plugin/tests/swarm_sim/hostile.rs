@@ -58,6 +58,17 @@ impl Bench {
     }
 
     pub(crate) fn connect(&mut self, n: u64, fast: bool, extended: bool) -> ConnId {
+        self.connect_with(n, fast, extended, None)
+    }
+
+    /// With a connect time it is we who dialled.
+    pub(crate) fn connect_with(
+        &mut self,
+        n: u64,
+        fast: bool,
+        extended: bool,
+        rtt: Option<Duration>,
+    ) -> ConnId {
         let mut handshake = Handshake::ours(
             self.content.meta.info_hash,
             peer_id_of(usize::try_from(n).unwrap()),
@@ -70,9 +81,13 @@ impl Bench {
         }
         let info = PeerInfo {
             addr: addr_of(usize::try_from(n).unwrap()),
-            outbound: false,
-            source: Source::Incoming,
-            rtt: None,
+            outbound: rtt.is_some(),
+            source: if rtt.is_some() {
+                Source::Manual
+            } else {
+                Source::Incoming
+            },
+            rtt,
             handshake,
         };
         self.swarm.handle_connected(ConnId(n), info, self.now);
