@@ -100,6 +100,29 @@ async fn nodes_on_real_sockets_publish_find_and_withdraw() {
 }
 
 #[tokio::test]
+async fn a_node_joins_through_one_that_listens_only_after_its_first_ping() {
+    // Of a node that has just ended; what is sent there comes back as an error of the joiner's socket on some systems.
+    let closed = UdpSocket::bind(loopback()).await.expect("a free port");
+    let there = closed.local_addr().expect("bound");
+    drop(closed);
+    let node = spawn(NodeConfig::default(), loopback(), vec![there])
+        .await
+        .expect("a free port");
+    let asked = async {
+        while node.snapshot().await.expect("running").counters.sent["ping"].messages < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked)
+        .await
+        .expect("asked again");
+    let _first = spawn(NodeConfig::default(), there, Vec::new())
+        .await
+        .expect("the port is still free");
+    assert!(node.joined(PATIENCE).await);
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named_with_the_way_out() {
     let node = spawn(NodeConfig::default(), loopback(), Vec::new())
         .await

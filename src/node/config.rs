@@ -95,7 +95,9 @@ pub struct OverlayConfig {
     pub rejoin: Duration,
     /// How long a suspect may be silent before it is dropped.
     pub suspect_silence: Duration,
-    /// First pause between two attempts to reach a bootstrap node; doubled each time.
+    /// First pause between two attempts to reach a bootstrap node after the start, until one answers; doubled each time.
+    pub bootstrap_first: Duration,
+    /// The same of a node that has lost its ring, or was told of none at the start.
     pub bootstrap_retry: Duration,
     /// Longest such pause.
     pub bootstrap_retry_max: Duration,
@@ -251,6 +253,7 @@ impl Default for OverlayConfig {
             fastest: 0.5,               // measured: 537 B/s at a median session of 5 min
             rejoin: s(300),             // guess
             suspect_silence: s(60),     // guess: longer than a route flap
+            bootstrap_first: s(1) / 4,  // guess: longer than most paths
             bootstrap_retry: s(1),      // guess
             bootstrap_retry_max: s(60), // guess
             max_hops: 32,               // far above log16 of any ring
@@ -373,6 +376,7 @@ impl NodeConfig {
             ("overlay.far_tune", o.far_tune),
             ("overlay.rejoin", o.rejoin),
             ("overlay.suspect_silence", o.suspect_silence),
+            ("overlay.bootstrap_first", o.bootstrap_first),
             ("overlay.bootstrap_retry", o.bootstrap_retry),
             ("overlay.bootstrap_retry_max", o.bootstrap_retry_max),
             ("overlay.route_deadline", o.route_deadline),

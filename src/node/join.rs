@@ -4,8 +4,11 @@
 //! root's leaf set is the first guess at the own one. Leaf sets are exchanged with each of them, then rows are asked of
 //! the nodes that share the longest prefixes. Only then is the node joined. Until it reaches anyone it goes on asking,
 //! with growing pauses, and answers what it can.
+//!
+//! The first ping often comes before the bootstrap node listens, as both are started together. So until somebody has
+//! answered, the configured addresses are asked again after short pauses although the earlier pings may still be answered.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -33,6 +36,8 @@ const ASKED: usize = 6; // guess: three on each side, of which the outermost see
 const ROWS: usize = 8; // log16 of four billion nodes
 /// How long to wait for a bootstrap address: nothing is known of the path.
 const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(3); // guess: the longest request timeout
+/// Times that a configured address is asked while an earlier ping may still be answered.
+const BESIDE: u8 = 5; // then the pauses are longer than that timeout, at 250 ms and the shortest draws
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -59,6 +64,8 @@ pub(super) struct Join {
     remembered: VecDeque<SocketAddr>,
     pause: Duration,
     waiting: BTreeSet<u32>,
+    /// How often each configured address may still be asked beside a ping under way; empty once anybody has answered.
+    beside: BTreeMap<SocketAddr, u8>,
 }
 
 impl Join {
@@ -71,6 +78,7 @@ impl Join {
             remembered: VecDeque::new(),
             pause,
             waiting: BTreeSet::new(),
+            beside: BTreeMap::new(),
         }
     }
 }
@@ -82,6 +90,8 @@ impl Node {
             self.join.joined = true;
             self.event(Event::Joined);
         } else {
+            let usable = addrs.iter().filter(|a| usable(**a));
+            self.join.beside = usable.map(|a| (*a, BESIDE)).collect();
             self.bootstrap(addrs);
         }
         let rejoin = self.jitter(self.config.overlay.rejoin);
@@ -95,8 +105,11 @@ impl Node {
         }
         if self.join.phase == Phase::Idle || self.join.phase == Phase::Seeking {
             self.join.phase = Phase::Seeking;
-            self.join.pause = self.config.overlay.bootstrap_retry;
-            self.seek();
+            self.join.pause = match self.join.beside.is_empty() {
+                true => self.config.overlay.bootstrap_retry,
+                false => self.config.overlay.bootstrap_first,
+            };
+            self.seek(false);
         }
     }
 
@@ -128,8 +141,13 @@ impl Node {
         self.join.addrs.insert(addr);
     }
 
-    /// Asks some bootstrap nodes, and again later unless one answers.
-    pub(super) fn seek(&mut self) {
+    /// Nobody has answered for a while.
+    pub(super) fn seek_on(&mut self) {
+        self.seek(true);
+    }
+
+    /// Asks some bootstrap nodes, and again later unless one answers; `beside` as in [`Node::ping_bootstrap`].
+    fn seek(&mut self, beside: bool) {
         if self.join.phase != Phase::Seeking {
             return;
         }
@@ -140,7 +158,7 @@ impl Node {
             // Somebody answered before and the join itself was lost.
             return self.on_bootstrap_answer(known);
         }
-        if !self.ping_bootstrap() && self.join.joined {
+        if !self.ping_bootstrap(beside) && self.join.joined {
             self.join.phase = Phase::Idle; // all of them are known
             return;
         }
@@ -155,8 +173,9 @@ impl Node {
         }
     }
 
+    /// Pings those that are not being asked; if `beside`, also those of the configuration that are, as far as they may.
     /// Whether there was any that is not known yet.
-    fn ping_bootstrap(&mut self) -> bool {
+    fn ping_bootstrap(&mut self, beside: bool) -> bool {
         let known = |addr: &&SocketAddr| self.overlay.id_at(**addr).is_none();
         let all = self.join.addrs.iter().chain(&self.join.remembered);
         let mut addrs: Vec<SocketAddr> = all.filter(known).copied().collect();
@@ -172,10 +191,10 @@ impl Node {
         addrs.truncate(at_once);
         for addr in &addrs {
             self.join.asked.insert(*addr);
-            if !self
+            let asking = self
                 .pending
-                .is_asking(*addr, |a| matches!(a, Asked::Bootstrap))
-            {
+                .is_asking(*addr, |a| matches!(a, Asked::Bootstrap));
+            if !asking || (beside && self.may_ask_beside(addr)) {
                 let token = self.guard.tokens.remove(addr);
                 self.request(
                     *addr,
@@ -188,6 +207,24 @@ impl Node {
             }
         }
         !addrs.is_empty()
+    }
+
+    fn may_ask_beside(&mut self, addr: &SocketAddr) -> bool {
+        let Some(left) = self.join.beside.get_mut(addr) else {
+            return false;
+        };
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        may
+    }
+
+    /// Somebody is there: whatever is asked from now on has time.
+    fn found_somebody(&mut self) {
+        if !self.join.beside.is_empty() {
+            self.join.beside.clear();
+            let calm = self.config.overlay.bootstrap_retry;
+            self.join.pause = self.join.pause.max(calm);
+        }
     }
 
     /// A message under the own id: an own bootstrap address names this node itself.
@@ -214,6 +251,7 @@ impl Node {
 
     /// A bootstrap node is there. It need not be in the tables: those of a large ring have no use for most nodes.
     pub(super) fn on_bootstrap_answer(&mut self, by: Contact) {
+        self.found_somebody();
         if self.is_client() {
             if !self.join.joined {
                 self.joined();
@@ -388,7 +426,7 @@ impl Node {
         self.join.joined = false;
         self.join.phase = Phase::Seeking;
         self.join.pause = self.config.overlay.bootstrap_retry;
-        self.seek();
+        self.seek(false);
     }
 
     /// An address for bad times.
@@ -400,6 +438,7 @@ impl Node {
     }
 
     fn joined(&mut self) {
+        self.found_somebody();
         self.join.phase = Phase::Idle;
         self.join.joined = true;
         self.join.pause = self.config.overlay.bootstrap_retry;
@@ -420,7 +459,7 @@ impl Node {
     /// Tries remembered nodes that are not in the tables: a ring that was split merges again.
     pub(super) fn rejoin(&mut self) {
         if self.join.phase == Phase::Idle {
-            self.ping_bootstrap();
+            self.ping_bootstrap(false);
         }
         let pause = self.jitter(self.config.overlay.rejoin);
         self.timers.set(Timer::Rejoin, self.now + pause);
@@ -442,7 +481,7 @@ impl Node {
         if alone && self.join.phase == Phase::Idle {
             self.join.joined &= !self.is_client();
             self.join.phase = Phase::Seeking;
-            self.seek();
+            self.seek(false);
         }
     }
 }

@@ -99,7 +99,7 @@ impl Node {
             | Timer::NearTune
             | Timer::FarTune => self.maintain(timer),
             Timer::Rejoin => self.rejoin(),
-            Timer::Bootstrap => self.seek(),
+            Timer::Bootstrap => self.seek_on(),
             Timer::Propagate if self.is_client() => {}
             Timer::Propagate => self.propagate(),
             Timer::Republish => self.republish(),
