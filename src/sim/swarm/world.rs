@@ -217,7 +217,6 @@ impl World {
         let second = (self.core.now() - self.core.zero).as_secs();
         while self.sampled < second {
             self.sampled += 1;
-            if self.sampled % 10 == 0 && std::env::var("SEEDRATE").is_ok() { if self.sampled == 10 { println!("seed access {:.0} median {:.0}", self.core.internet.access_capacity(0), self.core.plan.chunk_bytes as f64 * self.core.plan.chunks as f64 / self.bound()); } print!("{:.2} ", self.core.tally.served[0] as f64 / self.core.internet.access_capacity(0) / self.sampled as f64); }
             let sent = self.core.cost().0.bytes - self.before.0.bytes;
             let before: u64 = self.directory_bytes.iter().sum();
             self.directory_bytes.push(sent - before);
