@@ -183,8 +183,12 @@ fn seventy_per_cent_behind_nats_find_a_near_index_node_and_each_other() {
     assert!(soon >= 90.0, "{soon} %");
     assert!(later >= 90.0, "{later} %");
     for place in nodes..all {
-        let warm = net.node(place).expect("it lives").contacts().len();
-        assert!((2..=6).contains(&warm), "{place} knows {warm} index nodes");
+        // While it looks for a nearer one, which takes a second or two in every two minutes, it knows more.
+        let few = |net: &Net| {
+            let known = net.node(place).expect("it lives").contacts();
+            (2..=6).contains(&known.len())
+        };
+        until(&mut net, secs(10), "few index nodes known", few);
     }
     publish(&mut net, all - 1);
     publish(&mut net, all - 2);
