@@ -64,8 +64,8 @@ pub(super) enum Bar {
     /// Anyone, as far as is known.
     #[default]
     Open,
-    /// Only one that is clearly nearer than the first, which is at least below the second.
-    Nearer(Duration, Duration),
+    /// Only one that is nearer than this: clearly nearer than the farthest server.
+    Nearer(Duration),
     /// Nobody.
     Shut,
 }
@@ -90,11 +90,6 @@ fn known_distance(n: &Neighbour) -> Option<Duration> {
 /// left what it has: it is busy for a second, and a chunk that comes from far comes over the shared link for good.
 pub(super) fn offers(n: &Neighbour, rule: AreaRule) -> bool {
     rule != AreaRule::Off && n.would_serve_us()
-}
-
-/// Below this a neighbour is clearly nearer than one that is `far`.
-fn much_nearer(far: Duration) -> Duration {
-    far.mul_f64(0.9)
 }
 
 /// Lower is better: near ones by distance, far ones by score, equals at random.
@@ -239,7 +234,7 @@ impl Client {
     fn clearly_farther_server(&self, peer: NeighbourId, local: bool) -> Option<NeighbourId> {
         let near = self.table.get(peer).and_then(known_distance)?;
         let (far, id) = self.farthest_server(local)?;
-        self.clearly_nearer(near, far).then_some(id)
+        (near < self.clearly_below(far)).then_some(id)
     }
 
     fn farthest_server(&self, local: bool) -> Option<(Duration, NeighbourId)> {
@@ -249,8 +244,10 @@ impl Client {
             .max()
     }
 
-    fn clearly_nearer(&self, near: Duration, far: Duration) -> bool {
-        near < much_nearer(far) && far - near > self.config.rtt_noise
+    /// Below this a neighbour is clearly nearer than one that is `far`.
+    fn clearly_below(&self, far: Duration) -> Duration {
+        let noise = self.config.rtt_noise;
+        far.mul_f64(0.9).min(far.saturating_sub(noise))
     }
 
     fn refresh_bars(&mut self) {
@@ -260,7 +257,7 @@ impl Client {
             let farthest = full.then(|| self.farthest_server(local));
             self.servers.bars[usize::from(local)] = match farthest {
                 None => Bar::Open,
-                Some(Some((far, _))) => Bar::Nearer(far, much_nearer(far)),
+                Some(Some((far, _))) => Bar::Nearer(self.clearly_below(far)),
                 Some(None) => Bar::Shut,
             };
         }
@@ -270,8 +267,7 @@ impl Client {
     pub(super) fn may_become_server(&self, n: &Neighbour) -> bool {
         match self.servers.bars[usize::from(self.is_local(n))] {
             Bar::Open => true,
-            Bar::Nearer(far, limit) => known_distance(n)
-                .is_some_and(|near| near < limit && far - near > self.config.rtt_noise),
+            Bar::Nearer(limit) => known_distance(n).is_some_and(|near| near < limit),
             Bar::Shut => false,
         }
     }
