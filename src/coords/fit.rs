@@ -62,13 +62,18 @@ pub(super) struct Observation {
     unit: f64,
 }
 
+/// The weight of what a neighbour says that is so unsure.
+fn trust(error: f64) -> f64 {
+    1.0 / (TRUST_FLOOR + error)
+}
+
 impl Observation {
     /// `rtt` in seconds, above 0; `error` is how unsure the neighbour counts as being.
     pub(super) fn new(at: Point, rtt: f64, error: f64) -> Self {
         Self {
             at,
             rtt,
-            trust: 1.0 / (TRUST_FLOOR + error),
+            trust: trust(error),
             // measured: relative units cost a tenth of the accuracy and a sixth of the near neighbours found
             unit: (0.1 * rtt).sqrt() + 0.01,
         }
@@ -77,7 +82,7 @@ impl Observation {
     /// The same of a neighbour that counts as so unsure.
     pub(super) fn trusted(self, error: f64) -> Self {
         Self {
-            trust: 1.0 / (TRUST_FLOOR + error),
+            trust: trust(error),
             ..self
         }
     }
@@ -135,8 +140,7 @@ impl<'a> Fit<'a> {
     }
 
     /// The mean loss at `here`, 0.0 (all agree) ..= 1.0, and a little for its height.
-    #[cfg(test)]
-    pub(super) fn loss(&self, here: &Point) -> f64 {
+    fn loss(&self, here: &Point) -> f64 {
         self.loss_of(here, self.seen.iter().map(|o| o.residual(here)))
     }
 
@@ -173,7 +177,7 @@ impl<'a> Fit<'a> {
         let nearest = self.seen.iter().min_by(|a, b| a.rtt.total_cmp(&b.rtt));
         let mut at = nearest.expect("a fit has observations").at;
         at.height = at.height.max(self.min_height);
-        let loss = self.loss_of(&at, self.seen.iter().map(|o| o.residual(&at)));
+        let loss = self.loss(&at);
         self.descend_from((at, loss), passes, damping, rng)
     }
 
@@ -192,8 +196,7 @@ impl<'a> Fit<'a> {
                 normal => normal.insert(self.normal(&best, rng)),
             };
             let next = self.step(&best, normal, damping);
-            let residuals = self.seen.iter().map(|o| o.residual(&next));
-            let next_loss = self.loss_of(&next, residuals);
+            let next_loss = self.loss(&next);
             // False for NaN.
             if next_loss < loss {
                 (best, loss) = (next, next_loss);
