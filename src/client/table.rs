@@ -463,28 +463,7 @@ impl Table {
 
 /// Whether some chunk is in `a` and `b` and not in `not`. All windows must begin at chunk 0.
 pub(super) fn any_common(a: &ChunkSet, b: &ChunkSet, not: Option<&ChunkSet>) -> bool {
-    let length = a.as_bytes().len().min(b.as_bytes().len());
-    let (a, b) = (&a.as_bytes()[..length], &b.as_bytes()[..length]);
-    let not = not.map_or(&[][..], ChunkSet::as_bytes);
-    // whole words of all three; then those of two, or the last bytes
-    let barred = length.min(not.len()) / 8 * 8;
-    let ((a, a_rest), (b, b_rest)) = (a.split_at(barred), b.split_at(barred));
-    let (not, not_rest) = not.split_at(barred);
-    let word = |bytes: &[u8; 8]| u64::from_ne_bytes(*bytes);
-    let words = a.as_chunks().0.iter().zip(b.as_chunks().0);
-    let mut words = words.zip(not.as_chunks().0);
-    if words.any(|((a, b), not)| word(a) & word(b) & !word(not) != 0) {
-        return true;
-    }
-    if not_rest.is_empty() {
-        let ((a, a_rest), (b, b_rest)) = (a_rest.as_chunks(), b_rest.as_chunks());
-        let mut words = a.iter().zip(b);
-        let mut rest = a_rest.iter().zip(b_rest);
-        return words.any(|(a, b)| word(a) & word(b) != 0) || rest.any(|(a, b)| a & b != 0);
-    }
-    let not = not_rest.iter().copied().chain(std::iter::repeat(0));
-    let mut bytes = a_rest.iter().zip(b_rest).zip(not);
-    bytes.any(|((a, b), not)| a & b & !not != 0)
+    common_words(a, b, not).any(|word| word != 0)
 }
 
 /// The chunks that are in `a` and `b` and not in `not`, 64 at a time, the first in the most significant bit. All windows
