@@ -356,19 +356,25 @@ async fn messages_arrive_in_order_both_ways_and_blocks_are_counted_when_written(
 
 /// The channel is not read: the reader stops, TCP fills up, the other side's queue fills up and refuses more. Then all
 /// that was taken arrives.
+/// Two ends whose sockets take little before the other reads.
+async fn connect_with_small_buffers() -> (PeerStream, PeerStream) {
+    let (dialed, accepted) = connect(handshake(1), handshake(2)).await;
+    let ends = (dialed.expect("connected"), accepted.expect("connected"));
+    for end in [&ends.0, &ends.1] {
+        let socket = SockRef::from(&end.stream);
+        socket.set_send_buffer_size(32 * 1024).expect("set");
+        socket.set_recv_buffer_size(32 * 1024).expect("set");
+    }
+    ends
+}
+
 #[tokio::test]
 async fn a_full_channel_slows_the_sender_down_and_loses_nothing() {
     let config = ConnConfig {
         max_queued_out: 256 * 1024,
         ..ConnConfig::default()
     };
-    let (dialed, accepted) = connect(handshake(1), handshake(2)).await;
-    let (dialed, accepted) = (dialed.expect("connected"), accepted.expect("connected"));
-    for stream in [&dialed.stream, &accepted.stream] {
-        let socket = SockRef::from(stream);
-        socket.set_send_buffer_size(32 * 1024).expect("set");
-        socket.set_recv_buffer_size(32 * 1024).expect("set");
-    }
+    let (dialed, accepted) = connect_with_small_buffers().await;
     let sender = Conn::start(dialed, &config, 64);
     let mut receiver = Conn::start(accepted, &config, 1);
 
@@ -402,13 +408,7 @@ async fn a_full_channel_slows_the_sender_down_and_loses_nothing() {
 #[tokio::test]
 async fn a_small_message_overtakes_the_blocks_that_wait() {
     let config = ConnConfig::default();
-    let (dialed, accepted) = connect(handshake(1), handshake(2)).await;
-    let (dialed, accepted) = (dialed.expect("connected"), accepted.expect("connected"));
-    for stream in [&dialed.stream, &accepted.stream] {
-        let socket = SockRef::from(stream);
-        socket.set_send_buffer_size(32 * 1024).expect("set");
-        socket.set_recv_buffer_size(32 * 1024).expect("set");
-    }
+    let (dialed, accepted) = connect_with_small_buffers().await;
     let sender = Conn::start(dialed, &config, 64);
     let mut receiver = Conn::start(accepted, &config, 1);
     const BLOCKS: u32 = 200;
