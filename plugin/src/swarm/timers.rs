@@ -128,15 +128,15 @@ impl Swarm {
                 .values()
                 .any(|p| !p.ext.asked.is_empty() || !p.ext.wants.is_empty() || p.up.is_busy());
         let limits = &self.config.limits;
-        let period = if busy {
-            limits.busy_tick
+        let soonest = self.last_tick + limits.busy_tick;
+        let due = if busy {
+            soonest
         } else {
-            limits.idle_tick
+            // when busy a ping waits for the next tick anyway, and nobody looks for it after every input
+            let ping = self.peers.values().filter_map(|p| self.ping_due(p)).min();
+            let idle = self.last_tick + limits.idle_tick;
+            ping.map_or(idle, |at| at.max(soonest).min(idle))
         };
-        let ping = self.peers.values().filter_map(|p| self.ping_due(p)).min();
-        let ping = ping.map(|at| at.max(self.last_tick + limits.busy_tick));
-        let due = self.last_tick + period;
-        let due = ping.map_or(due, |at| at.min(due));
         self.tick = if due <= self.now && self.tick > self.now {
             // there was nothing to do for longer than the period of the busy
             self.tick.min(self.now + limits.busy_tick)
