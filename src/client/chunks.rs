@@ -62,7 +62,10 @@ impl Client {
     fn rebuild_picker(&mut self) {
         let mut picker = Picker::new(self.held.len());
         for n in self.table.map.values_mut() {
-            n.held.iter().for_each(|chunk| picker.gained(chunk));
+            for chunk in n.held.iter() {
+                picker.gained(chunk);
+                self.servers.share.see(chunk, self.clock);
+            }
             n.assigned = 0;
         }
         // a complete client chooses from all chunks what to show
@@ -111,6 +114,7 @@ impl Client {
         n.held = held.clone();
         for chunk in new {
             self.picker.gained(chunk);
+            self.servers.share.see(chunk, now);
             self.shown_arrived(peer, chunk, now);
         }
         gone.into_iter().for_each(|chunk| self.picker.lost(chunk));
@@ -153,6 +157,7 @@ impl Client {
         }
         let shown_singly = matches!(n.shown, Shown::Drip { .. });
         self.picker.gained(chunk);
+        self.servers.share.see(chunk, now);
         if shown_singly {
             self.shown_arrived(peer, chunk, now);
         }

@@ -125,9 +125,11 @@ pub struct ClientConfig {
     pub rtt_noise: Duration,
     /// When what near neighbours hold is left to them.
     pub area: AreaRule,
-    /// How long a far server that has only chunks of other peers' share of the area is not asked, so that the one whose
-    /// they are can fetch them; zero: it is asked at once.
+    /// How long each peer of an area waits for the one before it to fetch a chunk from far, from when the chunk was first
+    /// to be had; zero: chunks are not shared out.
     pub area_wait: Duration,
+    /// How long a chunk is left to the area that is to fetch it first, likewise; zero: areas do not share chunks out.
+    pub abroad_wait: Duration,
     /// What near neighbours hold is left to them while they will have sent all of it within this time.
     pub area_patience: Duration,
 
@@ -215,6 +217,7 @@ impl Default for ClientConfig {
             rtt_noise: Duration::from_millis(2), // measured: the hybrid score's constant
             area: AreaRule::UnlessSaturated, // measured: the slowest at 1.14 of the bound in place of 1.33
             area_wait: Duration::from_millis(500), // measured: copies 1.96 without, 1.77 at 0.6 s; 0.8 s is slower
+            abroad_wait: Duration::from_secs(2), // guess
             area_patience: Duration::from_secs(60), // measured: slowest at 1.24, 1.33 at 120 s; copies 1.20, 1.23 at 30 s
 
             tell_near: Duration::from_millis(20), // measured: copies into an area 1.30 at 0.1 s, 1.24 at 0.02 s
