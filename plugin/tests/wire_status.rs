@@ -1,5 +1,7 @@
 //! Status messages: round trips, the bytes of docs/protocol.md, and hostile ones.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use chunkcast::chunks::ChunkSet;
 use chunkcast_bittorrent::wire::status::{
     MAX_FETCHING, MAX_STATUS, Status, StatusError, StatusMessage,
@@ -24,6 +26,11 @@ fn message() -> impl Strategy<Value = (StatusMessage, u32)> {
         }),
         1 => any::<u32>().prop_map(|n| (StatusMessage::Ping(n), 7)),
         1 => any::<u32>().prop_map(|n| (StatusMessage::Pong(n), 7)),
+        1 => (vec(any::<Ipv4Addr>(), 0..9), vec(any::<Ipv6Addr>(), 0..8), any::<u16>()).prop_map(|(four, six, port)| {
+            let four = four.into_iter().map(|ip| SocketAddr::from((ip, port)));
+            let six = six.into_iter().map(|ip| SocketAddr::from((ip, port)));
+            (StatusMessage::Near(four.chain(six).collect()), 7)
+        }),
     ]
 }
 
@@ -40,7 +47,8 @@ proptest! {
     #[test]
     fn messages_survive_the_wire((message, pieces) in message()) {
         let payload = message.encode();
-        prop_assert!(payload.len() <= 3 + pieces.div_ceil(8) as usize || payload.len() == 5);
+        let short = payload.len() <= 3 + pieces.div_ceil(8) as usize || payload.len() == 5;
+        prop_assert!(short || matches!(message, StatusMessage::Near(_)) && payload.len() <= 2 + 16 * 18);
         prop_assert_eq!(StatusMessage::decode(&payload, Some(pieces)), Ok(message));
     }
 

@@ -191,6 +191,11 @@ pub enum Action {
         /// Whom to tell.
         peer: NeighbourId,
     },
+    /// Tell the neighbour who else is near: [`introductions`](super::Client::introductions).
+    Introduce {
+        /// Whom to tell.
+        peer: NeighbourId,
+    },
     /// Tell the neighbour what we hold.
     Reveal {
         /// Whom to tell.

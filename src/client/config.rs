@@ -217,7 +217,7 @@ impl Default for ClientConfig {
             rtt_noise: Duration::from_millis(2), // measured: the hybrid score's constant
             area: AreaRule::UnlessSaturated, // measured: the slowest at 1.14 of the bound in place of 1.33
             area_wait: Duration::from_millis(500), // measured: copies 1.96 without, 1.77 at 0.6 s; 0.8 s is slower
-            abroad_wait: Duration::from_secs(2), // guess
+            abroad_wait: Duration::from_secs(2),   // guess
             area_patience: Duration::from_secs(60), // measured: slowest at 1.24, 1.33 at 120 s; copies 1.20, 1.23 at 30 s
 
             tell_near: Duration::from_millis(20), // measured: copies into an area 1.30 at 0.1 s, 1.24 at 0.02 s

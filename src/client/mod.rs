@@ -13,6 +13,7 @@
 //! | `servers`, `picker` | whom to download from, and which chunk |
 //! | `share` | which of those near each other fetches a chunk from far |
 //! | `telling` | what neighbours are told of what we fetch |
+//! | `introduce` | which neighbours are told of each other |
 //! | `slots`, `superseed` | whom to serve, and what to show |
 //! | `refusals` | which requests are refused at once, and what follows from being refused |
 //!
@@ -28,6 +29,7 @@ mod api;
 mod candidates;
 mod chunks;
 mod config;
+mod introduce;
 mod lookup;
 mod peers;
 mod picker;
@@ -52,11 +54,14 @@ pub use api::{
     Action, Candidate, Connected, Counters, DropReason, NeighbourId, NeighbourView, Query, Ranking,
     Reveal, Source, Verdict, Wanted,
 };
+pub use introduce::MAX_INTRODUCED;
+
 pub use config::{AreaRule, ChunkOrder, ClientConfig, ClientConfigError};
 
 use crate::chunks::ChunkSet;
 use crate::time::Instant;
 use candidates::Candidates;
+use introduce::Introductions;
 use lookup::{Lookups, MAX_P};
 use picker::Picker;
 use publish::Publisher;
@@ -92,6 +97,7 @@ pub struct Client {
     /// How often each chunk was sent.
     sent_chunks: Sent,
     telling: Telling,
+    introductions: Introductions,
     slots_dirty: bool,
     /// When a slot may change hands, computed in that second; `None` after a change.
     slots_memo: Option<(u64, Option<Instant>)>,
@@ -129,6 +135,7 @@ impl Client {
             showing: Showing::default(),
             sent_chunks: Sent::default(),
             telling: Telling::default(),
+            introductions: Introductions::default(),
             slots_dirty: false,
             slots_memo: None,
             turns: 0,
@@ -231,6 +238,7 @@ impl Client {
         if self.actions.is_empty() && self.asks.is_empty() {
             // last, so that what was asked for meanwhile is told too
             self.tell();
+            self.introduce();
         }
         self.actions
             .pop_front()
@@ -249,6 +257,7 @@ impl Client {
             self.candidates.next_event(self.may_dial()),
             self.servers_due(),
             self.telling_due(),
+            self.introducing_due(),
             self.slots_due(),
             self.showing_due(),
         ]

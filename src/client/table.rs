@@ -258,6 +258,8 @@ pub(super) struct Table {
     /// A distance up to this is no distance.
     floor: Duration,
     median: Option<Duration>,
+    /// A number that changes with the membership and the distances.
+    version: u64,
 }
 
 impl Table {
@@ -343,6 +345,7 @@ impl Table {
 
     /// Measures again what near means, and how far the median is; call when a distance or the membership changes.
     pub(super) fn refresh_near(&mut self, config: &ClientConfig) {
+        self.version += 1;
         let mut rtts: Vec<Duration> = self.map.values().filter_map(|n| n.rtt).collect();
         rtts.sort_unstable();
         let least = rtts.first().copied().unwrap_or_default();
@@ -357,6 +360,11 @@ impl Table {
         let mut all: Vec<Duration> = self.map.values().map(Neighbour::distance).collect();
         let middle = all.len() / 2;
         self.median = (!all.is_empty()).then(|| *all.select_nth_unstable(middle).1);
+    }
+
+    /// A number that changes with the membership and the distances.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Whether the chunk is being sent to a neighbour.

@@ -58,6 +58,7 @@ impl Swarm {
             Action::Stop { peer } => self.stop_asking(peer.into()),
             Action::Serve { peer, serve } => self.serve(peer.into(), serve),
             Action::Tell { peer } => self.tell_status(peer.into()),
+            Action::Introduce { peer } => self.introduce(peer.into()),
             Action::Reveal {
                 peer,
                 what: Reveal::All,

@@ -117,6 +117,7 @@ impl Swarm {
         self.ping(conn);
         if understands {
             self.tell_status(conn);
+            self.introduce(conn);
         }
         if let Some(size) = handshake.metadata_size.filter(|_| self.torrent.is_none()) {
             self.assembly.on_size(conn.0, size);

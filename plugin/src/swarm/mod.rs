@@ -205,6 +205,13 @@ impl Swarm {
         self.settle();
     }
 
+    /// The addresses of an [`Output::Introduced`] that may be dialled.
+    pub fn handle_introduced(&mut self, conn: ConnId, addrs: &[SocketAddr], now: Instant) {
+        self.now = now;
+        self.client.handle_introduced(conn.into(), addrs, now);
+        self.settle();
+    }
+
     /// A connection is up and both handshakes are done. May answer [`Output::Close`].
     pub fn handle_connected(&mut self, conn: ConnId, info: PeerInfo, now: Instant) {
         self.now = now;

@@ -117,6 +117,14 @@ pub enum Output {
     Metadata(Bytes),
     /// A ChunkCast peer's index node accepts datagrams here.
     IndexNode(SocketAddr),
+    /// A near peer names others that are near it: those that may be dialled go to
+    /// [`Swarm::handle_introduced`](super::Swarm::handle_introduced).
+    Introduced {
+        /// Who names them.
+        conn: ConnId,
+        /// Where they accept connections.
+        addrs: Vec<SocketAddr>,
+    },
     /// The piece is verified and written.
     PieceDone {
         /// The piece.

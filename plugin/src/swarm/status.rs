@@ -17,6 +17,7 @@
 //! where it overtakes them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,9 +27,12 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::peer::{Has, Peer, PerSecond};
-use super::{ConnId, DropReason, Swarm};
+use super::{ConnId, DropReason, Output, Swarm};
 use crate::wire::message::Message;
 use crate::wire::status::{MAX_FETCHING, Status, StatusError, StatusMessage};
+
+/// Addresses of near peers that one peer may name while it is connected: nobody makes us dial the world.
+const MAX_NAMED: usize = 256; // guess: sixteen full messages
 
 /// Draws the numbers of pings, which nobody is to guess: an answer must not come before the ping.
 #[derive(Debug)]
@@ -47,6 +51,10 @@ pub(super) struct PeerStatus {
     pub(super) id: Option<u8>,
     /// The payload that it was sent last.
     told: Bytes,
+    /// Whom it was told of.
+    introduced: Vec<SocketAddr>,
+    /// Addresses that it named.
+    named: usize,
     /// Its messages.
     rate: PerSecond,
     /// The ping that is not answered yet, and when it was sent.
@@ -77,6 +85,8 @@ impl PeerStatus {
         Self {
             id: None,
             told: Bytes::new(),
+            introduced: Vec::new(),
+            named: 0,
             rate: PerSecond::new(now),
             ping: None,
             next_ping: now + pause,
@@ -135,6 +145,37 @@ impl Swarm {
         }
     }
 
+    /// Tells the peer, if it is near and understands it, who else is, if that has changed. Never in a private torrent
+    /// (BEP 27).
+    pub(super) fn introduce(&mut self, conn: ConnId) {
+        if self.config.private {
+            return;
+        }
+        let others = self.client.introductions(conn.into());
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let new = others.iter().any(|a| !peer.status.introduced.contains(a));
+        if new && peer.status.id.is_some() {
+            peer.status.introduced.clone_from(&others);
+            self.send_status(conn, &StatusMessage::Near(others));
+        }
+    }
+
+    /// The peer names others that are near it.
+    fn on_introduced(&mut self, conn: ConnId, addrs: Vec<SocketAddr>) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        peer.status.named += addrs.len();
+        if self.config.private || peer.status.named > MAX_NAMED {
+            return self.noise(conn);
+        }
+        if peer.near {
+            self.push(Output::Introduced { conn, addrs });
+        }
+    }
+
     /// A `cc_status` message.
     pub(super) fn on_status(&mut self, conn: ConnId, payload: &Bytes) {
         let Some(peer) = self.peers.get_mut(&conn) else {
@@ -166,6 +207,7 @@ impl Swarm {
                     None => self.fault(conn, DropReason::Unasked),
                 }
             }
+            Ok(StatusMessage::Near(addrs)) => self.on_introduced(conn, addrs),
             // who tells it cannot know what we know
             Err(StatusError::Early) => self.noise(conn),
             Err(StatusError::Kind(_)) => self.fault(conn, DropReason::UnknownExtended),

@@ -1,5 +1,5 @@
 //! What two ChunkCast clients tell each other (`cc_status` in `m` of the extended handshake): the pieces that the sender
-//! is fetching, and how loaded it is; and pings, which measure the round-trip time on while it may
+//! is fetching, and how loaded it is; who else is near; and pings, which measure the round-trip time on while it may
 //! be less. Sans-IO.
 //!
 //! | first byte | then |
@@ -7,11 +7,15 @@
 //! | 0 status | load byte; the pieces as bits over all pieces of the torrent (docs/protocol.md 1.2, tags 0 to 4) |
 //! | 1 ping | number, 4 bytes, big-endian |
 //! | 2 pong | the number of the ping that it answers |
+//! | 3 near | how many IPv4 addresses, 1 byte; these, 6 bytes each, then IPv6 addresses, 18 bytes each (as in BEP 5 and BEP 7) |
 //!
 //! Reading is strict: only our own clients send it.
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
 use bytes::Bytes;
 use chunkcast::chunks::ChunkSet;
+use chunkcast::client::MAX_INTRODUCED;
 use chunkcast::wire::{BitsError, decode_bits, encode_bits};
 
 /// The id under which we take `cc_status` messages.
@@ -32,6 +36,8 @@ pub enum StatusMessage {
     Ping(u32),
     /// The answer to the ping of this number.
     Pong(u32),
+    /// Where others that are near the sender accept connections; at most [`MAX_INTRODUCED`].
+    Near(Vec<SocketAddr>),
 }
 
 /// What a client is fetching, and how loaded it is.
@@ -64,6 +70,9 @@ pub enum StatusError {
     /// More pieces than [`MAX_FETCHING`].
     #[error("a status that names {0} pieces, the limit is {MAX_FETCHING}")]
     TooMany(u32),
+    /// More addresses than [`MAX_INTRODUCED`].
+    #[error("a message that names {0} near peers, the limit is {MAX_INTRODUCED}")]
+    TooManyNear(usize),
 }
 
 impl StatusMessage {
@@ -87,6 +96,18 @@ impl StatusMessage {
             Self::Pong(number) => {
                 out.push(2);
                 out.extend(number.to_be_bytes());
+            }
+            Self::Near(addrs) => {
+                let some = addrs.iter().take(MAX_INTRODUCED);
+                let (four, six): (Vec<&SocketAddr>, Vec<_>) = some.partition(|a| a.is_ipv4());
+                out.extend([3, u8::try_from(four.len()).unwrap_or(u8::MAX)]);
+                for addr in four.into_iter().chain(six) {
+                    match addr.ip() {
+                        IpAddr::V4(ip) => out.extend(ip.octets()),
+                        IpAddr::V6(ip) => out.extend(ip.octets()),
+                    }
+                    out.extend(addr.port().to_be_bytes());
+                }
             }
         }
         out.into()
@@ -117,7 +138,34 @@ impl StatusMessage {
             }
             1 => number().map(Self::Ping),
             2 => number().map(Self::Pong),
+            3 => near(rest).map(Self::Near),
             other => Err(StatusError::Kind(other)),
         }
     }
+}
+
+/// The addresses of a near message.
+fn near(bytes: &[u8]) -> Result<Vec<SocketAddr>, StatusError> {
+    let (&four, rest) = bytes.split_first().ok_or(StatusError::Length)?;
+    let split = rest.split_at_checked(6 * usize::from(four));
+    let (four, six) = split.ok_or(StatusError::Length)?;
+    let (four, _) = four.as_chunks::<6>();
+    let (six, odd) = six.as_chunks::<18>();
+    if !odd.is_empty() {
+        return Err(StatusError::Length);
+    }
+    let named = four.len() + six.len();
+    if named > MAX_INTRODUCED {
+        return Err(StatusError::TooManyNear(named));
+    }
+    let four = four
+        .iter()
+        .map(|&[a, b, c, d, h, l]| SocketAddr::from(([a, b, c, d], u16::from_be_bytes([h, l]))));
+    let six = six.iter().map(|bytes| {
+        let (ip, port) = bytes.split_at(16);
+        let ip: [u8; 16] = ip.try_into().unwrap_or_default();
+        let port = port.try_into().unwrap_or_default();
+        SocketAddr::from((Ipv6Addr::from(ip), u16::from_be_bytes(port)))
+    });
+    Ok(four.chain(six).collect())
 }

@@ -405,7 +405,8 @@ impl World {
                 self.send(index, peer, Message::Have(chunk));
             }
             Action::Ask { peer } => self.request(index, peer),
-            Action::Stop { .. } => {}
+            // everybody is told of everybody by the directory of this model
+            Action::Stop { .. } | Action::Introduce { .. } => {}
         }
     }
 

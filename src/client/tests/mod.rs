@@ -4,6 +4,7 @@ mod asking;
 mod fetching;
 mod flow;
 mod hostile;
+mod introduce;
 mod neighbours;
 mod paper;
 mod policy;

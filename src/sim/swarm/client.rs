@@ -145,6 +145,11 @@ impl ClientPeer {
                         .handle_fetching(NeighbourId(conn), &fetching, now);
                 }
             }
+            Message::Introduce(conn, addrs) => {
+                if self.conns.contains_key(&conn) {
+                    self.client.handle_introduced(NeighbourId(conn), &addrs, now);
+                }
+            }
         }
         true
     }
@@ -296,6 +301,10 @@ impl ClientPeer {
             Action::Tell { peer } => {
                 let (fetching, load) = (self.client.fetching(), self.client.current_load());
                 self.say(peer, Message::Status(peer.0, fetching, load), core);
+            }
+            Action::Introduce { peer } => {
+                let addrs = self.client.introductions(peer);
+                self.say(peer, Message::Introduce(peer.0, addrs), core);
             }
             Action::Reveal { peer, what } => {
                 let message = match what {

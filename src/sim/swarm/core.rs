@@ -41,6 +41,7 @@ pub(super) enum Message {
     Request(u64, u32),
     Busy(u64, u32),
     Status(u64, ChunkSet, u8),
+    Introduce(u64, Vec<SocketAddr>),
 }
 
 /// What happens to a peer.

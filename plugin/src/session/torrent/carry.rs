@@ -9,7 +9,7 @@ use chunkcast::wire::{self as dir, Found, Ranking};
 
 use super::super::{Directory, TorrentSource, object_id};
 use super::reads::{Run, runs};
-use super::{Conn, Input, Torrent, TorrentError};
+use super::{Conn, Input, PeersFrom, Torrent, TorrentError};
 use crate::limits::Permit;
 use crate::metadata::{Magnet, Metainfo};
 use crate::storage::{self, StorageError, Stored};
@@ -58,6 +58,12 @@ impl Torrent {
                     if let Some(index) = &self.shared.index {
                         index.learn(addr);
                     }
+                }
+                Output::Introduced { conn, mut addrs } => {
+                    // as far as the directory would be believed
+                    addrs.retain(|a| self.discovery.acceptable(*a, PeersFrom::Directory));
+                    let now = self.now();
+                    self.swarm.handle_introduced(conn, &addrs, now);
                 }
                 Output::PieceDone { piece } => self.numbers.piece_done(piece),
                 Output::Complete => self.finalize(),
