@@ -141,9 +141,13 @@ impl Client {
         }
         let mut cover = ChunkSet::empty(self.held.len());
         for n in self.table.map.values() {
-            if offers(n, self.config.area) && self.table.is_near(n) {
+            if self.config.area == AreaRule::Off || !self.table.is_near(n) {
+                continue;
+            }
+            // one that has nothing yet chokes us still, and will have what it is fetching
+            cover.union_with(&n.fetching);
+            if offers(n, self.config.area) {
                 cover.union_with(&n.held);
-                cover.union_with(&n.fetching);
             }
         }
         self.servers.cover = Some(cover);

@@ -3,14 +3,14 @@
 //! Peers of one area hear of a new chunk at the same moment, and all of them have room for it: telling each other what
 //! they fetch comes too late. So each chunk has an order of the area's peers (by a weight of address and chunk, which
 //! all compute alike). The first asks a far server at once. The second does so when `area_wait` has passed since a
-//! neighbour first had the chunk, the third after twice that, and so on; by then they have been told that it is being
-//! fetched, or those before them cannot get it.
+//! neighbour last got the chunk, the third after twice that, and so on; by then they have been told that it is being
+//! fetched, or those before them cannot get it. Whoever waits does so for each chunk: the next one that comes is not
+//! fetched because the wait for another is over.
 //!
 //! The same weights share the chunks out among areas: one whose first peer of all downloaders in view is far is left to
-//! that peer's area for `abroad_wait`, and fetched after what is our area's. Otherwise two areas ask the same uplink for the same
-//! chunks, one of which could have been passed on. // measured: 1.26 copies left the seed's site
-//!
-//! Time counts from when the chunk was first to be had: nobody is kept waiting again and again.
+//! that peer's area for `abroad_wait`, and asked of a server that has everything after what is our area's. Otherwise two areas
+//! ask the same uplink for the same chunks, one of which could have been passed on. // measured: 1.26 copies left the
+//! seed's site
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -33,29 +33,27 @@ pub(super) struct Share {
     abroad: ChunkSet,
     /// Who the others are: near ones and far ones.
     peers: [Vec<SocketAddr>; 2],
-    /// When each chunk was first to be had.
+    /// When a neighbour last got the chunk.
     seen: Vec<Instant>,
 }
 
 impl Share {
-    /// A neighbour has the chunk.
+    /// One more neighbour has the chunk.
     pub(super) fn see(&mut self, chunk: u32, now: Instant) {
         let at = chunk as usize;
         if self.seen.len() <= at {
             self.seen.resize(at + 1, Instant::ZERO);
         }
-        if self.seen[at] == Instant::ZERO {
-            self.seen[at] = now;
-        }
+        self.seen[at] = now;
     }
 
-    /// When we may ask a far server for the chunk.
-    fn due(&self, chunk: u32, config: &ClientConfig) -> Instant {
+    /// When we may ask a far server for the chunk, one that has everything or not.
+    fn due(&self, chunk: u32, complete: bool, config: &ClientConfig) -> Instant {
         let Some(turns) = &self.turns else {
             return Instant::ZERO;
         };
         let turn = u32::from(turns.get(chunk as usize).copied().unwrap_or(0));
-        let abroad = self.abroad.contains(chunk);
+        let abroad = complete && self.abroad.contains(chunk);
         let wait = config.area_wait * turn
             + if abroad {
                 config.abroad_wait
@@ -147,6 +145,7 @@ impl Client {
                 return None;
             }
             let to_be_had = |c: u32| n.held.contains(c) && !avoid.contains(c);
+            let complete = n.is_complete();
             let some_of_ours = common_words(&n.held, picker.free(), Some(avoid))
                 .zip(common_words(&share.ours, picker.free(), None))
                 .any(|(a, b)| a & b != 0);
@@ -155,10 +154,12 @@ impl Client {
                     picker.pick_that(&mut self.rng, |c| to_be_had(c) && share.ours.contains(c))
                 })
                 .flatten();
-            let due = |c: u32| to_be_had(c) && share.due(c, &self.config) <= now;
+            let due = |c: u32| to_be_had(c) && share.due(c, complete, &self.config) <= now;
             let picked = ours
                 .or_else(|| {
-                    picker.pick_that(&mut self.rng, |c| due(c) && !share.abroad.contains(c))
+                    picker.pick_that(&mut self.rng, |c| {
+                        due(c) && !(complete && share.abroad.contains(c))
+                    })
                 })
                 .or_else(|| picker.pick_that(&mut self.rng, due));
             if picked.is_none() {

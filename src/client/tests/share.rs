@@ -81,3 +81,57 @@ fn near_neighbours_are_told_at_once_and_others_once_a_second() {
         one.advance(0.1);
     }
 }
+
+#[test]
+fn who_has_waited_for_one_chunk_still_waits_for_the_next_that_comes() {
+    let addr = |last: u8| SocketAddr::from(([10, 9, 9, last], 6881));
+    let mut one = One::new(ClientConfig::default());
+    one.client.set_own_addrs(&[addr(1)]);
+    one.object(ChunkSet::empty(CHUNKS), CHUNKS);
+    one.join(2.0, 0, Some(addr(2)));
+    let far = one.serving(80.0, &[]);
+    let mut fetched = BTreeSet::new();
+    for chunk in 0..CHUNKS {
+        one.client.handle_have(far, chunk, one.now);
+        one.actions();
+        fetched.extend(at_once(&mut one, far).into_iter().filter(|c| *c == chunk));
+        one.advance(0.05);
+    }
+    let ours = |c: &u32| {
+        let (mut all, far) = at(1, 2);
+        at_once(&mut all, far).contains(c)
+    };
+    assert!(fetched.iter().all(ours), "{fetched:?}");
+    assert!(fetched.len() > 16);
+}
+
+#[test]
+fn what_another_area_is_to_fetch_first_is_asked_of_a_seed_last() {
+    let (alone, far) = at(1, 2);
+    let without = at_once(&mut { alone }, far);
+    let (mut one, seed) = at(1, 2);
+    let relay = one.serving(80.0, &[]);
+    let first = at_once(&mut one, seed);
+    assert!(first.is_subset(&without) && first.len() < without.len());
+    let theirs = *without.difference(&first).next().expect("one of them");
+    one.client.handle_have(relay, theirs, one.now);
+    one.actions();
+    assert_eq!(
+        one.client.next_chunk(relay, one.now),
+        Some(theirs),
+        "of those who pass it on it is fetched at once"
+    );
+    one.advance(3.0);
+    let rest = at_once(&mut one, seed);
+    assert_eq!(first.len() + 1 + rest.len(), CHUNKS as usize);
+}
+
+#[test]
+fn what_a_near_neighbour_is_fetching_is_left_to_it_although_it_chokes_us() {
+    let (mut one, far) = at(1, 2);
+    let mate = one.client.neighbours().find(|n| n.near).expect("one").id;
+    one.client.handle_choked(mate, true, one.now);
+    let all = ChunkSet::full(CHUNKS);
+    one.client.handle_fetching(mate, &all, one.now);
+    assert!(at_once(&mut one, far).is_empty());
+}
