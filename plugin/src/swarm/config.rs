@@ -37,7 +37,11 @@ impl SwarmConfig {
             index_port: None,
             version: concat!("ChunkCast ", env!("CARGO_PKG_VERSION")).to_owned(),
             private: false,
-            client: ClientConfig::default(),
+            client: ClientConfig {
+                parallel: 12, // guess: what is in flight is bounded by `Limits::far_window`, not by the number of servers
+                max_servers: 16, // guess
+                ..ClientConfig::default()
+            },
             limits: Limits::default(),
         }
     }
@@ -54,6 +58,9 @@ pub struct Limits {
     pub max_window: u32,
     /// Most requests outstanding at all peers together, in blocks.
     pub max_outstanding: u32,
+    /// Requests outstanding at all far peers together, in blocks, that are always allowed; more while their common rate
+    /// asks for it.
+    pub far_window: u32,
     /// Time's worth of a peer's rate that is kept requested beyond two round-trips.
     pub queue_time: Duration,
     /// Bytes of unfinished pieces beyond which a server that has one gets no further piece; at twice that no piece is
@@ -138,8 +145,9 @@ impl Default for Limits {
             min_window: 4,                          // guess
             max_window: 256,                        // guess: 4 MiB, 1 Gbit/s over 32 ms
             max_outstanding: 2048,                  // guess: 32 MiB
+            far_window: 16, // measured: a piece at a time, else pieces are in flight between sites for seconds
             queue_time: Duration::from_millis(300), // measured: about 1 MB in all at 20 Mbit/s
-            max_open_bytes: 64 << 20,               // guess
+            max_open_bytes: 64 << 20, // guess
             begun_with: Duration::from_secs(1), // measured: else a seed's uplink goes to blocks that others hold
             endgame_after: Duration::from_millis(250), // guess: younger requests answer themselves
             rescue_after: Duration::from_secs(2), // guess
@@ -209,6 +217,7 @@ impl Limits {
                 self.upload_budget >= self.peer_upload,
                 "upload_budget must not be below peer_upload",
             ),
+            (self.far_window >= 1, "far_window must be at least 1"),
             (self.max_queue >= 1, "max_queue must be at least 1"),
             (
                 self.metadata_pipeline >= 1,

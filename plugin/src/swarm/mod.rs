@@ -62,6 +62,7 @@ use crate::wire::message::{BlockRef, Message};
 use blame::Blame;
 use peer::Peer;
 use pieces::Torrent;
+use pipeline::FarWindow;
 use stats::Counters;
 use status::Pings;
 use uploads::Turn;
@@ -88,6 +89,8 @@ pub struct Swarm {
     gone: BTreeMap<SocketAddr, PeerStats>,
     /// Requests outstanding at all peers.
     outstanding: u32,
+    /// The same at the far ones.
+    far: FarWindow,
     turn: Turn,
     pings: Pings,
     /// When the housekeeping is next due.
@@ -121,6 +124,7 @@ impl Swarm {
             banned: BTreeSet::new(),
             gone: BTreeMap::new(),
             outstanding: 0,
+            far: FarWindow::new(&config.limits),
             turn: Turn::default(),
             pings,
             tick: now + config.limits.idle_tick,

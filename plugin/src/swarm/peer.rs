@@ -97,6 +97,14 @@ impl Peer {
         matches!(&self.has, Has::Known(set) if set.contains(piece))
     }
 
+    /// How many pieces it says it has.
+    pub(super) fn held(&self) -> u32 {
+        match &self.has {
+            Has::Known(set) => set.count(),
+            Has::Early(_) => 0,
+        }
+    }
+
     /// Whether it says that it has every piece.
     pub(super) fn is_seed(&self) -> bool {
         matches!(&self.has, Has::Known(set) if set.is_full())

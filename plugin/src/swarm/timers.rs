@@ -21,6 +21,7 @@ impl Swarm {
         let since = self.now.saturating_since(self.last_tick);
         self.last_tick = self.now;
         self.refresh_distances();
+        self.update_far_window();
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.look_after(conn, since);
@@ -158,7 +159,6 @@ fn request_timeout(peer: &Peer, limits: &Limits) -> Duration {
 
 /// Measures the peer's rate and sizes its pipeline to two round-trips and a queue's worth of it.
 fn update_window(peer: &mut Peer, limits: &Limits, now: Instant) {
-    let rtt = peer.rtt().unwrap_or_default();
     let down = &mut peer.down;
     let elapsed = now.saturating_since(down.since);
     if elapsed < limits.busy_tick / 2 || (down.outstanding.is_empty() && down.counted == 0) {
@@ -175,13 +175,19 @@ fn update_window(peer: &mut Peer, limits: &Limits, now: Instant) {
     };
     down.counted = 0;
     down.since = now;
-    let span = limits.queue_time + 2 * rtt.min(limits.request_timeout);
-    let span_us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-    let bytes = u128::from(down.rate) * u128::from(span_us) / 1_000_000;
-    let blocks = u32::try_from(bytes / u128::from(BLOCK)).unwrap_or(u32::MAX);
+    let blocks = u32::try_from(wanted_bytes(peer, limits) / u64::from(BLOCK)).unwrap_or(u32::MAX);
+    let down = &mut peer.down;
     if !down.snubbed && down.rate > 0 {
         down.window = blocks
             .saturating_add(1)
             .clamp(limits.min_window, limits.max_window);
     }
+}
+
+/// Two round-trips' and a queue's worth of the peer's rate.
+pub(super) fn wanted_bytes(peer: &Peer, limits: &Limits) -> u64 {
+    let rtt = peer.rtt().unwrap_or_default();
+    let span = limits.queue_time + 2 * rtt.min(limits.request_timeout);
+    let bytes = u128::from(peer.down.rate) * span.as_micros() / 1_000_000;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
