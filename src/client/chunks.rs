@@ -61,8 +61,9 @@ impl Client {
     /// Availability, free chunks and assignments for the present object.
     fn rebuild_picker(&mut self) {
         let mut picker = Picker::new(self.held.len());
-        for n in self.table.map.values_mut() {
-            n.held.iter().for_each(|chunk| picker.gained(chunk));
+        for (peer, n) in &mut self.table.map {
+            picker.joined(*peer);
+            n.held.iter().for_each(|chunk| picker.gained(chunk, *peer));
             n.assigned = 0;
         }
         // a complete client chooses from all chunks what to show
@@ -110,10 +111,11 @@ impl Client {
         let gone: Vec<u32> = n.held.iter().filter(|c| !held.contains(*c)).collect();
         n.held = held.clone();
         for chunk in new {
-            self.picker.gained(chunk);
+            self.picker.gained(chunk, peer);
             self.shown_arrived(peer, chunk, now);
         }
-        gone.into_iter().for_each(|chunk| self.picker.lost(chunk));
+        gone.into_iter()
+            .for_each(|chunk| self.picker.lost(chunk, peer));
         self.servers.cover = None;
         self.servers.dirty = true;
         self.showing.dirty = true;
@@ -152,7 +154,7 @@ impl Client {
             return false;
         }
         let shown_singly = matches!(n.shown, Shown::Drip { .. });
-        self.picker.gained(chunk);
+        self.picker.gained(chunk, peer);
         if shown_singly {
             self.shown_arrived(peer, chunk, now);
         }
@@ -303,7 +305,8 @@ impl Client {
         let Some(n) = self.table.get_mut(peer) else {
             return;
         };
-        if n.fetching == *chunks {
+        // byte for byte, as both begin at chunk 0
+        if n.fetching.len() == chunks.len() && n.fetching.as_bytes() == chunks.as_bytes() {
             return;
         }
         n.fetching.clone_from(chunks);

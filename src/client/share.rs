@@ -13,6 +13,7 @@ use rand::RngExt;
 use super::Client;
 use super::api::NeighbourId;
 use super::config::{AreaRule, ChunkOrder};
+use super::picker::Wish;
 use super::table::any_common;
 use crate::chunks::ChunkSet;
 use crate::time::Instant;
@@ -70,9 +71,8 @@ impl Client {
         let n = self.table.map.get(&peer)?;
         let avoid = self.servers.left_to_near(near, self.config.area);
         if let (Some(avoid), Some(others)) = (avoid, &self.servers.share.others) {
-            let ours = self.picker.pick_that(&mut self.rng, |c| {
-                n.held.contains(c) && !avoid.contains(c) && !others.contains(c)
-            });
+            let wish = Wish::held(peer, &n.held, [Some(avoid), Some(others)]);
+            let ours = self.picker.pick(&mut self.rng, &wish);
             if ours.is_some() {
                 return ours;
             }
@@ -91,7 +91,8 @@ impl Client {
         let avoid = self.servers.left_to_near(near, self.config.area);
         match self.config.order {
             ChunkOrder::RarestFirst | ChunkOrder::LeastServed => {
-                self.picker.pick(&mut self.rng, &n.held, avoid)
+                let wish = Wish::held(peer, &n.held, [avoid, None]);
+                self.picker.pick(&mut self.rng, &wish)
             }
             ChunkOrder::Random => self.picker.pick_any(&mut self.rng, &n.held, avoid),
         }
