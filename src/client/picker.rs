@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::api::NeighbourId;
 use super::holdings::Holdings;
-use super::table::common_words;
+use super::table::{BLOCK, block, common_words};
 use crate::chunks::ChunkSet;
 
 const NOWHERE: u32 = u32::MAX;
@@ -71,42 +71,44 @@ impl<'a> Wish<'a> {
     }
 
     /// The free chunks that fit, if they are no more than a few.
-    fn few(&self, free: &ChunkSet) -> Option<Vec<u32>> {
-        let mut few = Vec::new();
-        for (first, at) in (0..free.len()).step_by(64).zip(0..) {
-            let mut fit = word(free, at);
-            if fit == 0 {
+    fn few(&self, free: &ChunkSet) -> Option<Few> {
+        let [bar, more] = self.avoid.map(|a| a.map_or(&[][..], ChunkSet::as_bytes));
+        let (free, held) = (free.as_bytes(), self.held.as_bytes());
+        let flip = if self.holds { 0 } else { u8::MAX };
+        let mut few = Few {
+            chunks: [0; FEW],
+            len: 0,
+        };
+        for (at, first) in (0..free.len())
+            .step_by(BLOCK)
+            .zip((0u32..).step_by(8 * BLOCK))
+        {
+            let [free, held, bar, more] = [free, held, bar, more].map(|set| block(set, at));
+            let mut fit = [0; BLOCK];
+            for (i, fit) in fit.iter_mut().enumerate() {
+                *fit = free[i] & (held[i] ^ flip) & !bar[i] & !more[i];
+            }
+            if fit == [0; BLOCK] {
                 continue;
             }
-            let held = word(self.held, at);
-            fit &= if self.holds { held } else { !held };
-            for avoid in self.avoid.into_iter().flatten() {
-                fit &= !word(avoid, at);
-            }
-            if few.len() + fit.count_ones() as usize > FEW {
-                return None;
-            }
-            while fit != 0 {
-                let bit = fit.leading_zeros();
-                few.push(first + bit);
-                fit &= !(1 << (63 - bit));
+            for (byte, first) in fit.iter().zip((first..).step_by(8)) {
+                let mut byte = *byte;
+                while byte != 0 {
+                    let bit = byte.leading_zeros();
+                    *few.chunks.get_mut(few.len)? = first + bit;
+                    few.len += 1;
+                    byte &= !(0x80 >> bit);
+                }
             }
         }
         Some(few)
     }
 }
 
-/// The 64 chunks from `64 * at`, the first in the most significant bit; zeros beyond the end.
-fn word(set: &ChunkSet, at: usize) -> u64 {
-    let rest = set.as_bytes().get(8 * at..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(bytes) => u64::from_be_bytes(*bytes),
-        None => {
-            let mut bytes = [0; 8];
-            bytes[..rest.len()].copy_from_slice(rest);
-            u64::from_be_bytes(bytes)
-        }
-    }
+/// A few chunks; on the stack, as there is one such list for every pick.
+struct Few {
+    chunks: [u32; FEW],
+    len: usize,
 }
 
 /// Availability, free chunks and assignments.
@@ -246,7 +248,7 @@ impl Picker {
                     return None;
                 }
                 if let Some(few) = &few {
-                    return self.first_of(few, holders, from, &also);
+                    return self.first_of(&few.chunks[..few.len], holders, from, &also);
                 }
                 let held = self.holdings.held_in(holders, wish.peer);
                 let nothing = if wish.holds { 0 } else { bucket.len() };
