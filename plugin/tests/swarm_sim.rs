@@ -23,6 +23,12 @@ mod transfers;
 #[path = "swarm_sim/faults.rs"]
 mod faults;
 
+#[path = "swarm_sim/large_pieces.rs"]
+mod large_pieces;
+
+#[path = "swarm_sim/haves.rs"]
+mod haves;
+
 #[path = "swarm_sim/protocol.rs"]
 mod protocol;
 

@@ -61,9 +61,10 @@ impl Client {
     /// Availability, free chunks and assignments for the present object.
     fn rebuild_picker(&mut self) {
         let mut picker = Picker::new(self.held.len());
-        for n in self.table.map.values_mut() {
+        for (peer, n) in &mut self.table.map {
+            picker.joined(*peer);
             for chunk in n.held.iter() {
-                picker.gained(chunk);
+                picker.gained(chunk, *peer);
                 self.servers.share.see(chunk, self.clock);
             }
             n.assigned = 0;
@@ -113,11 +114,12 @@ impl Client {
         let gone: Vec<u32> = n.held.iter().filter(|c| !held.contains(*c)).collect();
         n.held = held.clone();
         for chunk in new {
-            self.picker.gained(chunk);
+            self.picker.gained(chunk, peer);
             self.servers.share.see(chunk, now);
             self.shown_arrived(peer, chunk, now);
         }
-        gone.into_iter().for_each(|chunk| self.picker.lost(chunk));
+        gone.into_iter()
+            .for_each(|chunk| self.picker.lost(chunk, peer));
         self.servers.cover = None;
         self.servers.dirty = true;
         self.showing.dirty = true;
@@ -156,7 +158,7 @@ impl Client {
             return false;
         }
         let shown_singly = matches!(n.shown, Shown::Drip { .. });
-        self.picker.gained(chunk);
+        self.picker.gained(chunk, peer);
         self.servers.share.see(chunk, now);
         if shown_singly {
             self.shown_arrived(peer, chunk, now);
@@ -308,7 +310,8 @@ impl Client {
         let Some(n) = self.table.get_mut(peer) else {
             return;
         };
-        if n.fetching == *chunks {
+        // byte for byte, as both begin at chunk 0
+        if n.fetching.len() == chunks.len() && n.fetching.as_bytes() == chunks.as_bytes() {
             return;
         }
         n.fetching.clone_from(chunks);

@@ -10,7 +10,7 @@
 //! | `candidates` | whom to dial, back-off, bans |
 //! | `table` | the neighbours and which of them are near |
 //! | `lookup`, `publish` | when to ask and to tell the directory |
-//! | `servers`, `picker` | whom to download from, and which chunk |
+//! | `servers`, `picker`, `holdings` | whom to download from, and which chunk |
 //! | `share` | which of those near each other fetches a chunk from far |
 //! | `telling` | what neighbours are told of what we fetch |
 //! | `introduce` | which neighbours are told of each other |
@@ -29,6 +29,7 @@ mod api;
 mod candidates;
 mod chunks;
 mod config;
+mod holdings;
 mod introduce;
 mod lookup;
 mod peers;

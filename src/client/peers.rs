@@ -181,6 +181,7 @@ impl Client {
             self.meet(&mut neighbour, listen, now);
         }
         self.table.insert(peer, neighbour);
+        self.picker.joined(peer);
         self.table.refresh_near(&self.config);
         self.servers.cover = None;
         self.servers.bars = Default::default();
@@ -355,11 +356,14 @@ impl Client {
         };
         self.take_chunks_from(peer);
         if self.known {
-            n.held.iter().for_each(|chunk| self.picker.lost(chunk));
+            n.held
+                .iter()
+                .for_each(|chunk| self.picker.lost(chunk, peer));
             if n.held.intersects(&self.missing) {
                 self.lookups.lost();
             }
         }
+        self.picker.left(peer);
         if let Some(listen) = n.listen {
             self.candidates
                 .disconnected(listen, n.is_complete(), &self.config, now);

@@ -21,7 +21,7 @@ use super::candidates::doubled;
 use super::config::AreaRule;
 use super::lookup::Need;
 use super::share::Share;
-use super::table::{Neighbour, any_common};
+use super::table::{Neighbour, any_common, common_words};
 use crate::chunks::ChunkSet;
 use crate::time::Instant;
 
@@ -97,7 +97,14 @@ type Rank = (bool, Duration, f64, u32);
 
 impl Client {
     fn rank(&self, n: &Neighbour) -> Rank {
-        let overlap = f64::from(n.held.overlap(&self.missing).min(ENOUGH_OVERLAP));
+        let mut overlap = 0;
+        for word in common_words(&n.held, &self.missing, None) {
+            overlap += word.count_ones();
+            if overlap >= ENOUGH_OVERLAP {
+                break;
+            }
+        }
+        let overlap = f64::from(overlap.min(ENOUGH_OVERLAP));
         let one_way = n.distance().as_secs_f64() / 2.0;
         let load = f64::from(n.load) / LOAD_UNIT;
         let score = overlap.sqrt() / (one_way + 0.002) / (1.0 + load);

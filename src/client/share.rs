@@ -18,7 +18,8 @@ use std::time::Duration;
 use super::Client;
 use super::api::NeighbourId;
 use super::config::{AreaRule, ChunkOrder, ClientConfig};
-use super::table::{Neighbour, any_common, common_words};
+use super::picker::Wish;
+use super::table::{Neighbour, any_common};
 use crate::chunks::ChunkSet;
 use crate::time::Instant;
 
@@ -27,8 +28,8 @@ use crate::time::Instant;
 pub(super) struct Share {
     /// For each chunk how many of the area come before us; `None`: there is nobody to share with.
     turns: Option<Vec<u8>>,
-    /// Chunks that nobody comes before us for, and that are our area's.
-    ours: ChunkSet,
+    /// Chunks for which somebody comes before us, or another area.
+    others: ChunkSet,
     /// Chunks that are first another area's.
     abroad: ChunkSet,
     /// Who the others are: near ones and far ones.
@@ -86,7 +87,7 @@ impl Client {
         if self.config.area == AreaRule::Off || self.config.area_wait.is_zero() {
             return;
         }
-        let others = |near: bool| {
+        let sharing = |near: bool| {
             let shares = |n: &&Neighbour| {
                 let is_near = self.table.is_near(n);
                 is_near == near && (near || !n.is_complete() && !self.config.abroad_wait.is_zero())
@@ -101,13 +102,13 @@ impl Client {
             peers.sort_unstable();
             peers
         };
-        let peers = [others(true), others(false)];
+        let peers = [sharing(true), sharing(false)];
         let chunks = self.held.len();
         let share = &self.servers.share;
-        if peers == share.peers && share.ours.len() == chunks {
+        if peers == share.peers && share.others.len() == chunks {
             return;
         }
-        let (mut turns, mut ours, mut abroad) = (None, Vec::new(), Vec::new());
+        let (mut turns, mut others, mut abroad) = (None, Vec::new(), Vec::new());
         let [near, far] = &peers;
         if let Some(own) = self.candidates.own().first().copied()
             && !(near.is_empty() && far.is_empty())
@@ -118,18 +119,16 @@ impl Client {
                 let (before, best) = weights.fold((0u8, own), |(before, best), w| {
                     (before.saturating_add(u8::from(w > own)), best.max(w))
                 });
-                if far.iter().any(|p| weight(*p, chunk) > best) {
-                    abroad.push(chunk);
-                } else if before == 0 {
-                    ours.push(chunk);
-                }
+                let far = far.iter().any(|p| weight(*p, chunk) > best);
+                abroad.extend(far.then_some(chunk));
+                others.extend((far || before > 0).then_some(chunk));
                 before
             };
             turns = Some((0..chunks).map(turn).collect());
         }
         let share = &mut self.servers.share;
         share.turns = turns;
-        share.ours = ChunkSet::from_indices(chunks, ours);
+        share.others = ChunkSet::from_indices(chunks, others);
         share.abroad = ChunkSet::from_indices(chunks, abroad);
         share.peers = peers;
     }
@@ -144,24 +143,20 @@ impl Client {
             if !any_common(&n.held, picker.free(), Some(avoid)) {
                 return None;
             }
-            let to_be_had = |c: u32| n.held.contains(c) && !avoid.contains(c);
             let complete = n.is_complete();
-            let some_of_ours = common_words(&n.held, picker.free(), Some(avoid))
-                .zip(common_words(&share.ours, picker.free(), None))
-                .any(|(a, b)| a & b != 0);
-            let ours = some_of_ours
-                .then(|| {
-                    picker.pick_that(&mut self.rng, |c| to_be_had(c) && share.ours.contains(c))
-                })
-                .flatten();
-            let due = |c: u32| to_be_had(c) && share.due(c, complete, &self.config) <= now;
-            let picked = ours
-                .or_else(|| {
-                    picker.pick_that(&mut self.rng, |c| {
-                        due(c) && !(complete && share.abroad.contains(c))
-                    })
-                })
-                .or_else(|| picker.pick_that(&mut self.rng, due));
+            let ours = Wish::held(peer, &n.held, [Some(avoid), Some(&share.others)]);
+            let first = Wish::held(
+                peer,
+                &n.held,
+                [Some(avoid), complete.then_some(&share.abroad)],
+            );
+            let all = Wish::held(peer, &n.held, [Some(avoid), None]);
+            let due = |c: u32| share.due(c, complete, &self.config) <= now;
+            let rng = &mut self.rng;
+            let picked = picker
+                .pick(rng, &ours)
+                .or_else(|| picker.pick_that(rng, &first, due))
+                .or_else(|| picker.pick_that(rng, &all, due).filter(|_| complete));
             if picked.is_none() {
                 let again = now + self.config.area_wait / 2;
                 let n = self.table.map.get_mut(&peer)?;
@@ -171,7 +166,8 @@ impl Client {
         }
         match self.config.order {
             ChunkOrder::RarestFirst | ChunkOrder::LeastServed => {
-                self.picker.pick(&mut self.rng, &n.held, avoid)
+                let wish = Wish::held(peer, &n.held, [avoid, None]);
+                self.picker.pick(&mut self.rng, &wish)
             }
             ChunkOrder::Random => self.picker.pick_any(&mut self.rng, &n.held, avoid),
         }

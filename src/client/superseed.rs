@@ -20,6 +20,7 @@
 use std::time::Duration;
 
 use super::api::{Action, NeighbourId, Reveal};
+use super::picker::Wish;
 use super::table::Shown;
 use super::{Client, table::Neighbour};
 use crate::time::Instant;
@@ -214,16 +215,20 @@ impl Client {
         let chunk = self.unseen_chunk().or_else(|| {
             let n = self.table.get(peer).filter(|_| nothing_left)?;
             let showing = &self.showing;
-            let wants = |c: u32| !n.held.contains(c);
-            let picker = &self.picker;
-            let new = |c: u32| picker.holders(c) == 0 && !self.table.is_sent(c);
-            if let Some(chunk) = picker.rarest(&mut self.rng, |c| wants(c) && new(c)) {
+            let wants = Wish::missing(peer, &n.held);
+            let new = Wish {
+                most_holders: 0,
+                ..wants
+            };
+            let sent = |c: u32| self.table.is_sent(c);
+            let (picker, rng) = (&self.picker, &mut self.rng);
+            if let Some(chunk) = picker.rarest(rng, &new, |c| !sent(c)) {
                 return Some(chunk);
             }
-            self.picker
-                .rarest(&mut self.rng, |c| wants(c) && showing.held_back(c) == 0)
+            picker
+                .rarest(rng, &wants, |c| showing.held_back(c) == 0)
                 .filter(|_| idle || !busy)
-                .or_else(|| self.picker.rarest(&mut self.rng, wants).filter(|_| idle))
+                .or_else(|| picker.rarest(rng, &wants, |_| true).filter(|_| idle))
         });
         let Some(chunk) = chunk else { return false };
         self.showing.add(chunk);

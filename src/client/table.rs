@@ -471,7 +471,26 @@ impl Table {
 
 /// Whether some chunk is in `a` and `b` and not in `not`. All windows must begin at chunk 0.
 pub(super) fn any_common(a: &ChunkSet, b: &ChunkSet, not: Option<&ChunkSet>) -> bool {
-    common_words(a, b, not).any(|word| word != 0)
+    let not = not.map_or(&[][..], ChunkSet::as_bytes);
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    (0..a.len().min(b.len())).step_by(BLOCK).any(|at| {
+        let [a, b, not] = [a, b, not].map(|set| block(set, at));
+        let bytes = a.iter().zip(&b).zip(&not);
+        bytes.fold(0, |any, ((a, b), not)| any | (a & b & !not)) != 0
+    })
+}
+
+/// Bytes of a set that are looked at together: the compiler makes a few wide operations of them.
+pub(super) const BLOCK: usize = 64;
+
+/// The bytes of a set from `at`; zeros beyond its end.
+pub(super) fn block(set: &[u8], at: usize) -> [u8; BLOCK] {
+    let rest = set.get(at..).unwrap_or_default();
+    rest.first_chunk().copied().unwrap_or_else(|| {
+        let mut bytes = [0; BLOCK];
+        bytes[..rest.len()].copy_from_slice(rest);
+        bytes
+    })
 }
 
 /// The chunks that are in `a` and `b` and not in `not`, 64 at a time, the first in the most significant bit. All windows

@@ -1,6 +1,10 @@
 //! What peers are told of the pieces that we hold: a bitfield (or HAVE ALL, HAVE NONE) as the first word, HAVE later,
-//! and only what the client reveals (superseeding reveals one by one). HAVE goes to those who have the piece too: a
-//! superseeding seed learns from it that what it showed has arrived.
+//! and only what the client reveals (superseeding reveals one by one).
+//!
+//! A downloader that has a piece itself is not told of it as it comes, unless it sent some of it. It is told once that
+//! matters: when it wants nothing of us any more, or when we have everything; it then knows what any other knows. Who
+//! is not interested in us may be a superseeding seed, which learns from a HAVE that what it showed has arrived, and
+//! hears of every piece at once.
 
 use bytes::Bytes;
 
@@ -64,15 +68,26 @@ impl Swarm {
         }
     }
 
-    /// A piece has come: everyone who hears of everything hears of it.
-    pub(super) fn announce(&mut self, piece: u32) {
-        let conns: Vec<ConnId> = self
-            .peers
-            .iter()
-            .filter(|(_, p)| p.announce)
-            .map(|(conn, _)| *conn)
-            .collect();
+    /// A piece has come, some of it from each of `senders`: everyone who hears of everything hears of it, at once or
+    /// when it matters.
+    pub(super) fn announce(&mut self, piece: u32, senders: &[ConnId]) {
+        let mut conns = Vec::new();
+        for (conn, peer) in self.peers.iter_mut().filter(|(_, p)| p.announce) {
+            if peer.interested && peer.has(piece) && !senders.contains(conn) {
+                peer.withheld.push(piece);
+            } else {
+                conns.push(*conn);
+            }
+        }
         for conn in conns {
+            self.tell(conn, piece);
+        }
+    }
+
+    /// Tells the peer of the pieces that it was not told of because it has them.
+    pub(super) fn tell_withheld(&mut self, conn: ConnId) {
+        let withheld = self.peers.get_mut(&conn).map(|p| &mut p.withheld);
+        for piece in withheld.map(std::mem::take).unwrap_or_default() {
             self.tell(conn, piece);
         }
     }

@@ -213,7 +213,8 @@ impl Swarm {
                 self.counters.downloaded += u64::from(torrent.layout().piece_len(piece));
                 let guilty = self.blame.settled(piece, &open);
                 self.client.handle_chunk_done(piece, self.now);
-                self.announce(piece);
+                let senders: Vec<ConnId> = open.contributors.iter().map(|c| c.conn).collect();
+                self.announce(piece, &senders);
                 self.push(Output::PieceDone { piece });
                 guilty.into_iter().for_each(|g| self.ban(g));
                 self.check_complete();
@@ -244,6 +245,7 @@ impl Swarm {
         self.push(Output::Complete);
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
+            self.tell_withheld(conn);
             self.close_if_useless(conn);
         }
     }

@@ -55,5 +55,8 @@ impl Swarm {
         peer.noise += 1;
         self.client
             .handle_interested(conn.into(), interested, self.now);
+        if !interested {
+            self.tell_withheld(conn);
+        }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Peer {
     pub(super) declared: bool,
     /// The pieces that it knows of from us.
     pub(super) told: ChunkSet,
+    /// Pieces that came and that it was not told of, because it has them itself.
+    pub(super) withheld: Vec<u32>,
     /// Our first message other than the extended handshake is out: a bitfield would be late.
     pub(super) opened: bool,
     /// Every piece that comes is announced to it.
@@ -65,6 +67,7 @@ impl Peer {
             has,
             declared: false,
             told: ChunkSet::empty(pieces.unwrap_or(0)),
+            withheld: Vec::new(),
             opened: false,
             announce: false,
             interesting: false,

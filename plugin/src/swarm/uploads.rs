@@ -92,7 +92,9 @@ impl Swarm {
         if !peer.up.serving {
             return Err(DropReason::ChokedRequest);
         }
-        if !torrent.held.contains(r.piece) || !peer.told.contains(r.piece) {
+        // who hears of everything may ask for what it was not told of because it had it
+        let told = peer.announce || peer.told.contains(r.piece);
+        if !torrent.held.contains(r.piece) || !told {
             return Err(DropReason::NotHeld);
         }
         if let Some(wanted) = peer.up.reading.get_mut(&r) {

@@ -12,7 +12,7 @@ use chunkcast_bittorrent::wire::message::Message;
 use crate::world::{Content, Script, World};
 
 /// A peer that says these things at the start and answers nothing.
-struct Says(Vec<(Duration, Message)>);
+pub(crate) struct Says(pub(crate) Vec<(Duration, Message)>);
 
 impl Script for Says {
     fn connected(&mut self, _conn: ConnId) -> Vec<(Duration, Message)> {

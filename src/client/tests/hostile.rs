@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::picker::Picker;
+use super::super::picker::{Picker, Wish};
 use super::super::table::any_common;
 use super::*;
 
@@ -257,8 +257,8 @@ proptest! {
         for (chunk, what) in changes {
             let i = chunk as usize;
             match what {
-                0 | 1 => { picker.gained(chunk); holders[i] += 1; }
-                2 => { picker.lost(chunk); holders[i] = holders[i].saturating_sub(1); }
+                0 | 1 => { picker.gained(chunk, NeighbourId(9)); holders[i] += 1; }
+                2 => { picker.lost(chunk, NeighbourId(9)); holders[i] = holders[i].saturating_sub(1); }
                 3 => { picker.offer(chunk, false); free.insert(chunk); }
                 _ => { picker.withdraw(chunk); free.remove(&chunk); }
             }
@@ -269,7 +269,8 @@ proptest! {
             free.iter().copied().filter(|c| held.contains(*c) && !avoid.contains(*c)).collect();
         let least = fits.iter().map(|c| holders[*c as usize]).min();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let picked = picker.pick(&mut rng, &held, Some(&avoid));
+        let wish = Wish::held(NeighbourId(1), &held, [Some(&avoid), None]);
+        let picked = picker.pick(&mut rng, &wish);
         prop_assert_eq!(picked.map(|c| holders[c as usize]), least);
         prop_assert!(picked.is_none_or(|c| fits.contains(&c)));
     }
@@ -281,8 +282,10 @@ fn equally_rare_chunks_are_all_picked_about_as_often() {
     (0..10).for_each(|c| picker.offer(c, false));
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut times = [0u32; 10];
+    let all = ChunkSet::full(10);
+    let wish = Wish::held(NeighbourId(1), &all, [None; 2]);
     for _ in 0..10_000 {
-        times[picker.pick(&mut rng, &ChunkSet::full(10), None).unwrap() as usize] += 1;
+        times[picker.pick(&mut rng, &wish).unwrap() as usize] += 1;
     }
     assert!(times.iter().all(|t| (800..1200).contains(t)), "{times:?}");
 }

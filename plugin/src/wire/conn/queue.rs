@@ -215,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn haves_that_wait_together_go_out_in_one_write() {
+        let mut queue = WriteQueue::default();
+        (0..100).for_each(|n| queue.push(&Message::Have(n), 64));
+        queue.with_slices(usize::MAX, |slices| {
+            assert_eq!(slices.len(), 1);
+            assert_eq!(slices[0].len(), 900);
+        });
+    }
+
+    #[test]
     fn a_block_is_not_copied() {
         let data = Bytes::from(vec![1; 16 * 1024]);
         let mut queue = WriteQueue::default();
