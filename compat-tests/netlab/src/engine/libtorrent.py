@@ -1,11 +1,14 @@
-# libtorrent with its default settings: TORRENT DIRECTORY. It says when it has everything, and goes on seeding.
+# libtorrent with its default settings: TORRENT DIRECTORY [LISTEN]. It says when it has everything, and goes on seeding.
 import sys
 import time
 
 import libtorrent as lt
 
 torrent, directory = sys.argv[1:3]
-session = lt.session({"alert_mask": lt.alert.category_t.error_notification})
+settings = {"alert_mask": lt.alert.category_t.error_notification}
+if len(sys.argv) > 3:
+    settings["listen_interfaces"] = sys.argv[3]
+session = lt.session(settings)
 parameters = lt.add_torrent_params()
 parameters.ti = lt.torrent_info(torrent)
 parameters.save_path = directory

@@ -33,6 +33,7 @@ pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
         .envs(std::env::var_os("HOME").map(|home| ("HOME", home)))
         .args(["-W", "ignore", "-c", include_str!("libtorrent.py")])
         .arg(&seat.source.tracked)
-        .arg(seat.data());
+        .arg(seat.data())
+        .args(seat.port().map(|port| format!("0.0.0.0:{port}")));
     (command, seat.in_log("netlab: has everything"))
 }

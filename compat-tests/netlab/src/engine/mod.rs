@@ -38,12 +38,20 @@ pub(crate) enum Engine {
     Librqbit,
 }
 
+/// Where the ports of those that share an address begin: below those that the system hands out, above the defaults.
+const FIRST_PORT: u16 = 20_000;
+
 /// One peer of one run.
 pub(crate) struct Seat<'a> {
     /// Where it is.
     pub(crate) peer: &'a Peer,
     /// Whether it has everything from the start.
     pub(crate) seed: bool,
+    /// Whether its peers meet at a tracker; ChunkCast's meet in the directory besides.
+    pub(crate) tracked: bool,
+    /// Its number among those that share its address, and so need ports of their own; `None`: it has one to itself, and
+    /// its engine's default ports.
+    pub(crate) slot: Option<u16>,
     /// Its directory, which is empty; the seed's `data` has the file.
     pub(crate) dir: PathBuf,
     /// What is shared.
@@ -97,6 +105,11 @@ impl Seat<'_> {
     /// Its output.
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("log")
+    }
+
+    /// Where it listens for peers, when it is told: the first of ten ports that are its own.
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.slot.map(|slot| FIRST_PORT + 10 * slot)
     }
 
     /// A command at its place, with a home of its own.
