@@ -1,11 +1,14 @@
 //! The command line.
 
+mod one_host;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::one_host::{LeechArgs, LoopbackArgs, ManyArgs};
 use crate::engine::Engine;
 use crate::lab::{MAX_PEERS, MAX_SITES, Spec, Wan};
 use crate::units::{Rate, duration, size};
@@ -18,7 +21,9 @@ use crate::units::{Rate, duration, size};
     after_help = "Examples:\n  \
         netlab flash-crowd --engines chunkcast,aria2 --runs 3\n  \
         netlab sites --sites 3 --per-site 5 --engines chunkcast,aria2,libtorrent --json > sites.json\n  \
-        netlab mixed --seeds transmission,aria2,chunkcast --runs 3\n\n\
+        netlab mixed --seeds transmission,aria2,chunkcast --runs 3\n  \
+        netlab loopback --engines chunkcast,libtorrent,aria2,transmission --runs 3\n  \
+        netlab many --n 200 --size 4MiB\n\n\
         Exit codes: 0 done, 1 anything else, 2 usage, 3 not root, 4 the emulation is off and nothing was measured,\n\
         5 measured, and some peer did not get the file, 7 interrupted."
 )]
@@ -37,9 +42,16 @@ pub(crate) enum Command {
     Sites(SitesArgs),
     /// The flash crowd, half of it ChunkCast and half of it stock clients, behind one tracker.
     Mixed(MixedArgs),
+    /// One seed and one downloader on one machine: what a byte costs.
+    Loopback(LoopbackArgs),
+    /// Many downloaders that give each other nothing, on one machine with one seed: whether it serves them all alike.
+    Many(ManyArgs),
     /// The process that joins the sites.
     #[command(hide = true)]
     Router(RouterArgs),
+    /// The downloaders of `many`, in one process.
+    #[command(hide = true)]
+    Leech(LeechArgs),
     /// One end of a check.
     #[command(hide = true, subcommand)]
     Probe(ProbeCommand),
@@ -50,6 +62,9 @@ pub(crate) enum Command {
         torrent: PathBuf,
         /// Where its file is or goes.
         data: PathBuf,
+        /// Where it listens.
+        #[arg(long)]
+        port: u16,
     },
 }
 
@@ -220,6 +235,13 @@ pub(crate) struct RouterArgs {
 /// Subcommands of `probe`.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ProbeCommand {
+    /// Waits until a tracker knows a peer that has everything.
+    Seeds {
+        /// The tracker.
+        tracker: SocketAddr,
+        /// In hexadecimal.
+        infohash: String,
+    },
     /// Answers the others.
     Serve {
         /// Where.

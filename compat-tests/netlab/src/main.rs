@@ -8,7 +8,9 @@ mod check;
 mod cli;
 mod engine;
 mod fault;
+mod host;
 mod lab;
+mod leech;
 mod ns;
 mod probe;
 mod proc;
@@ -30,8 +32,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::json;
 
 use crate::cli::{Cli, Command, ProbeCommand};
-use crate::lab::Spec;
-use crate::scene::{crowd, print, tell};
+use crate::scene::{crowd, loopback, many, print, tell};
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
@@ -41,14 +42,21 @@ fn main() -> ExitCode {
         Command::Sites(args) => usage(args.spec())
             .and_then(|s| crowd::uniform(s, &args.shared, &args.uniform, &args.common)),
         Command::Mixed(args) => usage(args.spec()).and_then(|s| crowd::mixed(s, &args)),
+        Command::Loopback(args) => usage(args.validate()).and_then(|()| loopback::run(&args)),
+        Command::Many(args) => usage(args.validate()).and_then(|()| many::run(&args)),
+        Command::Leech(args) => leech::run(&args)
+            .and_then(|report| print(&report.to_string()))
+            .map(|()| ExitCode::SUCCESS),
         Command::Router(args) => {
             let config = router::Config::uniform(args.sites, args.rate, args.queue, args.rtt);
             router::io::run(config).map(|()| ExitCode::SUCCESS)
         }
         Command::Probe(probe) => run_probe(&probe).map(|()| ExitCode::SUCCESS),
-        Command::EngineLibrqbit { torrent, data } => {
-            engine::rqbit::run(&torrent, &data).map(|()| ExitCode::SUCCESS)
-        }
+        Command::EngineLibrqbit {
+            torrent,
+            data,
+            port,
+        } => engine::rqbit::run(&torrent, &data, port).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         let line = format!("{error:#}")
@@ -61,7 +69,7 @@ fn main() -> ExitCode {
 }
 
 /// Ends the program as clap does when arguments do not fit.
-fn usage(spec: Result<Spec, String>) -> Result<Spec> {
+fn usage<T>(spec: Result<T, String>) -> Result<T> {
     spec.map_err(|line| {
         Cli::command()
             .error(ErrorKind::ValueValidation, line)
@@ -75,6 +83,10 @@ fn run_probe(probe: &ProbeCommand) -> Result<()> {
         ProbeCommand::Reach { to } => {
             probe::reach(*to, Duration::from_secs(10))?;
             json!({ "reached": to.to_string() })
+        }
+        ProbeCommand::Seeds { tracker, infohash } => {
+            probe::seeds(*tracker, infohash, Duration::from_secs(60))?;
+            json!({ "seeded": infohash })
         }
         ProbeCommand::Rtt { to } => {
             json!({ "ms": probe::round_trip(*to, 15)?.as_secs_f64() * 1e3 })

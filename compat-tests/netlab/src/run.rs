@@ -16,7 +16,7 @@ use crate::torrent::Source;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How long processes get to end by themselves, and to write what they still hold.
-const GRACE: Duration = Duration::from_secs(8);
+pub(crate) const GRACE: Duration = Duration::from_secs(8);
 
 /// What a run is done with.
 pub(crate) struct Means<'a> {
@@ -184,6 +184,7 @@ impl Means<'_> {
             seed: i == 0,
             tracked,
             slot: None,
+            tcp_only: false,
             dir: dir.join(format!("peer{i}")),
             source: self.source,
             seed_ip: &self.lab.peers[0].ip,
@@ -263,7 +264,10 @@ fn wan_run(before: &Counters, after: &Counters) -> Option<WanRun> {
 }
 
 /// Copies what is not data.
-fn keep_logs(from: &Path, to: &Path) -> Result<()> {
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn keep_logs(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("`{}`", to.display()))?;
     for entry in std::fs::read_dir(from)?.flatten() {
         let log = entry.path().join("log");

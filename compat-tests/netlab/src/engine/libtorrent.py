@@ -1,4 +1,4 @@
-# libtorrent with its default settings: TORRENT DIRECTORY [LISTEN]. It says when it has everything, and goes on seeding.
+# libtorrent with its default settings: TORRENT DIRECTORY [LISTEN|- [tcp]]. It says when it has everything, and goes on seeding.
 import sys
 import time
 
@@ -6,8 +6,10 @@ import libtorrent as lt
 
 torrent, directory = sys.argv[1:3]
 settings = {"alert_mask": lt.alert.category_t.error_notification}
-if len(sys.argv) > 3:
+if sys.argv[3:4] not in ([], ["-"]):
     settings["listen_interfaces"] = sys.argv[3]
+if sys.argv[4:] == ["tcp"]:
+    settings["enable_outgoing_utp"] = settings["enable_incoming_utp"] = False
 session = lt.session(settings)
 parameters = lt.add_torrent_params()
 parameters.ti = lt.torrent_info(torrent)
@@ -20,4 +22,4 @@ while True:
     if not said and handle.status().is_seeding:
         print("netlab: has everything", flush=True)
         said = True
-    time.sleep(0.05)
+    time.sleep(0.02)

@@ -34,6 +34,10 @@ pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
         .args(["-W", "ignore", "-c", include_str!("libtorrent.py")])
         .arg(&seat.source.tracked)
         .arg(seat.data())
-        .args(seat.port().map(|port| format!("0.0.0.0:{port}")));
+        .arg(
+            seat.port()
+                .map_or_else(|| "-".to_owned(), |port| format!("0.0.0.0:{port}")),
+        )
+        .args(seat.tcp_only.then_some("tcp"));
     (command, seat.in_log("netlab: has everything"))
 }

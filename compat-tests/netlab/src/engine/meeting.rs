@@ -20,7 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where everything is announced.
 pub(crate) fn announce_url() -> String {
-    format!("http://{}:{TRACKER_PORT}/announce", Lab::gateway_ip(0))
+    format!("http://{}/announce", tracker_address())
+}
+
+/// The tracker's address.
+pub(crate) fn tracker_address() -> String {
+    format!("{}:{TRACKER_PORT}", Lab::gateway_ip(0))
 }
 
 /// Which of them are needed.

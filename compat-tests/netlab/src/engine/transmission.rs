@@ -28,6 +28,13 @@ pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
         settings["peer-port"] = json!(port);
         settings["rpc-port"] = json!(port + 1);
     }
+    // it knows peers by their addresses alone, and itself as one that is not to be connected to
+    if let Some(ip) = seat.own_ip() {
+        settings["bind-address-ipv4"] = json!(ip);
+    }
+    if seat.tcp_only {
+        settings["utp-enabled"] = json!(false);
+    }
     std::fs::write(home.join("settings.json"), settings.to_string())?;
     let mut command = seat.command("transmission-daemon");
     command

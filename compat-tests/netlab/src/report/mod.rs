@@ -1,6 +1,8 @@
 //! What the runs came to, as tables and as JSON.
 
 mod json;
+pub(crate) mod loopback;
+pub(crate) mod many;
 pub(crate) mod mixed;
 
 use crate::engine::Engine;
@@ -9,7 +11,7 @@ use crate::run::Run;
 use crate::stats::{Summary, median};
 use crate::table::{lines, number};
 
-pub(crate) use json::{Setting, document};
+pub(crate) use json::{Setting, document, engines};
 
 /// What the figures are held against.
 #[derive(Clone, Debug)]

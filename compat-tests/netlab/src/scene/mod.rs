@@ -1,6 +1,9 @@
 //! What can be measured.
 
 pub(crate) mod crowd;
+pub(crate) mod loopback;
+pub(crate) mod many;
+mod standing;
 
 use std::io::Write;
 use std::path::PathBuf;
