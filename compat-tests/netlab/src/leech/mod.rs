@@ -28,8 +28,11 @@ const WINDOW: usize = 16;
 /// The clock starts after so long at the latest, for seeds that refuse some. // guess
 const GATHERING: Duration = Duration::from_secs(3);
 
-/// Who was refused waits so long.
+/// Who was refused waits so long, and twice as long each time until [`LONGEST_PAUSE`]. // guess
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// See [`PAUSE`]. // guess: a seed that serves some at a time finds the next soon
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// A thread's stack: it holds a few addresses.
 const STACK: usize = 256 << 10;
@@ -187,6 +190,7 @@ impl Leecher {
         let mut connection = self.connect(GATHERING);
         came.connections += 1;
         let begun = self.start.wait(connection.is_ok());
+        let mut pause = PAUSE;
         loop {
             match connection.and_then(|c| self.download(c, &mut picker, &mut came, begun, timeout))
             {
@@ -197,7 +201,8 @@ impl Leecher {
                 }
                 Err(error) => came.fault = Some(format!("{error:#}")),
             }
-            std::thread::sleep(PAUSE.min(timeout.saturating_sub(begun.elapsed())));
+            std::thread::sleep(pause.min(timeout.saturating_sub(begun.elapsed())));
+            pause = LONGEST_PAUSE.min(pause * 2);
             let left = timeout.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 return came;

@@ -17,8 +17,9 @@ use crate::report::{self, Bounds, mixed};
 use crate::run::{Means, Run};
 use crate::torrent::Source;
 
-/// A run may take so many times the bound.
-const PATIENCE: f64 = 15.0;
+/// A run may take so many times the bound: 15 downloaders that give each other nothing need 16 of them from their seed.
+/// // measured: librqbit 9.1.0
+const PATIENCE: f64 = 20.0;
 
 /// Each engine alone.
 ///

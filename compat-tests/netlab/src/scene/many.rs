@@ -106,7 +106,7 @@ pub(crate) fn run(args: &ManyArgs) -> Result<ExitCode> {
 fn one(stage: &Stage<'_>, engine: Engine, number: u32, args: &ManyArgs) -> Result<Run> {
     stage.within(engine, number, |dir| {
         let mut seed = stage.stand(engine, dir)?;
-        let at = stage.address(0);
+        let at = stage.address(engine, 0);
         let log = dir.join("leech.log");
         let timeout = args.common.timeout.unwrap_or(PATIENCE);
         let exe = std::env::current_exe().context("the harness's own program")?;

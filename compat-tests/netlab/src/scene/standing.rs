@@ -59,10 +59,14 @@ impl Stage<'_> {
         result
     }
 
-    /// Where the peer with this number is reached, whichever engine it runs.
-    pub(super) fn address(&self, number: u16) -> String {
-        let (ip, port) = (engine::own_ip(number), engine::port(number));
-        format!("{ip}:{port}")
+    /// Where the peer with this number is reached.
+    pub(super) fn address(&self, engine: Engine, number: u16) -> String {
+        let port = engine::port(number);
+        match engine {
+            // it is bound to an address of its own
+            Engine::Transmission => format!("{}:{port}", engine::own_ip(number)),
+            _ => format!("{}:{port}", self.host.place.ip),
+        }
     }
 
     /// The seat with this number, with its empty directory; the seed's, number 0, has the file.
