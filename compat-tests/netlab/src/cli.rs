@@ -1,11 +1,14 @@
 //! The command line.
 
+mod one_host;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::one_host::{LeechArgs, LoopbackArgs, ManyArgs};
 use crate::engine::Engine;
 use crate::lab::{MAX_PEERS, MAX_SITES, Spec, Wan};
 use crate::units::{Rate, duration, size};
@@ -17,7 +20,10 @@ use crate::units::{Rate, duration, size};
     version,
     after_help = "Examples:\n  \
         netlab flash-crowd --engines chunkcast,aria2 --runs 3\n  \
-        netlab sites --sites 3 --per-site 5 --engines chunkcast,aria2,libtorrent --json > sites.json\n\n\
+        netlab sites --sites 3 --per-site 5 --engines chunkcast,aria2,libtorrent --json > sites.json\n  \
+        netlab mixed --seeds transmission,aria2,chunkcast --runs 3\n  \
+        netlab loopback --engines chunkcast,libtorrent,aria2,transmission --runs 3\n  \
+        netlab many --n 200 --size 4MiB\n\n\
         Exit codes: 0 done, 1 anything else, 2 usage, 3 not root, 4 the emulation is off and nothing was measured,\n\
         5 measured, and some peer did not get the file, 7 interrupted."
 )]
@@ -34,9 +40,18 @@ pub(crate) enum Command {
     FlashCrowd(CrowdArgs),
     /// Sites with fast networks, joined by slow links with latency; the seed is at the first.
     Sites(SitesArgs),
+    /// The flash crowd, half of it ChunkCast and half of it stock clients, behind one tracker.
+    Mixed(MixedArgs),
+    /// One seed and one downloader on one machine: what a byte costs.
+    Loopback(LoopbackArgs),
+    /// Many downloaders that give each other nothing, on one machine with one seed: whether it serves them all alike.
+    Many(ManyArgs),
     /// The process that joins the sites.
     #[command(hide = true)]
     Router(RouterArgs),
+    /// The downloaders of `many`, in one process.
+    #[command(hide = true)]
+    Leech(LeechArgs),
     /// One end of a check.
     #[command(hide = true, subcommand)]
     Probe(ProbeCommand),
@@ -47,30 +62,20 @@ pub(crate) enum Command {
         torrent: PathBuf,
         /// Where its file is or goes.
         data: PathBuf,
+        /// Where it listens.
+        #[arg(long)]
+        port: u16,
     },
 }
 
-/// Arguments of both scenes.
+/// Arguments of all scenes.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
-    /// Who runs, in this order.
-    #[arg(
-        long,
-        value_enum,
-        value_delimiter = ',',
-        default_value = "chunkcast,aria2,libtorrent,transmission"
-    )]
-    pub(crate) engines: Vec<Engine>,
-    /// Length of the file.
-    #[arg(long, value_parser = size, default_value = "64MiB")]
-    pub(crate) size: u64,
-    /// Length of a piece.
-    #[arg(long, value_parser = size, default_value = "256KiB")]
-    pub(crate) piece: u64,
     /// Runs of each engine; the engines take turns.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: u32,
-    /// Who has not got everything by then has failed [default: 15 times the bound]
+    /// Who has not got everything by then has failed [default: 20 times the bound; `loopback` 10 MB/s but at least 30 s;
+    /// `many` 60 s]
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub(crate) timeout: Option<Duration>,
     /// One JSON object on standard output instead of tables.
@@ -85,15 +90,39 @@ pub(crate) struct Common {
     /// More words for `chunkcast get` and `chunkcast seed` (repeatable).
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     pub(crate) chunkcast_arg: Vec<String>,
+}
+
+/// Arguments of the scenes in which one engine runs at all places.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Uniform {
+    /// Who runs, in this order.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "chunkcast,aria2,libtorrent,transmission"
+    )]
+    pub(crate) engines: Vec<Engine>,
     /// ChunkCast finds no index node that already runs, as the others find their tracker: its downloaders are told of
     /// the seed's own, which starts with them.
     #[arg(long)]
     pub(crate) cold: bool,
 }
 
-/// Arguments of `flash-crowd`.
+/// What is shared in a network of slow links.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct CrowdArgs {
+pub(crate) struct Shared {
+    /// Length of the file.
+    #[arg(long, value_parser = size, default_value = "64MiB")]
+    pub(crate) size: u64,
+    /// Length of a piece.
+    #[arg(long, value_parser = size, default_value = "256KiB")]
+    pub(crate) piece: u64,
+}
+
+/// The network of a flash crowd.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CrowdNet {
     /// Peers, the seed included.
     #[arg(long, default_value_t = 16)]
     pub(crate) n: usize,
@@ -103,7 +132,51 @@ pub(crate) struct CrowdArgs {
     /// The longest wait in the queue of a peer's link.
     #[arg(long, value_parser = duration, default_value = "100ms")]
     pub(crate) queue: Duration,
-    /// What both scenes have.
+}
+
+/// Arguments of `flash-crowd`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CrowdArgs {
+    /// The network.
+    #[command(flatten)]
+    pub(crate) net: CrowdNet,
+    /// What is shared.
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    /// Who runs.
+    #[command(flatten)]
+    pub(crate) uniform: Uniform,
+    /// What all scenes have.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Arguments of `mixed`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MixedArgs {
+    /// Who seeds: each in turn.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "transmission,aria2,chunkcast"
+    )]
+    pub(crate) seeds: Vec<Engine>,
+    /// The stock clients that share the half of the downloaders that is not ChunkCast.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "aria2,libtorrent,transmission"
+    )]
+    pub(crate) stock: Vec<Engine>,
+    /// The network.
+    #[command(flatten)]
+    pub(crate) net: CrowdNet,
+    /// What is shared.
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    /// What all scenes have.
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -132,7 +205,13 @@ pub(crate) struct SitesArgs {
     /// The longest wait in the queue of a site's link.
     #[arg(long, value_parser = duration, default_value = "150ms")]
     pub(crate) queue: Duration,
-    /// What both scenes have.
+    /// What is shared.
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    /// Who runs.
+    #[command(flatten)]
+    pub(crate) uniform: Uniform,
+    /// What all scenes have.
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -157,6 +236,13 @@ pub(crate) struct RouterArgs {
 /// Subcommands of `probe`.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ProbeCommand {
+    /// Waits until a tracker knows a peer that has everything.
+    Seeds {
+        /// The tracker.
+        tracker: SocketAddr,
+        /// In hexadecimal.
+        infohash: String,
+    },
     /// Answers the others.
     Serve {
         /// Where.
@@ -188,16 +274,11 @@ pub(crate) enum ProbeCommand {
 /// The queue of a peer's fast link within a site: a switch's buffer. // guess
 const LAN_QUEUE: Duration = Duration::from_millis(50);
 
-impl CrowdArgs {
-    /// The network.
-    ///
-    /// # Errors
-    /// A line that says what does not fit.
-    pub(crate) fn spec(&self) -> Result<Spec, String> {
+impl CrowdNet {
+    fn spec(&self) -> Result<Spec, String> {
         if !(2..=MAX_PEERS).contains(&self.n) {
             return Err(format!("--n is {}; it goes from 2 to {MAX_PEERS}", self.n));
         }
-        self.common.validate()?;
         Ok(Spec {
             leechers: vec![self.n - 1],
             access: self.rate,
@@ -205,6 +286,38 @@ impl CrowdArgs {
             rtt_lan: Duration::from_millis(1),
             wan: None,
         })
+    }
+}
+
+impl CrowdArgs {
+    /// The network.
+    ///
+    /// # Errors
+    /// A line that says what does not fit.
+    pub(crate) fn spec(&self) -> Result<Spec, String> {
+        piece_fits(self.shared.piece)?;
+        no_twins("--engines", &self.uniform.engines)?;
+        self.net.spec()
+    }
+}
+
+impl MixedArgs {
+    /// The network.
+    ///
+    /// # Errors
+    /// A line that says what does not fit.
+    pub(crate) fn spec(&self) -> Result<Spec, String> {
+        piece_fits(self.shared.piece)?;
+        no_twins("--seeds", &self.seeds)?;
+        no_twins("--stock", &self.stock)?;
+        if self.stock.contains(&Engine::Chunkcast) {
+            return Err("--stock has chunkcast, which is the other half".to_owned());
+        }
+        if self.net.n < 3 {
+            let n = self.net.n;
+            return Err(format!("--n is {n}; a seed and one of each half are 3"));
+        }
+        self.net.spec()
     }
 }
 
@@ -225,7 +338,8 @@ impl SitesArgs {
                 MAX_PEERS - 1
             ));
         }
-        self.common.validate()?;
+        piece_fits(self.shared.piece)?;
+        no_twins("--engines", &self.uniform.engines)?;
         Ok(Spec {
             leechers: vec![self.per_site; self.sites],
             access: self.lan,
@@ -240,21 +354,23 @@ impl SitesArgs {
     }
 }
 
-impl Common {
-    fn validate(&self) -> Result<(), String> {
-        if !self.piece.is_power_of_two() || !(16 << 10..=64 << 20).contains(&self.piece) {
-            let n = self.piece;
-            return Err(format!(
-                "--piece is {n}; it is a power of two from 16KiB to 64MiB"
-            ));
-        }
-        let mut engines = self.engines.clone();
-        engines.dedup();
-        if engines.len() != self.engines.len() {
-            return Err("--engines names one twice; for more runs there is --runs".to_owned());
-        }
-        Ok(())
+fn piece_fits(piece: u64) -> Result<(), String> {
+    if piece.is_power_of_two() && (16 << 10..=64 << 20).contains(&piece) {
+        return Ok(());
     }
+    Err(format!(
+        "--piece is {piece}; it is a power of two from 16KiB to 64MiB"
+    ))
+}
+
+fn no_twins(flag: &str, engines: &[Engine]) -> Result<(), String> {
+    let twice = |(i, engine)| engines[..i].contains(engine);
+    if engines.iter().enumerate().any(twice) {
+        return Err(format!(
+            "{flag} names one twice; for more runs there is --runs"
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -275,15 +391,20 @@ mod tests {
         {
             Command::FlashCrowd(args) => args.spec(),
             Command::Sites(args) => args.spec(),
+            Command::Mixed(args) => args.spec(),
             other => panic!("{other:?}"),
         };
         assert!(spec(&["flash-crowd"]).is_ok());
+        assert_eq!(spec(&["mixed"]).map(|s| s.leechers), Ok(vec![15]));
         assert_eq!(spec(&["sites"]).map(|s| s.leechers), Ok(vec![5, 5, 5]));
         for (words, flag) in [
             (["flash-crowd", "--n", "1"], "--n"),
             (["flash-crowd", "--n", "201"], "--n"),
             (["flash-crowd", "--piece", "100000"], "--piece"),
             (["flash-crowd", "--engines", "aria2,aria2"], "--engines"),
+            (["mixed", "--n", "2"], "--n"),
+            (["mixed", "--stock", "aria2,chunkcast"], "--stock"),
+            (["mixed", "--seeds", "aria2,chunkcast,aria2"], "--seeds"),
             (["sites", "--sites", "1"], "--sites"),
             (["sites", "--sites", "17"], "--sites"),
             (["sites", "--per-site", "0"], "--per-site"),

@@ -76,6 +76,49 @@ pub(crate) fn reach(at: SocketAddr, deadline: Duration) -> Result<()> {
     }
 }
 
+/// Waits until a tracker knows a peer that has everything.
+///
+/// # Errors
+/// When it knows none in time.
+pub(crate) fn seeds(tracker: SocketAddr, infohash: &str, deadline: Duration) -> Result<()> {
+    let hash: String = (0..infohash.len() / 2)
+        .filter_map(|i| infohash.get(2 * i..2 * i + 2))
+        .map(|byte| format!("%{byte}"))
+        .collect();
+    let end = Instant::now() + deadline;
+    loop {
+        let answer = scrape(tracker, &hash).unwrap_or_default();
+        if complete(&answer).is_some_and(|n| n > 0) {
+            return Ok(());
+        }
+        if Instant::now() >= end {
+            bail!("the tracker knows no seed after {deadline:?}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn scrape(tracker: SocketAddr, hash: &str) -> std::io::Result<Vec<u8>> {
+    let patience = Duration::from_secs(5);
+    let mut stream = TcpStream::connect_timeout(&tracker, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    write!(
+        stream,
+        "GET /scrape?info_hash={hash} HTTP/1.0\r\nHost: {tracker}\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.take(1 << 16).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// The number of complete peers in a tracker's answer.
+fn complete(answer: &[u8]) -> Option<u32> {
+    let key = b"8:completei";
+    let at = answer.windows(key.len()).position(|w| w == key)? + key.len();
+    let digits = answer[at..].split(|b| *b == b'e').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// The median of some round trips.
 ///
 /// # Errors
@@ -161,6 +204,21 @@ mod tests {
         let flow = flow(port, time, skip).expect("flows");
         assert!(flow.rate > 1e6, "{flow:?}");
         assert!(!flow.algorithm.is_empty());
+    }
+
+    #[test]
+    fn complete_peers_are_counted_in_a_scrape() {
+        let answer = b"HTTP/1.0 200 OK\r\n\r\nd5:filesd20:aaaaaaaaaaaaaaaaaaaad8:completei12e10:downloadedi3eeee";
+        assert_eq!(complete(answer), Some(12));
+        for none in [
+            &b""[..],
+            b"8:completei",
+            b"8:completei-1e",
+            b"8:completeixe",
+            b"d5:filesdee",
+        ] {
+            assert_eq!(complete(none), None);
+        }
     }
 
     #[test]

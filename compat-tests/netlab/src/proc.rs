@@ -74,6 +74,17 @@ impl Proc {
         self.cpu
     }
 
+    /// Its number, which is also that of what it has become through `ip netns exec`.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The most memory that was resident at once until now, in bytes; `None` once it has ended.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        memory(&std::fs::read_to_string(path).ok()?, "VmHWM")
+    }
+
     /// Asks it to end.
     pub(crate) fn terminate(&mut self) {
         if self.runs()
@@ -134,6 +145,15 @@ fn parse_stat(stat: &str, ticks: u64) -> Option<(char, f64)> {
     Some((state, used as f64 / ticks as f64))
 }
 
+/// Bytes from a line `name:  123 kB` of `/proc/PID/status`.
+fn memory(status: &str, name: &str) -> Option<u64> {
+    let rest = status
+        .lines()
+        .find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    let kib: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
 /// When a process began, in ticks since the machine did: with its number, a name that no other process has had.
 pub(crate) fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -173,6 +193,15 @@ mod tests {
         assert_eq!(parse_stat("", 100), None);
         assert_eq!(parse_stat("42 (x) S 1", 100), None);
         assert_eq!(parse_stat("no brackets", 100), None);
+    }
+
+    #[test]
+    fn memory_is_read_by_its_name() {
+        let status = "Name:\tx\nVmPeak:\t  9 kB\nVmHWM:\t    1234 kB\nRssAnon:\t 5 kB\n";
+        assert_eq!(memory(status, "VmHWM"), Some(1234 * 1024));
+        assert_eq!(memory(status, "VmRSS"), None);
+        assert_eq!(memory("VmHWM: 12", "VmHWM"), None);
+        assert_eq!(memory("", "VmHWM"), None);
     }
 
     #[test]

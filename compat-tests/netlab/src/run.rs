@@ -1,10 +1,11 @@
-//! One run of one engine: everything is started at once, watched until all have everything, and measured.
+//! One run of a [cast](Cast): everything is started at once, watched until all have everything, and measured.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::cast::Cast;
 use crate::engine::{Chunkcast, Engine, Seat, Sign, meeting};
 use crate::fault::Interrupt;
 use crate::lab::{Counters, Lab};
@@ -15,7 +16,7 @@ use crate::torrent::Source;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// How long processes get to end by themselves, and to write what they still hold.
-const GRACE: Duration = Duration::from_secs(8);
+pub(crate) const GRACE: Duration = Duration::from_secs(8);
 
 /// What a run is done with.
 pub(crate) struct Means<'a> {
@@ -36,18 +37,22 @@ pub(crate) struct Means<'a> {
 /// What a downloader came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
+    /// What it ran.
+    pub(crate) engine: Engine,
     /// Its site.
     pub(crate) site: usize,
     /// Seconds from the start of the first process; `None`: it has failed.
     pub(crate) seconds: Option<f64>,
     /// Why it has.
     pub(crate) fault: Option<&'static str>,
+    /// Its processor seconds.
+    pub(crate) cpu: f64,
 }
 
 /// What a run came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
-    /// Who ran.
+    /// Who ran; of a mixed swarm, the seed.
     pub(crate) engine: Engine,
     /// Which run of it, from 1.
     pub(crate) number: u32,
@@ -91,28 +96,29 @@ pub(crate) struct WanRun {
 }
 
 impl Means<'_> {
-    /// Runs `engine`.
+    /// Runs `cast`, which has one engine for each peer of the network.
     ///
     /// # Errors
     /// When something cannot be started or read; a peer that fails is an [`Outcome`].
-    pub(crate) fn run(&mut self, engine: Engine, number: u32) -> Result<Run> {
-        let dir = self.lab.set.dir().join(format!("{engine}-{number}"));
+    pub(crate) fn run(&mut self, cast: &Cast, number: u32) -> Result<Run> {
+        let name = format!("{}-{number}", cast.name());
+        let dir = self.lab.set.dir().join(&name);
         std::fs::create_dir(&dir).with_context(|| format!("`{}`", dir.display()))?;
-        let result = self.run_in(&dir, engine, number);
+        let result = self.run_in(&dir, cast, number);
         if let Some(keep) = self.keep {
-            keep_logs(&dir, &keep.join(format!("{engine}-{number}")))?;
+            keep_logs(&dir, &keep.join(name))?;
         }
         let _ = std::fs::remove_dir_all(&dir);
         result
     }
 
-    fn run_in(&mut self, dir: &Path, engine: Engine, number: u32) -> Result<Run> {
+    fn run_in(&mut self, dir: &Path, cast: &Cast, number: u32) -> Result<Run> {
         let gateway = &self.lab.gateways[0];
-        let place = dir.join("meeting");
-        let mut meeting = meeting::start(engine, gateway, &place, self.source, self.chunkcast)?;
+        let needs = cast.needs(self.chunkcast.cold);
+        let mut meeting = meeting::start(needs, gateway, dir, self.source, self.chunkcast)?;
         let mut prepared = Vec::new();
-        for i in 0..self.lab.peers.len() {
-            let seat = self.seat(dir, i);
+        for (i, engine) in cast.engines().iter().enumerate() {
+            let seat = self.seat(dir, i, needs.tracker);
             std::fs::create_dir_all(seat.data())?;
             if seat.seed {
                 std::fs::copy(&self.source.file, seat.copy())?;
@@ -138,8 +144,7 @@ impl Means<'_> {
         let after = self.lab.counters()?;
         let cpu: Vec<f64> = watched.iter_mut().map(|w| w.proc.cpu()).collect();
         // a tracker's is not the engine's
-        let node = meeting.as_mut().filter(|_| engine == Engine::Chunkcast);
-        let node_cpu = node.map_or(0.0, Proc::cpu);
+        let node_cpu = meeting.index.as_mut().map_or(0.0, Proc::cpu);
         for one in &mut watched {
             one.proc.terminate();
         }
@@ -152,12 +157,13 @@ impl Means<'_> {
         let mut outcomes = Vec::new();
         for (i, one) in watched.iter().enumerate().skip(1) {
             self.interrupt.check()?;
-            outcomes.push(self.outcome(one, i, &self.seat(dir, i).copy()));
+            let copy = self.seat(dir, i, needs.tracker).copy();
+            outcomes.push(self.outcome(one, i, cast.engines()[i], cpu[i], &copy));
         }
         let cpu = (cpu.iter().sum::<f64>() + node_cpu, cpu[0]);
         let (worked, had) = worked.map_or((f64::NAN, f64::NAN), |(a, b)| (b.0 - a.0, b.1 - a.1));
         Ok(Run {
-            engine,
+            engine: cast.seed(),
             number,
             outcomes,
             seed_up: after.up[0] - before.up[0],
@@ -172,10 +178,13 @@ impl Means<'_> {
         })
     }
 
-    fn seat(&self, dir: &Path, i: usize) -> Seat<'_> {
+    fn seat(&self, dir: &Path, i: usize, tracked: bool) -> Seat<'_> {
         Seat {
             peer: &self.lab.peers[i],
             seed: i == 0,
+            tracked,
+            slot: None,
+            tcp_only: false,
             dir: dir.join(format!("peer{i}")),
             source: self.source,
             seed_ip: &self.lab.peers[0].ip,
@@ -210,7 +219,7 @@ impl Means<'_> {
         Ok(())
     }
 
-    fn outcome(&self, one: &Watched, i: usize, copy: &Path) -> Outcome {
+    fn outcome(&self, one: &Watched, i: usize, engine: Engine, cpu: f64, copy: &Path) -> Outcome {
         let fault = match one.after {
             None if one.died => Some("it ended early"),
             None => Some("not by the deadline"),
@@ -219,6 +228,8 @@ impl Means<'_> {
         };
         let seconds = one.after.filter(|_| fault.is_none());
         Outcome {
+            engine,
+            cpu,
             site: self.lab.peers[i].site,
             seconds: seconds.map(|d| d.as_secs_f64()),
             fault,
@@ -253,7 +264,10 @@ fn wan_run(before: &Counters, after: &Counters) -> Option<WanRun> {
 }
 
 /// Copies what is not data.
-fn keep_logs(from: &Path, to: &Path) -> Result<()> {
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn keep_logs(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("`{}`", to.display()))?;
     for entry in std::fs::read_dir(from)?.flatten() {
         let log = entry.path().join("log");

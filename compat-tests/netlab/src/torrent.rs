@@ -21,6 +21,8 @@ pub(crate) struct Source {
     pub(crate) tracked: PathBuf,
     /// In hexadecimal.
     pub(crate) infohash: String,
+    /// A file with the hashes of all pieces.
+    pub(crate) hashes: PathBuf,
     sha1: [u8; 20],
 }
 
@@ -40,8 +42,10 @@ impl Source {
             trackerless: dir.join("trackerless.torrent"),
             tracked: dir.join("tracked.torrent"),
             infohash: hash.iter().map(|b| format!("{b:02x}")).collect(),
+            hashes: dir.join("hashes"),
             sha1,
         };
+        std::fs::write(&this.hashes, &pieces)?;
         std::fs::write(&this.trackerless, metainfo(&info, None))?;
         std::fs::write(&this.tracked, metainfo(&info, Some(tracker)))?;
         Ok(this)
@@ -127,6 +131,7 @@ mod tests {
         let data = read(&source.file);
         assert_eq!(data.len(), 40_000);
         let hashes: Vec<u8> = data.chunks(16 << 10).flat_map(Sha1::digest).collect();
+        assert_eq!(read(&source.hashes), hashes);
         assert!(info.ends_with(&[b"6:pieces60:".as_slice(), &hashes, b"e"].concat()));
     }
 

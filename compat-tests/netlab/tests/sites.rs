@@ -5,31 +5,17 @@
     reason = "tests report what they skip on standard output"
 )]
 
-use std::process::{Command, Output};
+mod support;
+
+use std::process::Command;
 use std::time::Duration;
 
 use chunkcast_compat_tests::{Proc, chunkcast, installed, scratch, wait_for};
 use serde_json::Value;
 
-const SIZE: u64 = 2 << 20;
+use crate::support::{allowed, leftovers, text};
 
-/// Whether networks can be built here; says so when they cannot.
-fn allowed(skipped: &str) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    if !installed("ip", skipped) || !installed("tc", skipped) {
-        return false;
-    }
-    let root = std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0);
-    let name = format!("nltest-{}", std::process::id());
-    let ip = |word: &str| Command::new("ip").args(["netns", word, &name]).output();
-    let able = root && ip("add").is_ok_and(|o| o.status.success());
-    if able {
-        let _ = ip("del");
-    } else {
-        println!("SKIPPED: {skipped}: network namespaces need root and must be allowed");
-    }
-    able
-}
+const SIZE: u64 = 2 << 20;
 
 fn netlab(dir: &std::path::Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netlab"));
@@ -43,15 +29,6 @@ fn netlab(dir: &std::path::Path, words: &[&str]) -> Command {
 
 const SMALLEST: [&str; 7] = ["sites", "--sites", "2", "--per-site", "1", "--size", "2MiB"];
 
-fn text(output: &Output) -> String {
-    let (out, err) = (&output.stdout, &output.stderr);
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(out),
-        String::from_utf8_lossy(err)
-    )
-}
-
 /// Namespaces of the harness with this process id.
 fn namespaces(pid: u32) -> usize {
     let list = Command::new("ip").args(["netns", "list"]).output();
@@ -60,13 +37,6 @@ fn namespaces(pid: u32) -> usize {
     String::from_utf8_lossy(&list)
         .lines()
         .filter(|line| line.starts_with(&prefix))
-        .count()
-}
-
-fn leftovers(dir: &std::path::Path) -> usize {
-    let entries = std::fs::read_dir(dir).expect("a directory").flatten();
-    entries
-        .filter(|e| e.file_name().to_string_lossy().starts_with("netlab-"))
         .count()
 }
 

@@ -23,6 +23,9 @@ pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
     if seat.seed {
         command.arg("--check-integrity=true");
     }
+    if let Some(port) = seat.port() {
+        command.arg(format!("--listen-port={port}"));
+    }
     command.arg(&seat.source.tracked);
     Ok((command, Sign::File(seat.marker())))
 }

@@ -1,4 +1,4 @@
-//! ChunkCast: peers are found through the directory alone.
+//! ChunkCast: peers are found through the directory alone, unless they are to meet stock ones at a tracker.
 
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +42,11 @@ pub(super) fn index_node(gateway: &Ns, dir: &Path, chunkcast: &Chunkcast) -> Com
 
 pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
     let mut command = seat.command(&seat.chunkcast.program);
-    let torrent = &seat.source.trackerless;
+    let torrent = if seat.tracked {
+        &seat.source.tracked
+    } else {
+        &seat.source.trackerless
+    };
     if seat.seed {
         command
             .arg("seed")
@@ -65,9 +69,14 @@ pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
     if let Some(ip) = first {
         command.args(["--bootstrap", &format!("{ip}:{INDEX_PORT}")]);
     }
-    command
-        .arg("--no-trackers")
-        .args(ALONE)
-        .args(&seat.chunkcast.words);
+    if !seat.tracked {
+        command.arg("--no-trackers");
+    }
+    if let Some(port) = seat.port() {
+        command
+            .args(["--listen", &format!("0.0.0.0:{port}")])
+            .args(["--index-listen", &format!("0.0.0.0:{}", port + 1)]);
+    }
+    command.args(ALONE).args(&seat.chunkcast.words);
     (command, seat.in_log("\"event\":\"complete\""))
 }

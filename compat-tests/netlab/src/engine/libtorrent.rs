@@ -33,6 +33,11 @@ pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
         .envs(std::env::var_os("HOME").map(|home| ("HOME", home)))
         .args(["-W", "ignore", "-c", include_str!("libtorrent.py")])
         .arg(&seat.source.tracked)
-        .arg(seat.data());
+        .arg(seat.data())
+        .arg(
+            seat.port()
+                .map_or_else(|| "-".to_owned(), |port| format!("0.0.0.0:{port}")),
+        )
+        .args(seat.tcp_only.then_some("tcp"));
     (command, seat.in_log("netlab: has everything"))
 }

@@ -1,13 +1,13 @@
 //! Where the peers of an engine find each other, which runs before they start: a tracker, or an index node.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Chunkcast, Engine, LogSign, Sign, chunkcast};
+use super::{Chunkcast, LogSign, Sign, chunkcast};
 use crate::lab::Lab;
 use crate::ns::{Ns, output};
 use crate::proc::Proc;
@@ -20,27 +20,58 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where everything is announced.
 pub(crate) fn announce_url() -> String {
-    format!("http://{}:{TRACKER_PORT}/announce", Lab::gateway_ip(0))
+    format!("http://{}/announce", tracker_address())
 }
 
-/// Starts it in the gateway of the first site, with its files in `dir`, and waits until it answers. `None` for an engine
-/// that is to do without.
+/// The tracker's address.
+pub(crate) fn tracker_address() -> String {
+    format!("{}:{TRACKER_PORT}", Lab::gateway_ip(0))
+}
+
+/// Which of them are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// The stock clients' place.
+    pub(crate) tracker: bool,
+    /// ChunkCast's.
+    pub(crate) index: bool,
+}
+
+/// Those that run; they end with this.
+#[derive(Debug)]
+pub(crate) struct Meeting {
+    _tracker: Option<Proc>,
+    /// The index node.
+    pub(crate) index: Option<Proc>,
+}
+
+/// Starts what is needed in the gateway of the first site, with its files below `dir`, and waits until it answers.
 ///
 /// # Errors
 /// When it does not answer.
 pub(crate) fn start(
-    engine: Engine,
+    needs: Needs,
     gateway: &Ns,
     dir: &Path,
     source: &Source,
     program: &Chunkcast,
-) -> Result<Option<Proc>> {
-    std::fs::create_dir(dir)?;
-    match engine {
-        Engine::Chunkcast if program.cold => Ok(None),
-        Engine::Chunkcast => index_node(gateway, dir, program).map(Some),
-        _ => tracker(gateway, dir, source).map(Some),
+) -> Result<Meeting> {
+    let place = |name: &str| -> Result<PathBuf> {
+        let place = dir.join(name);
+        std::fs::create_dir(&place)?;
+        Ok(place)
+    };
+    let mut meeting = Meeting {
+        _tracker: None,
+        index: None,
+    };
+    if needs.tracker {
+        meeting._tracker = Some(tracker(gateway, &place("tracker")?, source)?);
     }
+    if needs.index {
+        meeting.index = Some(index_node(gateway, &place("index")?, program)?);
+    }
+    Ok(meeting)
 }
 
 fn index_node(gateway: &Ns, dir: &Path, program: &Chunkcast) -> Result<Proc> {

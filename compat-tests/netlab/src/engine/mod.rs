@@ -38,12 +38,32 @@ pub(crate) enum Engine {
     Librqbit,
 }
 
+/// Where the ports of those that share an address begin: below those that the system hands out, above the defaults.
+const FIRST_PORT: u16 = 20_000;
+
+/// Where the peer with this number among those that share an address listens.
+pub(crate) fn port(slot: u16) -> u16 {
+    FIRST_PORT + 10 * slot
+}
+
+/// An address of the place that no other peer listens at.
+pub(crate) fn own_ip(slot: u16) -> String {
+    format!("10.77.0.{}", 10 + slot)
+}
+
 /// One peer of one run.
 pub(crate) struct Seat<'a> {
     /// Where it is.
     pub(crate) peer: &'a Peer,
     /// Whether it has everything from the start.
     pub(crate) seed: bool,
+    /// Whether its peers meet at a tracker; ChunkCast's meet in the directory besides.
+    pub(crate) tracked: bool,
+    /// Its number among those that share its address, and so need ports of their own; `None`: it has one to itself, and
+    /// its engine's default ports.
+    pub(crate) slot: Option<u16>,
+    /// Whether uTP is switched off.
+    pub(crate) tcp_only: bool,
     /// Its directory, which is empty; the seed's `data` has the file.
     pub(crate) dir: PathBuf,
     /// What is shared.
@@ -97,6 +117,17 @@ impl Seat<'_> {
     /// Its output.
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("log")
+    }
+
+    /// Where it listens for peers, when it is told: the first of ten ports that are its own, at all addresses unless its
+    /// engine cannot do with that.
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.slot.map(port)
+    }
+
+    /// An address of the place that no other peer of it is reached at, besides the one that it shares with them.
+    pub(crate) fn own_ip(&self) -> Option<String> {
+        self.slot.map(own_ip)
     }
 
     /// A command at its place, with a home of its own.

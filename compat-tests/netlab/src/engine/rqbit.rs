@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 
 use super::{Seat, Sign};
 
+/// Where the program `rqbit` listens.
+const PORT: u16 = 4240;
+
 /// What the process says when it has everything.
 #[cfg(feature = "librqbit")]
 const DONE: &str = "netlab: has everything";
@@ -32,7 +35,8 @@ pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
     command
         .arg("engine-librqbit")
         .arg(&seat.source.tracked)
-        .arg(seat.data());
+        .arg(seat.data())
+        .args(["--port", &seat.port().unwrap_or(PORT).to_string()]);
     Ok((command, seat.in_log("netlab: has everything")))
 }
 
@@ -41,7 +45,7 @@ pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
 /// # Errors
 /// When the torrent is refused.
 #[cfg(feature = "librqbit")]
-pub(crate) fn run(torrent: &Path, data: &Path) -> Result<()> {
+pub(crate) fn run(torrent: &Path, data: &Path, port: u16) -> Result<()> {
     use std::io::Write;
 
     use librqbit::{AddTorrent, AddTorrentOptions, ListenerOptions, Session, SessionOptions};
@@ -56,7 +60,7 @@ pub(crate) fn run(torrent: &Path, data: &Path) -> Result<()> {
             persistence: None,
             // as the program `rqbit` listens
             listen: Some(ListenerOptions {
-                listen_addr: (std::net::Ipv6Addr::UNSPECIFIED, 4240).into(),
+                listen_addr: (std::net::Ipv6Addr::UNSPECIFIED, port).into(),
                 ..ListenerOptions::default()
             }),
             ..SessionOptions::default()
@@ -86,6 +90,6 @@ pub(crate) fn run(torrent: &Path, data: &Path) -> Result<()> {
 /// # Errors
 /// Always.
 #[cfg(not(feature = "librqbit"))]
-pub(crate) fn run(_: &Path, _: &Path) -> Result<()> {
+pub(crate) fn run(_: &Path, _: &Path, _: u16) -> Result<()> {
     anyhow::bail!(NOT_BUILT)
 }

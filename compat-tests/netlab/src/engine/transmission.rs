@@ -17,13 +17,24 @@ pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
     std::fs::create_dir_all(&home)?;
     std::fs::create_dir_all(&watched)?;
     std::fs::copy(&seat.source.tracked, watched.join("netlab.torrent"))?;
-    let settings = json!({
+    let mut settings = json!({
         "script-torrent-done-enabled": true,
         "script-torrent-done-filename": seat.hook()?,
         // there is no Internet to find DHT nodes and routers in
         "dht-enabled": false,
         "port-forwarding-enabled": false,
     });
+    if let Some(port) = seat.port() {
+        settings["peer-port"] = json!(port);
+        settings["rpc-port"] = json!(port + 1);
+    }
+    // it knows peers by their addresses alone, and itself as one that is not to be connected to
+    if let Some(ip) = seat.own_ip() {
+        settings["bind-address-ipv4"] = json!(ip);
+    }
+    if seat.tcp_only {
+        settings["utp-enabled"] = json!(false);
+    }
     std::fs::write(home.join("settings.json"), settings.to_string())?;
     let mut command = seat.command("transmission-daemon");
     command

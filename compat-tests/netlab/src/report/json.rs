@@ -1,6 +1,6 @@
 //! The report as one JSON object.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Bounds, Group, copies_into, failures, summary, upload};
 use crate::check::Checked;
@@ -9,20 +9,26 @@ use crate::lab::Spec;
 use crate::run::Run;
 use crate::stats::Summary;
 
-/// Everything: what was built and checked, who ran, and every run with every peer.
-pub(crate) fn document(
-    spec: &Spec,
-    bounds: &Bounds,
-    piece: u64,
-    checked: &Checked,
-    versions: &[(Engine, String)],
-    runs: &[Run],
-) -> Value {
-    let versions = versions
-        .iter()
-        .map(|(engine, version)| (engine.to_string(), json!(version)));
-    json!({
-        "scene": {
+/// What was built and checked, and who ran.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting<'a> {
+    /// The network.
+    pub(crate) spec: &'a Spec,
+    /// What it allows at best.
+    pub(crate) bounds: &'a Bounds,
+    /// Length of a piece.
+    pub(crate) piece: u64,
+    /// What was checked.
+    pub(crate) checked: &'a Checked,
+    /// Who ran.
+    pub(crate) versions: &'a [(Engine, String)],
+}
+
+impl Setting<'_> {
+    /// The object that holds it, without runs.
+    pub(crate) fn json(&self) -> Map<String, Value> {
+        let (spec, bounds) = (self.spec, self.bounds);
+        let scene = json!({
             "leechers_by_site": spec.leechers,
             "access_bits": spec.access.bits(),
             "access_queue_ms": spec.access_queue.as_secs_f64() * 1e3,
@@ -30,14 +36,34 @@ pub(crate) fn document(
             "uplink_queue_ms": spec.wan.map(|w| w.queue.as_secs_f64() * 1e3),
             "rtt_wan_ms": spec.wan.map(|w| w.rtt.as_secs_f64() * 1e3),
             "size": bounds.size,
-            "piece": piece,
+            "piece": self.piece,
             "bound_own_s": bounds.own,
             "bound_remote_s": spec.wan.map(|_| bounds.remote),
-        },
-        "check": checked.json(),
-        "engines": versions.collect::<serde_json::Map<_, _>>(),
-        "runs": runs.iter().map(|run| one(run, spec, bounds)).collect::<Vec<_>>(),
-    })
+        });
+        Map::from_iter([
+            ("scene".to_owned(), scene),
+            ("check".to_owned(), self.checked.json()),
+            ("engines".to_owned(), engines(self.versions)),
+        ])
+    }
+}
+
+/// Each engine's version.
+pub(crate) fn engines(versions: &[(Engine, String)]) -> Value {
+    let versions = versions
+        .iter()
+        .map(|(engine, version)| (engine.to_string(), json!(version)));
+    versions.collect::<Map<_, _>>().into()
+}
+
+/// Everything: what was built and checked, who ran, and every run with every peer.
+pub(crate) fn document(setting: &Setting<'_>, runs: &[Run]) -> Value {
+    let mut document = setting.json();
+    let runs = runs
+        .iter()
+        .map(|run| one(run, setting.spec, setting.bounds));
+    document.insert("runs".to_owned(), runs.collect());
+    document.into()
 }
 
 fn one(run: &Run, spec: &Spec, bounds: &Bounds) -> Value {

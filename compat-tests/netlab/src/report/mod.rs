@@ -1,6 +1,9 @@
 //! What the runs came to, as tables and as JSON.
 
 mod json;
+pub(crate) mod loopback;
+pub(crate) mod many;
+pub(crate) mod mixed;
 
 use crate::engine::Engine;
 use crate::lab::Spec;
@@ -8,7 +11,7 @@ use crate::run::Run;
 use crate::stats::{Summary, median};
 use crate::table::{lines, number};
 
-pub(crate) use json::document;
+pub(crate) use json::{Setting, document, engines};
 
 /// What the figures are held against.
 #[derive(Clone, Debug)]
@@ -258,6 +261,8 @@ mod tests {
 
     fn run(number: u32, times: &[(usize, Option<f64>)], wan: bool) -> Run {
         let outcomes = times.iter().map(|(site, seconds)| Outcome {
+            engine: Engine::Aria2,
+            cpu: 1.0,
             site: *site,
             seconds: *seconds,
             fault: seconds.is_none().then_some("not by the deadline"),

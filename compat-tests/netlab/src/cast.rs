@@ -1,0 +1,96 @@
+//! Who runs at each place of a network.
+
+use crate::engine::Engine;
+use crate::engine::meeting::Needs;
+
+/// One engine for each peer, the seed's first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cast {
+    engines: Vec<Engine>,
+    mixed: bool,
+}
+
+impl Cast {
+    /// `peers` of one engine.
+    pub(crate) fn uniform(engine: Engine, peers: usize) -> Self {
+        Self {
+            engines: vec![engine; peers],
+            mixed: false,
+        }
+    }
+
+    /// A seed and `leechers`: ChunkCast's are every second one, the first among them, and the stock engines share the
+    /// others in turns.
+    pub(crate) fn mixed(seed: Engine, stock: &[Engine], leechers: usize) -> Self {
+        let mut engines = vec![seed];
+        let mut turns = stock.iter().cycle();
+        for i in 0..leechers {
+            let theirs = if i % 2 == 1 { turns.next() } else { None };
+            engines.push(theirs.copied().unwrap_or(Engine::Chunkcast));
+        }
+        Self {
+            engines,
+            mixed: true,
+        }
+    }
+
+    /// The seed's engine, then that of each downloader.
+    pub(crate) fn engines(&self) -> &[Engine] {
+        &self.engines
+    }
+
+    /// The seed's.
+    pub(crate) fn seed(&self) -> Engine {
+        self.engines[0]
+    }
+
+    /// For directories.
+    pub(crate) fn name(&self) -> String {
+        let seed = self.seed();
+        if self.mixed {
+            format!("mixed-{seed}")
+        } else {
+            seed.to_string()
+        }
+    }
+
+    /// What they meet through. With `cold` ChunkCast's do without an index node that runs before.
+    pub(crate) fn needs(&self, cold: bool) -> Needs {
+        let ours = self.engines.contains(&Engine::Chunkcast);
+        Needs {
+            tracker: self.mixed || !ours,
+            index: ours && !cold,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_a_mixed_swarm_is_ours_and_the_stock_ones_take_turns() {
+        use Engine::{Aria2, Chunkcast, Libtorrent, Transmission};
+        let stock = [Aria2, Libtorrent, Transmission];
+        let cast = Cast::mixed(Transmission, &stock, 15);
+        let of = |engine| cast.engines()[1..].iter().filter(|e| **e == engine).count();
+        assert_eq!(cast.engines().len(), 16);
+        assert_eq!(cast.seed(), Transmission);
+        assert_eq!((of(Chunkcast), of(Aria2)), (8, 3));
+        assert_eq!((of(Libtorrent), of(Transmission)), (2, 2));
+        assert_eq!(cast.engines()[1..3], [Chunkcast, Aria2]);
+        assert_eq!(cast.name(), "mixed-transmission");
+    }
+
+    #[test]
+    fn a_mixed_swarm_has_a_tracker_and_an_index_node() {
+        let needs = |tracker, index| Needs { tracker, index };
+        let mixed = Cast::mixed(Engine::Chunkcast, &[Engine::Aria2], 3);
+        assert_eq!(mixed.needs(false), needs(true, true));
+        let ours = Cast::uniform(Engine::Chunkcast, 3);
+        assert_eq!(ours.needs(false), needs(false, true));
+        assert_eq!(ours.needs(true), needs(false, false));
+        let stock = Cast::uniform(Engine::Aria2, 3);
+        assert_eq!(stock.needs(false), needs(true, false));
+    }
+}

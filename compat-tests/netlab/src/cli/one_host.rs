@@ -1,0 +1,129 @@
+//! The scenes on one machine, without a network between.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Common, no_twins, piece_fits};
+use crate::engine::Engine;
+use crate::units::{duration, size};
+
+/// Downloaders of `many` have addresses in 10.77.1.0 and up, 250 in each 256.
+const MAX_LEECHERS: usize = 1000;
+
+/// Arguments of `loopback`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LoopbackArgs {
+    /// Who runs, in this order.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "chunkcast,libtorrent,aria2,transmission"
+    )]
+    pub(crate) engines: Vec<Engine>,
+    /// Length of the file.
+    #[arg(long, value_parser = size, default_value = "1GiB")]
+    pub(crate) size: u64,
+    /// Length of a piece.
+    #[arg(long, value_parser = size, default_value = "1MiB")]
+    pub(crate) piece: u64,
+    /// The stock clients may use uTP as well, which some prefer to TCP: without this, all are measured over TCP.
+    #[arg(long)]
+    pub(crate) utp: bool,
+    /// What all scenes have.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Arguments of `many`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ManyArgs {
+    /// Who seeds, in this order.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "chunkcast,libtorrent,aria2,transmission"
+    )]
+    pub(crate) engines: Vec<Engine>,
+    /// Downloaders.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) n: usize,
+    /// Length of the file, which every one of them gets from the seed.
+    #[arg(long, value_parser = size, default_value = "4MiB")]
+    pub(crate) size: u64,
+    /// Length of a piece.
+    #[arg(long, value_parser = size, default_value = "256KiB")]
+    pub(crate) piece: u64,
+    /// The seed's memory is held against it.
+    #[arg(long, value_parser = size, default_value = "128MiB")]
+    pub(crate) budget: u64,
+    /// What all scenes have.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Arguments of `leech`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LeechArgs {
+    /// Whom to download from.
+    #[arg(long)]
+    pub(crate) from: SocketAddrV4,
+    /// The first downloader's own address; those of the others follow.
+    #[arg(long)]
+    pub(crate) first: Ipv4Addr,
+    /// Downloaders.
+    #[arg(long)]
+    pub(crate) n: usize,
+    /// In hexadecimal.
+    #[arg(long)]
+    pub(crate) infohash: String,
+    /// A file with the hashes of all pieces, 20 bytes each.
+    #[arg(long)]
+    pub(crate) hashes: PathBuf,
+    /// Length of the file.
+    #[arg(long)]
+    pub(crate) size: u64,
+    /// Length of a piece.
+    #[arg(long)]
+    pub(crate) piece: u64,
+    /// Who is not done by then has failed.
+    #[arg(long, value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+impl LoopbackArgs {
+    /// Whether everything fits.
+    ///
+    /// # Errors
+    /// A line that says what does not.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        piece_fits(self.piece)?;
+        no_twins("--engines", &self.engines)
+    }
+}
+
+impl ManyArgs {
+    /// Whether everything fits.
+    ///
+    /// # Errors
+    /// A line that says what does not.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        piece_fits(self.piece)?;
+        no_twins("--engines", &self.engines)?;
+        if !(1..=MAX_LEECHERS).contains(&self.n) {
+            return Err(format!(
+                "--n is {}; it goes from 1 to {MAX_LEECHERS}",
+                self.n
+            ));
+        }
+        // every downloader holds the pieces that it has begun
+        if self.size > 1 << 30 {
+            return Err(format!("--size is {}; it goes up to 1GiB", self.size));
+        }
+        Ok(())
+    }
+}
