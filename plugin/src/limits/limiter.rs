@@ -4,7 +4,6 @@
 //! TCP and IP. Who waits waits in a line, first come, first served; as each takes a small portion at a time, many
 //! connections share evenly, however low the rate is.
 
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -192,13 +191,13 @@ impl Pacer {
     }
 
     /// What is to be taken at a time at most, of `most`.
-    pub fn portion(&self, most: NonZeroUsize) -> usize {
+    pub fn portion(&self, most: usize) -> usize {
         if self.is_exempt() {
-            return most.get();
+            return most;
         }
         let portion = self.limiters.iter().filter_map(Limiter::portion).min();
         let portion = portion.and_then(|p| usize::try_from(p).ok());
-        portion.map_or(most.get(), |p| p.min(most.get()))
+        portion.map_or(most, |p| p.min(most))
     }
 
     /// Waits in line until `bytes` may pass, and takes them. Dropped before its end it has taken nothing, and has lost its

@@ -1,6 +1,5 @@
 //! Limits that many share, in simulated time.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -8,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::*;
 
-const BATCH: NonZeroUsize = NonZeroUsize::new(128 << 10).expect("not zero");
+const BATCH: usize = 128 << 10;
 
 fn rate(bytes: u64) -> Option<Rate> {
     Some(Rate::new(bytes))

@@ -180,8 +180,7 @@ fn update_window(peer: &mut Peer, limits: &Limits, now: Instant) {
     let bytes = u128::from(down.rate) * u128::from(span_us) / 1_000_000;
     let blocks = u32::try_from(bytes / u128::from(BLOCK)).unwrap_or(u32::MAX);
     if !down.snubbed && down.rate > 0 {
-        down.window = blocks
-            .saturating_add(1)
-            .clamp(limits.min_window, limits.max_window);
+        let least = down.least_window(limits, now);
+        down.window = blocks.saturating_add(1).clamp(least, limits.max_window);
     }
 }

@@ -6,12 +6,17 @@
 //! the caller paces its uploads. Blocks that wait are overtaken by all messages but CHOKE, UNCHOKE and REJECT: a HAVE or
 //! a ping's answer is not to wait for half a megabyte. Dropping the outbox ends the task.
 //!
+//! Where rate limits hold ([`Pace`]), no more is read and no more of blocks written than their turn allows; what is of no
+//! block never waits, but counts. How long limits held a connection is told ([`ConnEvent::Held`]), as its peer is not to
+//! blame for that.
+//!
 //! Reading and writing are two futures in one task: neither waits for the other, and when one ends both do.
 //!
 //! Memory of a connection: nothing but a small struct while it is idle, else at most a frame and
 //! [`ConnConfig::read_buffer`] bytes (twice that while the buffer grows), [`ConnConfig::max_queued_out`] to be sent,
 //! and one batch that waits for room in the channel.
 
+mod paced;
 mod queue;
 
 use std::future::pending;
@@ -20,16 +25,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use self::paced::Held;
 use self::queue::WriteQueue;
 use super::codec::{Frame, FrameDecoder, FrameError, FrameLimits};
 use super::connect::PeerStream;
 use super::message::Message;
+use crate::limits::Pace;
 
 /// Timeouts and bounds of a connection.
 #[derive(Clone, Debug)]
@@ -109,6 +116,14 @@ pub enum ConnEvent {
         /// How many since the last time.
         count: u32,
     },
+    /// So long our own rate limits kept us from reading what has come, or from sending blocks that wait, since the last
+    /// time.
+    Held {
+        /// From reading.
+        down: Duration,
+        /// From sending.
+        up: Duration,
+    },
     /// The connection is over. The last event, exactly once.
     Closed(CloseReason),
 }
@@ -136,6 +151,7 @@ pub struct Outbox {
     queue: mpsc::UnboundedSender<Message>,
     shared: Arc<Shared>,
     max_queued: usize,
+    pace: Pace,
 }
 
 impl Outbox {
@@ -162,6 +178,11 @@ impl Outbox {
         self.shared.queued.load(Ordering::Relaxed)
     }
 
+    /// Whether no rate limit holds for this connection.
+    pub fn set_exempt(&self, exempt: bool) {
+        self.pace.set_exempt(exempt);
+    }
+
     /// Other limits from the next frame on, once the piece count is known.
     pub fn set_limits(&self, limits: FrameLimits) {
         self.shared
@@ -176,14 +197,26 @@ impl Drop for Outbox {
     }
 }
 
-/// Gives a connection to a task of its own. Its events come with `key`; the channel should be short, as every place in
-/// it can hold [`ConnConfig::read_buffer`] bytes.
+/// Gives a connection to a task of its own, without rate limits: see [`start_paced`].
 pub fn start<K: Copy + Send + Sync + 'static>(
     key: K,
     peer: PeerStream,
     limits: FrameLimits,
     events: mpsc::Sender<(K, ConnEvent)>,
     config: &ConnConfig,
+) -> Outbox {
+    start_paced(key, peer, limits, events, config, Pace::default())
+}
+
+/// Gives a connection to a task of its own. Its events come with `key`; the channel should be short, as every place in
+/// it can hold [`ConnConfig::read_buffer`] bytes.
+pub fn start_paced<K: Copy + Send + Sync + 'static>(
+    key: K,
+    peer: PeerStream,
+    limits: FrameLimits,
+    events: mpsc::Sender<(K, ConnEvent)>,
+    config: &ConnConfig,
+    pace: Pace,
 ) -> Outbox {
     let (queue, outgoing) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
@@ -197,12 +230,14 @@ pub fn start<K: Copy + Send + Sync + 'static>(
         events,
         shared: Arc::clone(&shared),
         config: config.clone(),
+        pace: pace.clone(),
     };
     tokio::spawn(task.run(outgoing));
     Outbox {
         queue,
         shared,
         max_queued: config.max_queued_out,
+        pace,
     }
 }
 
@@ -219,6 +254,7 @@ struct Task<K> {
     events: mpsc::Sender<(K, ConnEvent)>,
     shared: Arc<Shared>,
     config: ConnConfig,
+    pace: Pace,
 }
 
 impl<K: Copy + Send + Sync> Task<K> {
@@ -258,14 +294,23 @@ impl<K: Copy + Send + Sync> Task<K> {
         let mut buf = BytesMut::new();
         let mut size = self.config.min_read;
         let mut deadline = Instant::now() + self.config.idle_timeout;
+        let mut held = Held::default();
         loop {
             match timeout_at(deadline, self.stream.readable()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return CloseReason::Io(error.kind()),
                 Err(_) => return CloseReason::Idle,
             }
-            buf.reserve(size);
-            let read = match self.stream.try_read_buf(&mut buf) {
+            let most = match self.read_turn(size, &mut held).await {
+                Ok(most) => most,
+                Err(reason) => return reason,
+            };
+            buf.reserve(most);
+            let read = self.stream.try_read_buf(&mut (&mut buf).limit(most));
+            let bytes = *read.as_ref().unwrap_or(&0);
+            held.read(bytes, most);
+            self.pace.down.put_back(most - bytes);
+            let read = match read {
                 Ok(0) => return CloseReason::Remote,
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -277,7 +322,7 @@ impl<K: Copy + Send + Sync> Task<K> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return CloseReason::Io(error.kind()),
             };
-            if read >= size {
+            if read >= most {
                 size = (size * 4).min(self.config.read_buffer);
             } else if read < size / 8 {
                 size = (size / 2).max(self.config.min_read);
@@ -329,9 +374,10 @@ impl<K: Copy + Send + Sync> Task<K> {
     async fn write(&self, mut outgoing: mpsc::UnboundedReceiver<Message>) -> CloseReason {
         let mut queue = WriteQueue::default();
         let mut flushed = 0_u64;
+        let mut held = Held::default();
         loop {
             fill(&mut queue, &mut outgoing);
-            let told = self.config.write_batch as u64;
+            let told = self.pace.up.portion(self.config.write_batch) as u64;
             if flushed >= told || (flushed > 0 && queue.is_empty()) {
                 if let Err(reason) = self.emit(ConnEvent::Flushed(flushed)).await {
                     return reason;
@@ -344,6 +390,16 @@ impl<K: Copy + Send + Sync> Task<K> {
                     Ok(Some(message)) => queue.push(&message, queue::cost(&message)),
                     Ok(None) => return pending().await, // the outbox is gone, which ends the task
                     Err(_) => queue.push(&Message::KeepAlive, 0),
+                }
+                continue;
+            }
+            if !self.pace.up.is_free() {
+                match self.write_paced(&mut queue, &mut outgoing, &mut held).await {
+                    Ok(taken) => {
+                        flushed += taken.block_bytes;
+                        self.shared.queued.fetch_sub(taken.cost, Ordering::Relaxed);
+                    }
+                    Err(reason) => return reason,
                 }
                 continue;
             }

@@ -142,6 +142,7 @@ impl Torrent {
                 }
             }
             ConnEvent::Flushed(bytes) => self.swarm.handle_flushed(conn, bytes, now),
+            ConnEvent::Held { down, up } => self.swarm.handle_held(conn, down, up, now),
             ConnEvent::Unknown { count, .. } => {
                 self.swarm
                     .handle_dropped(conn, DropReason::UnknownMessage, count, now);

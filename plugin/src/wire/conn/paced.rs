@@ -1,0 +1,220 @@
+//! A connection for which rate limits hold.
+//!
+//! Blocks are written one by one or in portions of whole ones, so that none is begun and left lying: nothing could
+//! overtake it. What a peer says meanwhile is answered, and what is of no block goes out, without losing the place in
+//! the line.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::queue::{self, Taken, WriteQueue};
+use super::{CloseReason, ConnEvent, Task, fill};
+use crate::wire::message::Message;
+
+/// A limit that holds a connection is told of at least that often.
+const HELD_STEP: Duration = Duration::from_millis(250); // the period of the swarm's housekeeping
+
+/// How long limits have held the connection since that was last told.
+///
+/// Reading counts as held while the socket has more than may be read: a peer that sends byte by byte would otherwise be
+/// taken for one that we do not listen to.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    down: Duration,
+    up: Duration,
+    /// The last turn was read to its end: there is more.
+    more: bool,
+    /// Of `down`, if this turn is.
+    unclear: Duration,
+}
+
+impl Held {
+    /// So much of a turn was read.
+    pub(super) fn read(&mut self, bytes: usize, turn: usize) {
+        self.more = bytes == turn;
+        let unclear = std::mem::take(&mut self.unclear);
+        if self.more {
+            self.down += unclear;
+        }
+    }
+
+    /// Whether there is something to tell.
+    fn is_due(&self) -> bool {
+        self.down.max(self.up) >= HELD_STEP
+    }
+
+    /// What there is to tell.
+    fn take(&mut self) -> ConnEvent {
+        ConnEvent::Held {
+            down: std::mem::take(&mut self.down),
+            up: std::mem::take(&mut self.up),
+        }
+    }
+}
+
+impl<K: Copy + Send + Sync> Task<K> {
+    /// Tells how long limits have held the connection, unless the channel is full: whoever waits in line may be the next
+    /// in it, and is to keep nobody waiting.
+    fn tell(&self, held: &mut Held) {
+        if held.is_due()
+            && let Ok(place) = self.events.try_reserve()
+        {
+            place.send((self.key, held.take()));
+        }
+    }
+
+    /// How much may be read now, at most `size`; waits for it. What is not read is to be put back.
+    pub(super) async fn read_turn(
+        &self,
+        size: usize,
+        held: &mut Held,
+    ) -> Result<usize, CloseReason> {
+        if self.pace.down.is_free() {
+            return Ok(size);
+        }
+        let portion = self.pace.down.portion(size);
+        let turn = self.pace.down.take(portion);
+        tokio::pin!(turn);
+        loop {
+            let began = Instant::now();
+            let mine = timeout(HELD_STEP, &mut turn).await.is_ok();
+            match held.more {
+                true => held.down += began.elapsed(),
+                false => held.unclear += began.elapsed(),
+            }
+            self.tell(held);
+            if mine {
+                return Ok(portion);
+            }
+        }
+    }
+
+    /// Waits until some bytes of the queue may be sent and the kernel takes some.
+    pub(super) async fn write_paced(
+        &self,
+        queue: &mut WriteQueue,
+        outgoing: &mut mpsc::UnboundedReceiver<Message>,
+        held: &mut Held,
+    ) -> Result<Taken, CloseReason> {
+        loop {
+            // first: bytes for a peer that does not read are to keep nobody else waiting
+            match timeout(self.config.write_timeout, self.stream.writable()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(CloseReason::Io(error.kind())),
+                Err(_) => return Err(CloseReason::Stalled),
+            }
+            fill(queue, outgoing);
+            let turn = match queue.urgent() {
+                0 => self.write_turn(queue, outgoing, held).await?,
+                _ => 0,
+            };
+            let result = self.offer(queue, turn + queue.urgent());
+            let written = *result.as_ref().unwrap_or(&0);
+            self.pace.up.put_back(turn.saturating_sub(written));
+            self.pace.up.charge(written.saturating_sub(turn));
+            match result {
+                Ok(0) => return Err(CloseReason::Io(io::ErrorKind::WriteZero)),
+                Ok(written) => return Ok(queue.advance(written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(CloseReason::Io(error.kind())),
+            }
+        }
+    }
+
+    /// How much of the queue, in which nothing is urgent, may be written now; waits for it.
+    async fn write_turn(
+        &self,
+        queue: &mut WriteQueue,
+        outgoing: &mut mpsc::UnboundedReceiver<Message>,
+        held: &mut Held,
+    ) -> Result<usize, CloseReason> {
+        let batch = self.pace.up.portion(self.config.write_batch);
+        let portion = queue.portion(batch);
+        let turn = self.pace.up.take(portion);
+        tokio::pin!(turn);
+        loop {
+            let began = Instant::now();
+            let mine = tokio::select! {
+                biased;
+                () = &mut turn => true,
+                Some(message) = outgoing.recv() => {
+                    queue.push(&message, queue::cost(&message));
+                    fill(queue, outgoing);
+                    self.overtake(queue)?;
+                    false
+                }
+                () = tokio::time::sleep(HELD_STEP) => false,
+            };
+            held.up += began.elapsed();
+            self.tell(held);
+            if mine {
+                return Ok(portion);
+            }
+        }
+    }
+
+    /// Sends what is urgent ahead of the blocks that wait, as far as the kernel takes it at once.
+    fn overtake(&self, queue: &mut WriteQueue) -> Result<(), CloseReason> {
+        let urgent = queue.urgent();
+        if urgent == 0 {
+            return Ok(());
+        }
+        match self.offer(queue, urgent) {
+            Ok(written) => {
+                self.pace.up.charge(written);
+                let taken = queue.advance(written);
+                self.shared.queued.fetch_sub(taken.cost, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) => Err(CloseReason::Io(error.kind())),
+        }
+    }
+
+    /// Offers the kernel the first `most` bytes of the queue.
+    fn offer(&self, queue: &mut WriteQueue, most: usize) -> io::Result<usize> {
+        let stream = &self.stream;
+        queue.with_at_most(most, most, |slices| stream.try_write_vectored(slices))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TURN: Duration = Duration::from_millis(100);
+
+    fn read(held: &mut Held, bytes: usize) {
+        match held.more {
+            true => held.down += TURN,
+            false => held.unclear += TURN,
+        }
+        held.read(bytes, 1024);
+    }
+
+    #[test]
+    fn who_sends_byte_by_byte_is_not_held_by_us() {
+        let mut held = Held::default();
+        (0..1000).for_each(|_| read(&mut held, 1));
+        assert!(held.down.is_zero() && !held.is_due());
+    }
+
+    #[test]
+    fn who_has_sent_more_than_we_read_is_held_for_as_long_as_that_waits() {
+        let mut held = Held::default();
+        for _ in 0..10 {
+            (0..16).for_each(|_| read(&mut held, 1024));
+            read(&mut held, 13);
+        }
+        assert_eq!(held.down, 170 * TURN);
+        assert!(held.is_due());
+        held.take();
+        assert!(!held.is_due());
+    }
+}
