@@ -4,6 +4,7 @@
 //! TCP and IP. Who waits waits in a line, first come, first served; as each takes a small portion at a time, many
 //! connections share evenly, however low the rate is.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -99,6 +100,21 @@ impl Limiter {
         limiter
     }
 
+    /// A limit of events: `per_second` of them, and as many at once after a pause.
+    pub fn of_events(per_second: NonZeroU32) -> Self {
+        let limiter = Self::default();
+        *limiter.bucket() = Some(Bucket::of_events(per_second, limiter.now()));
+        let per_second = u64::from(per_second.get());
+        limiter.0.rate.store(per_second, Ordering::Relaxed);
+        limiter
+    }
+
+    /// Waits in line until one event may happen, and takes it.
+    pub async fn event(&self) {
+        let _turn = self.turn(1).await;
+        self.charge(1);
+    }
+
     /// Another rate from now on, or none, for those who wait already too.
     pub fn set(&self, rate: Option<Rate>) {
         let now = self.now();
@@ -122,6 +138,10 @@ impl Limiter {
         }
     }
 
+    fn is_limited(&self) -> bool {
+        self.0.rate.load(Ordering::Relaxed) > 0
+    }
+
     /// What is to be taken at a time at most; `None`: anything.
     fn portion(&self) -> Option<u64> {
         let rate = self.rate()?;
@@ -130,7 +150,7 @@ impl Limiter {
 
     /// Waits in line until `bytes` may pass.
     async fn turn(&self, bytes: u64) -> Turn<'_> {
-        self.rate()?;
+        self.is_limited().then_some(())?;
         let turn = self.0.turn.lock().await;
         loop {
             let changed = self.0.changed.notified();
@@ -150,7 +170,7 @@ impl Limiter {
 
     /// `bytes` pass.
     fn charge(&self, bytes: u64) {
-        if self.rate().is_some()
+        if self.is_limited()
             && let Some(bucket) = &mut *self.bucket()
         {
             bucket.charge(bytes, self.now());
@@ -159,7 +179,7 @@ impl Limiter {
 
     /// `bytes` did not pass after all.
     fn put_back(&self, bytes: u64) {
-        if self.rate().is_some()
+        if self.is_limited()
             && let Some(bucket) = &mut *self.bucket()
         {
             bucket.put_back(bytes, self.now());
@@ -187,7 +207,7 @@ pub struct Pacer {
 impl Pacer {
     /// Whether nothing limits it now.
     pub fn is_free(&self) -> bool {
-        self.is_exempt() || self.limiters.iter().all(|l| l.rate().is_none())
+        self.is_exempt() || self.limiters.iter().all(|l| !l.is_limited())
     }
 
     /// What is to be taken at a time at most, of `most`.

@@ -136,6 +136,20 @@ async fn who_leaves_the_line_holds_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_are_counted_one_by_one() {
+    let limiter = Limiter::of_events(NonZeroU32::new(50).expect("not zero"));
+    let begin = Instant::now();
+    for _ in 0..50 {
+        limiter.event().await;
+    }
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    for _ in 0..500 {
+        limiter.event().await;
+    }
+    assert_eq!(begin.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_does_not_wait_counts_all_the_same() {
     let pacer = Pace::new(&up(rate(16 << 10)), &Limiters::default()).up;
     let end = Instant::now() + Duration::from_secs(20);

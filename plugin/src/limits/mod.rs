@@ -5,12 +5,14 @@
 
 pub mod address;
 mod budget;
+mod descriptors;
 mod interfaces;
 mod limiter;
 mod rate;
 mod units;
 
-pub use budget::{Limits, LimitsConfig, Permit};
+pub use budget::{LOCAL_RTT, Limits, LimitsConfig, Permit};
+pub use descriptors::raise_descriptors;
 pub use limiter::{Limiter, Limiters, Pace, Pacer, Rates};
 pub use rate::Bucket;
 pub use units::{Rate, UnitError, parse_bytes};

@@ -3,6 +3,7 @@
 //! The level counts in bytes times microseconds of a second, so that nothing is ever rounded: whatever the rate and however often
 //! and unevenly it is asked, what passes is the rate times the time, less at most the depth of the bucket.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chunkcast::time::Instant;
@@ -21,10 +22,11 @@ const MAX_DEBT_US: u64 = 1_000_000; // guess: blocks are not to wait longer than
 /// Microseconds in a second.
 const SECOND: u64 = 1_000_000;
 
-/// One limit. A new bucket is empty: it begins with a wait.
+/// One limit.
 #[derive(Clone, Debug)]
 pub struct Bucket {
-    rate: Rate,
+    per_second: u64,
+    depth: u64,
     /// Bytes times [`SECOND`]; negative: taken in advance.
     level: i128,
     /// When the level was that.
@@ -32,41 +34,48 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// An empty bucket that fills at `rate` from `now` on.
+    /// An empty bucket that fills at `rate` from `now` on: it begins with a wait.
     pub fn new(rate: Rate, now: Instant) -> Self {
         Self {
-            rate,
+            per_second: rate.bytes(),
+            depth: depth_at(rate),
             level: 0,
             at: now,
         }
     }
 
-    /// The rate.
-    pub fn rate(&self) -> Rate {
-        self.rate
+    /// A full bucket of events instead of bytes: `per_second` of them, and as many at once.
+    pub fn of_events(per_second: NonZeroU32, now: Instant) -> Self {
+        let per_second = u64::from(per_second.get());
+        Self {
+            per_second,
+            depth: per_second,
+            level: scaled(per_second),
+            at: now,
+        }
     }
 
     /// Another rate from `now` on. What is in the bucket stays, up to the new depth.
     pub fn set(&mut self, rate: Rate, now: Instant) {
         self.fill(now);
-        self.rate = rate;
+        (self.per_second, self.depth) = (rate.bytes(), depth_at(rate));
         self.fill(now);
     }
 
     /// Bytes that it holds when full: what may pass at once after a pause.
     pub fn depth(&self) -> u64 {
-        (self.rate.bytes().saturating_mul(SPAN_US) / SECOND).max(MIN_DEPTH)
+        self.depth
     }
 
     /// When `bytes` may pass: `None`, now. More than the depth may pass once the bucket is full; the next then waits the
     /// longer.
     pub fn ready(&mut self, bytes: u64, now: Instant) -> Option<Instant> {
         self.fill(now);
-        let missing = scaled(bytes.min(self.depth())) - self.level;
+        let missing = scaled(bytes.min(self.depth)) - self.level;
         if missing <= 0 {
             return None;
         }
-        let rate = i128::from(self.rate.bytes());
+        let rate = i128::from(self.per_second);
         let micros = u64::try_from((missing + rate - 1) / rate).unwrap_or(u64::MAX);
         Some(now + Duration::from_micros(micros))
     }
@@ -74,7 +83,7 @@ impl Bucket {
     /// `bytes` pass, whether they may or not. The debt ends at a second's worth, or at what was just taken.
     pub fn charge(&mut self, bytes: u64, now: Instant) {
         self.fill(now);
-        let most = i128::from(self.rate.bytes()) * i128::from(MAX_DEBT_US);
+        let most = i128::from(self.per_second) * i128::from(MAX_DEBT_US);
         let floor = (-most).min(-scaled(bytes));
         self.level = (self.level - scaled(bytes)).max(floor.min(self.level));
     }
@@ -90,9 +99,13 @@ impl Bucket {
         let elapsed = now.saturating_since(self.at).as_micros();
         self.at = self.at.max(now);
         let elapsed = i128::try_from(elapsed).unwrap_or(i128::MAX);
-        let more = i128::from(self.rate.bytes()).saturating_mul(elapsed);
-        self.level = self.level.saturating_add(more).min(scaled(self.depth()));
+        let more = i128::from(self.per_second).saturating_mul(elapsed);
+        self.level = self.level.saturating_add(more).min(scaled(self.depth));
     }
+}
+
+fn depth_at(rate: Rate) -> u64 {
+    (rate.bytes().saturating_mul(SPAN_US) / SECOND).max(MIN_DEPTH)
 }
 
 fn scaled(bytes: u64) -> i128 {

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 
 use chunkcast::chunks::ChunkSet;
 use chunkcast::client::{self, Candidate, Query, Source, Wanted};
-use chunkcast::node::{LookupRequest, Publication};
+use chunkcast::node::{LookupError, LookupRequest, Publication};
 use chunkcast::wire::{self as dir, Found, Ranking};
 
 use super::super::{Directory, TorrentSource, object_id};
+use super::pacing;
 use super::reads::{Run, runs};
 use super::{Conn, Input, Torrent, TorrentError};
-use crate::limits::Permit;
+use crate::limits::{Pace, Permit};
 use crate::metadata::{Magnet, Metainfo};
 use crate::storage::{self, StorageError, Stored};
 use crate::swarm::{ConnId, DropReason, Output, PeerInfo, PieceResult};
@@ -111,12 +112,15 @@ impl Torrent {
             Some(meta) => FrameLimits::for_pieces(meta.layout.piece_count()),
             None => FrameLimits::default(),
         };
-        let outbox = conn::start(
+        let pace = Pace::new(&self.limiters, self.shared.limits.rates());
+        pace.set_exempt(pacing::is_exempt(&self.shared.config.limits, info.rtt));
+        let outbox = conn::start_paced(
             id,
             peer,
             limits,
             self.wires.clone(),
             &self.shared.config.conn,
+            pace,
         );
         self.conns.insert(
             id,
@@ -181,8 +185,9 @@ impl Torrent {
                 .swarm
                 .handle_piece_result(piece, PieceResult::DiskError, now);
         };
-        let input = self.input.clone();
+        let (input, limits) = (self.input.clone(), self.shared.limits.clone());
         self.writes.spawn(async move {
+            let _place = limits.hash_job().await;
             let outcome = storage.finish_piece(piece, blocks).await;
             let _ = input.send(Input::Piece(piece, outcome)).await;
         });
@@ -308,10 +313,13 @@ impl Torrent {
             ignore: asked.ignore,
             to_root: asked.to_root,
         };
-        let answer = index.lookup(request);
-        let input = self.input.clone();
+        let (input, limits) = (self.input.clone(), self.shared.limits.clone());
         self.tasks.spawn(async move {
-            let _ = input.send(Input::Answer(answer.await)).await;
+            let answer = match limits.lookup().await {
+                true => index.lookup(request).await,
+                false => Err(LookupError::Busy),
+            };
+            let _ = input.send(Input::Answer(answer)).await;
         });
     }
 
