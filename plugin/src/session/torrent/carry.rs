@@ -40,7 +40,7 @@ impl Torrent {
                     self.conns.remove(&conn);
                 }
                 Output::Dial { addr, source } => self.dial(addr, source),
-                Output::Store { piece, begin, data } => self.store(piece, begin, &data),
+                Output::Store { piece, begin, data } => self.store(piece, begin, data),
                 Output::Finish { piece } => self.finish(piece),
                 Output::Discard { piece } => {
                     if let Some(buffers) = &mut self.buffers {
@@ -163,13 +163,8 @@ impl Torrent {
         }
     }
 
-    /// Keeps an accepted block. What cannot be kept makes its piece fail when it is finished.
-    ///
-    /// As it came, the block is a slice of a read buffer, all of which it would keep in memory: a peer that fills the
-    /// rest with junk could make eight bytes of every one that is counted (measured: 330 MiB for 26 MiB of
-    /// blocks, 57 with the copy).
-    fn store(&mut self, piece: u32, begin: u32, data: &[u8]) {
-        let data = bytes::Bytes::copy_from_slice(data);
+    /// Keeps an accepted block, which owns its bytes alone. What cannot be kept makes its piece fail when it is finished.
+    fn store(&mut self, piece: u32, begin: u32, data: bytes::Bytes) {
         let kept = self.buffers.as_mut().map(|b| b.store(piece, begin, data));
         if !matches!(kept, Some(Stored::Kept | Stored::Complete)) {
             tracing::warn!("a block of piece {piece} was not kept: {kept:?}");

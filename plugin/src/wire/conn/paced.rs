@@ -8,12 +8,15 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::FutureExt;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::queue::{self, Taken, WriteQueue};
-use super::{CloseReason, ConnEvent, Task, fill};
+use super::{CloseReason, ConnEvent, Read, Task, fill};
 use crate::wire::message::Message;
+use crate::wire::reader::FrameReader;
 
 /// A limit that holds a connection is told of at least that often.
 const HELD_STEP: Duration = Duration::from_millis(250); // the period of the swarm's housekeeping
@@ -33,6 +36,14 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// So long a turn to read was waited for.
+    fn waited(&mut self, span: Duration) {
+        match self.more {
+            true => self.down += span,
+            false => self.unclear += span,
+        }
+    }
+
     /// So much of a turn was read.
     pub(super) fn read(&mut self, bytes: usize, turn: usize) {
         self.more = bytes == turn;
@@ -67,52 +78,71 @@ impl<K: Copy + Send + Sync> Task<K> {
         }
     }
 
-    /// How much may be read now, at most `size`; waits for it. What is not read is to be put back.
+    /// Waits for bytes and reads at most `size` of them; where limits hold only waits, and the turn follows.
+    pub(super) async fn read_or_wait(
+        &self,
+        stream: &mut ReadHalf<'_>,
+        reader: &mut FrameReader,
+        size: usize,
+    ) -> io::Result<Option<Read>> {
+        if self.pace.down.is_free() {
+            return self.read_some(stream, reader, size).await.map(Some);
+        }
+        stream.readable().await.map(|()| None)
+    }
+
+    /// Waits for its turn and reads at most `size` bytes, or nothing if none have come; with how much the turn was.
     pub(super) async fn read_turn(
         &self,
+        stream: &mut ReadHalf<'_>,
+        reader: &mut FrameReader,
         size: usize,
         held: &mut Held,
-    ) -> Result<usize, CloseReason> {
-        if self.pace.down.is_free() {
-            return Ok(size);
-        }
+    ) -> (Option<io::Result<Read>>, usize) {
         let portion = self.pace.down.portion(size);
         let turn = self.pace.down.take(portion);
         tokio::pin!(turn);
         loop {
             let began = Instant::now();
             let mine = timeout(HELD_STEP, &mut turn).await.is_ok();
-            match held.more {
-                true => held.down += began.elapsed(),
-                false => held.unclear += began.elapsed(),
-            }
+            held.waited(began.elapsed());
             self.tell(held);
             if mine {
-                return Ok(portion);
+                break;
             }
         }
+        // now or not at all: nothing is taken from others in advance
+        let read = self.read_some(stream, reader, portion).now_or_never();
+        let bytes = match &read {
+            Some(Ok(read)) => read.bytes,
+            Some(Err(_)) | None => 0,
+        };
+        held.read(bytes, portion);
+        self.pace.down.put_back(portion - bytes);
+        (read, portion)
     }
 
     /// Waits until some bytes of the queue may be sent and the kernel takes some.
     pub(super) async fn write_paced(
         &self,
+        stream: &WriteHalf<'_>,
         queue: &mut WriteQueue,
         outgoing: &mut mpsc::UnboundedReceiver<Message>,
         held: &mut Held,
     ) -> Result<Taken, CloseReason> {
         loop {
             // first: bytes for a peer that does not read are to keep nobody else waiting
-            match timeout(self.config.write_timeout, self.stream.writable()).await {
+            match timeout(self.config.write_timeout, stream.writable()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(CloseReason::Io(error.kind())),
                 Err(_) => return Err(CloseReason::Stalled),
             }
             fill(queue, outgoing);
             let turn = match queue.urgent() {
-                0 => self.write_turn(queue, outgoing, held).await?,
+                0 => self.write_turn(stream, queue, outgoing, held).await?,
                 _ => 0,
             };
-            let result = self.offer(queue, turn + queue.urgent());
+            let result = offer(stream, queue, turn + queue.urgent());
             let written = *result.as_ref().unwrap_or(&0);
             self.pace.up.put_back(turn.saturating_sub(written));
             self.pace.up.charge(written.saturating_sub(turn));
@@ -129,6 +159,7 @@ impl<K: Copy + Send + Sync> Task<K> {
     /// How much of the queue, in which nothing is urgent, may be written now; waits for it.
     async fn write_turn(
         &self,
+        stream: &WriteHalf<'_>,
         queue: &mut WriteQueue,
         outgoing: &mut mpsc::UnboundedReceiver<Message>,
         held: &mut Held,
@@ -145,7 +176,7 @@ impl<K: Copy + Send + Sync> Task<K> {
                 Some(message) = outgoing.recv() => {
                     queue.push(&message, queue::cost(&message));
                     fill(queue, outgoing);
-                    self.overtake(queue)?;
+                    self.overtake(stream, queue)?;
                     false
                 }
                 () = tokio::time::sleep(HELD_STEP) => false,
@@ -159,12 +190,12 @@ impl<K: Copy + Send + Sync> Task<K> {
     }
 
     /// Sends what is urgent ahead of the blocks that wait, as far as the kernel takes it at once.
-    fn overtake(&self, queue: &mut WriteQueue) -> Result<(), CloseReason> {
+    fn overtake(&self, stream: &WriteHalf<'_>, queue: &mut WriteQueue) -> Result<(), CloseReason> {
         let urgent = queue.urgent();
         if urgent == 0 {
             return Ok(());
         }
-        match self.offer(queue, urgent) {
+        match offer(stream, queue, urgent) {
             Ok(written) => {
                 self.pace.up.charge(written);
                 let taken = queue.advance(written);
@@ -176,12 +207,11 @@ impl<K: Copy + Send + Sync> Task<K> {
             Err(error) => Err(CloseReason::Io(error.kind())),
         }
     }
+}
 
-    /// Offers the kernel the first `most` bytes of the queue.
-    fn offer(&self, queue: &mut WriteQueue, most: usize) -> io::Result<usize> {
-        let stream = &self.stream;
-        queue.with_at_most(most, most, |slices| stream.try_write_vectored(slices))
-    }
+/// Offers the kernel the first `most` bytes of the queue.
+fn offer(stream: &WriteHalf<'_>, queue: &mut WriteQueue, most: usize) -> io::Result<usize> {
+    queue.with_at_most(most, most, |slices| stream.try_write_vectored(slices))
 }
 
 #[cfg(test)]
@@ -191,10 +221,7 @@ mod tests {
     const TURN: Duration = Duration::from_millis(100);
 
     fn read(held: &mut Held, bytes: usize) {
-        match held.more {
-            true => held.down += TURN,
-            false => held.unclear += TURN,
-        }
+        held.waited(TURN);
         held.read(bytes, 1024);
     }
 
