@@ -18,6 +18,9 @@ use super::{Row, Way};
 /// Bytes on the wire for 16 KiB of data.
 const WIRE: f64 = (16384.0 + 13.0) / 16384.0;
 
+/// Largest torrent: at higher rates it is over sooner.
+const MOST: usize = 1 << 30;
+
 /// A session and its torrent.
 struct Running {
     session: Session,
@@ -64,7 +67,7 @@ impl Running {
 pub(crate) async fn measure(way: Way, bytes: u64, count: u32, seconds: f64) -> Row {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let source = dir.path().join("source.bin");
-    let len = (bytes as f64 * (seconds + 4.0)) as usize;
+    let len = ((bytes as f64 * (seconds + 4.0)) as usize).min(MOST);
     let piece = if bytes < 1 << 20 { 64 << 10 } else { 1 << 20 };
     let meta = content(&source, len, piece);
     let seed = || DataPath::Content(source.clone());

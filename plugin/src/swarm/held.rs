@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chunkcast::time::Instant;
 
+use super::peer::Peer;
+use super::pieces::BlockKey;
 use super::{ConnId, Limits, Swarm};
 use crate::metadata::BLOCK;
 
@@ -15,18 +17,26 @@ const LEAST_UPLOAD: u64 = 4 * BLOCK as u64; // guess
 /// Longest time since a peer's last block, or the first request, in which limits excuse it.
 const LONGEST: Duration = Duration::from_secs(600); // 500 peers have 16 KiB/s: a block each in 500 s
 
+/// Seconds' worth of a low rate that is asked of all peers together, or more of them would each take long for a block.
+const OUTSTANDING_SECONDS: u32 = 5; // guess: half of a request's timeout
+
+/// Requests outstanding at all peers at any rate.
+const LEAST_OUTSTANDING: u32 = 5; // guess: one peer that does not answer leaves four
+
 /// How long a peer counts as held by limits after it was.
 const HELD_FOR: Duration = Duration::from_secs(2); // guess: several periods of the housekeeping
 
 impl Limits {
     /// These limits for a torrent that gets `down` and gives `up` bytes a second at most (`None`: unlimited): a second's
-    /// worth may be asked of a peer at first, and be on its way to the kernel.
+    /// worth may be asked of a peer at first, and be on its way to the kernel, and a few seconds' be asked of all.
     #[must_use]
     pub fn at_rates(mut self, down: Option<u64>, up: Option<u64>) -> Self {
         if let Some(rate) = down {
             let blocks = u32::try_from(rate / u64::from(BLOCK)).unwrap_or(u32::MAX);
             self.first_window = self.first_window.min(blocks.max(1));
             self.min_window = self.min_window.min(self.first_window);
+            let all = blocks.saturating_mul(OUTSTANDING_SECONDS);
+            self.max_outstanding = self.max_outstanding.min(all.max(LEAST_OUTSTANDING));
         }
         if let Some(rate) = up {
             self.upload_budget = self.upload_budget.min(rate.max(LEAST_UPLOAD));
@@ -57,6 +67,12 @@ impl Swarm {
             self.on_held_up(conn, up);
         }
         self.settle();
+    }
+
+    /// Whether the block is owed by a peer from which our limits keep us: asked of another, it would only wait there too.
+    pub(super) fn waits_for_us(&self, key: BlockKey) -> bool {
+        let held = |p: &Peer| p.down.is_held(self.now) && p.down.outstanding.contains_key(&key);
+        self.peers.values().any(held)
     }
 
     fn on_held_down(&mut self, conn: ConnId, span: Duration) {
@@ -103,10 +119,15 @@ impl Swarm {
 }
 
 impl super::peer::Download {
+    /// Whether limits have held what it sent of late, and still excuse it.
+    fn is_held(&self, now: Instant) -> bool {
+        let lately = |at: Instant| now.saturating_since(at) < HELD_FOR;
+        self.excused <= LONGEST && self.held.is_some_and(lately)
+    }
+
     /// Fewest requests in the pipeline: a single one while limits hold what the peer sends.
     pub(super) fn least_window(&self, limits: &Limits, now: Instant) -> u32 {
-        let held = |at: Instant| now.saturating_since(at) < HELD_FOR;
-        if self.held.is_some_and(held) {
+        if self.is_held(now) {
             1
         } else {
             limits.min_window
