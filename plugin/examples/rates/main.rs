@@ -9,6 +9,9 @@
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::print_stdout,
     reason = "a benchmark reads the clock and owns sockets"
 )]
 

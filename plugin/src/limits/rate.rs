@@ -188,7 +188,7 @@ mod tests {
 
     /// 16 KiB/s to 1 GB/s, as many of each order of magnitude.
     fn rates() -> impl Strategy<Value = u64> {
-        (14.0..29.9_f64).prop_map(|log| log.exp2() as u64)
+        (14u32..30, 0u64..1 << 30).prop_map(|(log, rest)| (1 << log) + rest % (1 << log))
     }
 
     proptest! {

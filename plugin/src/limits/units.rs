@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(rate("16KiB"), Ok(16 << 10));
         assert_eq!(rate("2.5 MiB/s"), Ok(5 << 19));
         assert_eq!(rate("1MB/s"), Ok(1_000_000));
-        assert_eq!(rate("100Mbps").is_err(), true, "bits or bytes");
+        assert!(rate("100Mbps").is_err(), "bits or bytes");
         assert_eq!(rate("100 Mbit/s"), Ok(12_500_000));
         for bad in ["0", "1000", "2TB/s", "99999999999999999999999999T"] {
             let error = rate(bad).expect_err(bad).to_string();
