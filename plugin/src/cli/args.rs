@@ -112,9 +112,6 @@ pub(super) struct NetworkArgs {
     /// DHT nodes to start from instead of the well-known ones (repeatable).
     #[arg(long, value_name = "HOST:PORT", hide = true)]
     pub dht_bootstrap: Vec<String>,
-    /// Rate limits and budgets.
-    #[command(flatten)]
-    pub budgets: BudgetArgs,
     /// One JSON object a line instead of text: "event" (metadata, peers, progress, complete, error) and "unix_time".
     #[arg(long)]
     pub json: bool,
@@ -124,6 +121,9 @@ pub(super) struct NetworkArgs {
     /// End in an orderly way when standard input ends.
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
+    /// Rate limits and budgets; last, as its heading holds for all that follow.
+    #[command(flatten)]
+    pub budgets: BudgetArgs,
 }
 
 /// Who an index node is, and how it finds others; shared by `node`, `get` and `seed`.
