@@ -46,3 +46,6 @@ mod pings;
 
 #[path = "swarm_sim/busy.rs"]
 mod busy;
+
+#[path = "swarm_sim/held.rs"]
+mod held;

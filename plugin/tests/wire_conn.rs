@@ -84,6 +84,7 @@ impl Conn {
                     messages.extend(batch);
                 }
                 ConnEvent::Flushed(bytes) => flushed += bytes,
+                ConnEvent::Held { .. } => {}
                 ConnEvent::Unknown { count, .. } => skipped += count,
                 ConnEvent::Closed(why) => reason = Some(why),
             }

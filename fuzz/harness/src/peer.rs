@@ -7,6 +7,7 @@ use chunkcast_bittorrent::wire::extended::{
 };
 use chunkcast_bittorrent::wire::handshake::check_protocol;
 use chunkcast_bittorrent::wire::message::{Handshake, Message};
+use chunkcast_bittorrent::wire::reader::FrameReader;
 use chunkcast_bittorrent::wire::status::{MAX_FETCHING, MAX_STATUS, StatusError, StatusMessage};
 
 use crate::input::Input;
@@ -24,6 +25,11 @@ pub fn peer_frames(data: &[u8]) {
 
     let whole = read(limits, std::iter::once(stream));
     assert_eq!(whole, read(limits, stream.chunks(part)), "in {part}s");
+    assert_eq!(
+        whole,
+        read_apart(limits, stream.chunks(part)),
+        "in {part}s, apart"
+    );
     let (frames, _) = whole;
     for frame in frames {
         if let Frame::Message(message) = frame {
@@ -63,6 +69,26 @@ fn read<'a>(
                 Err(e) => return (frames, Some(e)),
             }
         }
+    }
+    (frames, None)
+}
+
+/// The same as a connection reads them, each block in memory of its own.
+fn read_apart<'a>(
+    limits: FrameLimits,
+    parts: impl Iterator<Item = &'a [u8]>,
+) -> (Vec<Frame>, Option<FrameError>) {
+    let mut reader = FrameReader::default();
+    let mut frames = Vec::new();
+    for mut part in parts {
+        loop {
+            match reader.next(limits, &mut part) {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(e) => return (frames, Some(e)),
+            }
+        }
+        assert!(part.is_empty() && reader.held() < 4 + limits.max_frame as usize);
     }
     (frames, None)
 }

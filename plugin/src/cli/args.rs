@@ -8,7 +8,9 @@ use chunkcast::auth::seal::NetworkKey;
 use chunkcast::node::Network;
 use clap::{Args, Parser, Subcommand};
 
+use super::budgets::BudgetArgs;
 use super::exit::{Code, Failure};
+use crate::limits::parse_bytes;
 
 /// A BitTorrent client that downloads from the neighbour who already has it.
 #[derive(Debug, Parser)]
@@ -119,6 +121,9 @@ pub(super) struct NetworkArgs {
     /// End in an orderly way when standard input ends.
     #[arg(long, hide = true)]
     pub until_stdin_closes: bool,
+    /// Rate limits and budgets; last, as its heading holds for all that follow.
+    #[command(flatten)]
+    pub budgets: BudgetArgs,
 }
 
 /// Who an index node is, and how it finds others; shared by `node`, `get` and `seed`.
@@ -229,7 +234,7 @@ pub(super) struct CreateArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Bytes in a piece: a power of two from 16KiB [default: chosen by size, about 1000 to 2000 pieces]
-    #[arg(long, value_name = "N", value_parser = parse_size)]
+    #[arg(long, value_name = "N", value_parser = parse_bytes)]
     pub piece_length: Option<u64>,
     /// A tracker's announce URL (repeatable; each becomes a tier of its own).
     #[arg(long, value_name = "URL")]
@@ -326,39 +331,11 @@ pub(super) struct DemoArgs {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub peers: u16,
     /// Size of the file.
-    #[arg(long, default_value = "64MiB", value_parser = parse_size)]
+    #[arg(long, default_value = "64MiB", value_parser = parse_bytes)]
     pub size: u64,
     /// Give up after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub timeout: u64,
-}
-
-/// Reads `1048576`, `64MiB`, `64M`, `1GiB`, `16 KiB` …: binary units, at least 1.
-///
-/// # Errors
-/// A line that names what is wrong and the forms that are taken.
-pub(super) fn parse_size(text: &str) -> Result<u64, String> {
-    let form = || {
-        format!(
-            "`{text}` is not a size; write bytes or a number with KiB, MiB, GiB or TiB, such as 64MiB"
-        )
-    };
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| form())?;
-    let shift = match text[digits..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kib" => 10,
-        "m" | "mib" => 20,
-        "g" | "gib" => 30,
-        "t" | "tib" => 40,
-        _ => return Err(form()),
-    };
-    match number.checked_mul(1 << shift) {
-        Some(bytes) if bytes > 0 => Ok(bytes),
-        _ => Err(form()),
-    }
 }
 
 /// Reads a network key: hexadecimal digits, or a file. What it is never appears in a message.
@@ -414,15 +391,5 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn sizes_are_read_in_binary_units() {
-        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
-        assert_eq!(parse_size("16 kib"), Ok(16 << 10));
-        assert_eq!(parse_size("7"), Ok(7));
-        for bad in ["", "0", "MiB", "1.5G", "99999999999T", "12parsec", "-1"] {
-            assert!(parse_size(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line program: arguments, what is printed, exit codes. All else lives in [`crate::session`].
 
 mod args;
+mod budgets;
 mod create;
 mod demo;
 mod exit;

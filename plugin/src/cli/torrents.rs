@@ -97,9 +97,14 @@ pub(super) async fn run_jobs(
     if jobs.is_empty() {
         return Ok(());
     }
+    let (limits, lowered) = args.budgets.fitted()?;
+    if let Some(line) = lowered {
+        reporter.warning(&line);
+    }
     let start = async {
         let peers = resolve_all(&args.peer, "--peer").await?;
         let mut config = config(args).await?;
+        config.limits = limits;
         // BEP 27: nothing of a private torrent concerns the DHT or who else is in this network
         let public = jobs.iter().any(|j| !j.is_private());
         config.dht &= public;

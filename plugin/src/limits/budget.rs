@@ -1,8 +1,17 @@
-//! Global budgets: how many connections there are, and how many are on their way.
+//! Global budgets: how many connections there are, how many are on their way, how many pieces are hashed, how often the
+//! directory is asked, and how fast bytes come and go.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::limiter::{Limiter, Limiters, Rates};
+
+/// How long a lookup waits for its turn before it is given up.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(5); // guess: the client waits 10 s for the answer
 
 /// Sizes of the budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +22,22 @@ pub struct LimitsConfig {
     pub half_open: usize,
     /// Callers that have not completed their handshake. One more ends the oldest.
     pub callers: usize,
-    /// Pieces that are hashed at a time.
+    /// Pieces that are hashed and written at a time.
     pub hash_jobs: usize,
+    /// Files that are open at a time.
+    pub open_files: usize,
+    /// Questions to the directory a second, and as many at once.
+    pub lookups: u32,
+    /// Bytes a second of all torrents together.
+    pub rates: Rates,
+    /// Bytes a second of each torrent, under those of all.
+    pub torrent_rates: Rates,
+    /// No rate holds for a peer to which a round-trip of at most that long was measured; `None`: rates hold for all.
+    pub exempt_rtt: Option<Duration>,
 }
+
+/// Round-trip time up to which a peer counts as one on the local network, for [`LimitsConfig::exempt_rtt`].
+pub const LOCAL_RTT: Duration = Duration::from_millis(3); // guess: Wi-Fi takes 1 to 3 ms, an access line more
 
 impl Default for LimitsConfig {
     fn default() -> Self {
@@ -24,11 +46,19 @@ impl Default for LimitsConfig {
             half_open: 50,    // guess: an attempt takes up to 15 s, so at least 3 a second
             callers: 100,     // guess: a slow caller holds its place for 10 s
             hash_jobs: 4,     // guess: four cores hash 2 GB/s
+            open_files: 512,  // guess: half of the usual `ulimit -n`
+            lookups: 50,      // guess: 500 torrents that ask every 10 s
+            rates: Rates::default(),
+            torrent_rates: Rates::default(),
+            exempt_rtt: None, // a limit is for all unless the user says otherwise
         }
     }
 }
 
 impl LimitsConfig {
+    /// Fewest open files: what the jobs of one torrent have at a time, and some between jobs.
+    pub const LEAST_OPEN_FILES: usize = 32;
+
     /// Whether the budgets let anything happen.
     ///
     /// # Errors
@@ -40,6 +70,12 @@ impl LimitsConfig {
             (self.callers, "callers must be 1 to 1000000"),
             (self.hash_jobs, "hash_jobs must be 1 to 1000000"),
         ];
+        if !(Self::LEAST_OPEN_FILES..=1_000_000).contains(&self.open_files) {
+            return Err("open_files must be 32 to 1000000");
+        }
+        if !(1..=1_000_000).contains(&self.lookups) {
+            return Err("lookups must be 1 to 1000000");
+        }
         match fields
             .iter()
             .find(|(value, _)| !(1..=1_000_000).contains(value))
@@ -56,6 +92,9 @@ pub struct Limits {
     connections: Arc<Semaphore>,
     half_open: Arc<Semaphore>,
     hash_jobs: Arc<Semaphore>,
+    checks: Arc<Semaphore>,
+    lookups: Limiter,
+    rates: Limiters,
 }
 
 /// A place in a budget, given back when it is dropped.
@@ -76,7 +115,26 @@ impl Limits {
             connections: budget(config.connections),
             half_open: budget(config.half_open),
             hash_jobs: budget(config.hash_jobs),
+            checks: budget(config.hash_jobs.div_ceil(2)), // each hashes two pieces at a time
+            lookups: Limiter::of_events(NonZeroU32::new(config.lookups).unwrap_or(NonZeroU32::MIN)),
+            rates: Limiters::new(config.rates),
         }
+    }
+
+    /// The rate limits of all torrents together.
+    pub fn rates(&self) -> &Limiters {
+        &self.rates
+    }
+
+    /// Waits in line for a lookup's turn; `false` when there are too many for it to be soon.
+    #[must_use = "without its turn a lookup is not made"]
+    pub async fn lookup(&self) -> bool {
+        timeout(LOOKUP_PATIENCE, self.lookups.event()).await.is_ok()
+    }
+
+    /// Waits for a place to check a torrent's existing data, in the order of asking.
+    pub async fn check(&self) -> Permit {
+        take(&self.checks).await
     }
 
     /// A place for a connection, in either direction; `None` when there are enough.
@@ -129,6 +187,7 @@ mod tests {
             half_open: 2,
             callers: 2,
             hash_jobs: 2,
+            ..LimitsConfig::default()
         })
     }
 
@@ -161,9 +220,55 @@ mod tests {
         let _third = third.await;
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn lookups_of_all_torrents_share_a_budget_and_do_not_pile_up() {
+        let limits = Limits::new(&LimitsConfig {
+            lookups: 10,
+            ..LimitsConfig::default()
+        });
+        let mut asking = tokio::task::JoinSet::new();
+        for torrent in 0..100 {
+            let limits = limits.clone();
+            asking.spawn(async move { (torrent, limits.lookup().await) });
+        }
+        let begin = tokio::time::Instant::now();
+        let (mut made, mut given_up) = (Vec::new(), 0);
+        while let Some(Ok((torrent, asks))) = asking.join_next().await {
+            match asks {
+                true => made.push(torrent),
+                false => given_up += 1,
+            }
+        }
+        // ten at once and ten a second, for as long as they are patient
+        assert!((59..=60).contains(&made.len()), "{}", made.len());
+        assert_eq!(made.len() + given_up, 100);
+        assert!(made.is_sorted(), "first come, first served: {made:?}");
+        assert!(begin.elapsed() <= LOOKUP_PATIENCE + Duration::from_millis(10));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(limits.lookup().await, "who gave up holds nobody up");
+    }
+
     #[test]
     fn empty_budgets_are_refused() {
         assert_eq!(LimitsConfig::default().validate(), Ok(()));
+        for (field, bad) in [
+            (
+                "open_files",
+                LimitsConfig {
+                    open_files: 31,
+                    ..LimitsConfig::default()
+                },
+            ),
+            (
+                "lookups",
+                LimitsConfig {
+                    lookups: 0,
+                    ..LimitsConfig::default()
+                },
+            ),
+        ] {
+            assert!(bad.validate().is_err_and(|error| error.contains(field)));
+        }
         let none = LimitsConfig {
             half_open: 0,
             ..LimitsConfig::default()

@@ -1,10 +1,18 @@
-//! Budgets that all torrents of a process share, and the filter for addresses from outside.
+//! Budgets that all torrents of a process share, rate limits, and the filter for addresses from outside.
 //!
-//! [`Limits`] bounds connections, connection attempts and callers in the handshake; [`address`] says which addresses
-//! are worth an attempt.
+//! [`Limits`] bounds connections, connection attempts and callers in the handshake; [`Limiters`] bound the bytes a second;
+//! [`address`] says which addresses are worth an attempt.
 
 pub mod address;
 mod budget;
+mod descriptors;
 mod interfaces;
+mod limiter;
+mod rate;
+mod units;
 
-pub use budget::{Limits, LimitsConfig, Permit};
+pub use budget::{LOCAL_RTT, Limits, LimitsConfig, Permit};
+pub use descriptors::raise_descriptors;
+pub use limiter::{Limiter, Limiters, Pace, Pacer, Rates};
+pub use rate::Bucket;
+pub use units::{Rate, UnitError, parse_bytes};

@@ -28,9 +28,9 @@ pub use self::index::{
 use self::torrent::{Input, Torrent};
 use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
 use crate::limits::address::OwnAddrs;
-use crate::limits::{Limits, LimitsConfig};
+use crate::limits::{Limiters, Limits, LimitsConfig};
 use crate::metadata::{Magnet, Metainfo};
-use crate::storage::{StorageConfig, Target};
+use crate::storage::{OpenFiles, StorageConfig, Target};
 use crate::wire::conn::ConnConfig;
 use crate::wire::connect::{accept, canonical};
 use crate::wire::handshake::our_peer_id;
@@ -186,6 +186,7 @@ pub(crate) struct Shared {
     addrs: PeerAddrs,
     peer_id: [u8; 20],
     limits: Limits,
+    files: OpenFiles,
     dht: Option<DhtNode>,
     index: Option<IndexNode>,
     torrents: Mutex<BTreeMap<[u8; 20], mpsc::Sender<Input>>>,
@@ -243,6 +244,7 @@ impl Session {
             listen,
             peer_id: our_peer_id(&mut rand::rng()),
             limits: Limits::new(&config.limits),
+            files: OpenFiles::new(config.limits.open_files),
             dht: config.dht.then(|| {
                 let mut dht = DhtConfig::default();
                 if let Some(bootstrap) = &config.dht_bootstrap {
@@ -279,6 +281,11 @@ impl Session {
         self.shared.index.as_ref()
     }
 
+    /// The rate limits of all torrents together; they can be changed at any time.
+    pub fn limiters(&self) -> &Limiters {
+        self.shared.limits.rates()
+    }
+
     /// Starts a torrent.
     ///
     /// # Errors
@@ -298,7 +305,8 @@ impl Session {
         let (events, outbox) = mpsc::channel(64);
         let (stop, stopped) = watch::channel(false);
         let (tell_last, last) = oneshot::channel();
-        let torrent = Torrent::new(self.shared.clone(), add, input, events);
+        let limiters = Limiters::new(self.shared.config.limits.torrent_rates);
+        let torrent = Torrent::new(self.shared.clone(), add, input, events, limiters.clone());
         let shared = self.shared.clone();
         tokio::spawn(async move {
             let progress = torrent.run(inbox, stopped).await;
@@ -307,6 +315,7 @@ impl Session {
         });
         Ok(TorrentHandle {
             info_hash,
+            limiters,
             events: outbox,
             stop,
             last,
@@ -332,6 +341,7 @@ impl Drop for Session {
 #[derive(Debug)]
 pub struct TorrentHandle {
     info_hash: [u8; 20],
+    limiters: Limiters,
     events: mpsc::Receiver<TorrentEvent>,
     stop: watch::Sender<bool>,
     last: oneshot::Receiver<Progress>,
@@ -341,6 +351,11 @@ impl TorrentHandle {
     /// The infohash in hexadecimal.
     pub fn info_hash(&self) -> String {
         hex(&self.info_hash)
+    }
+
+    /// The torrent's own rate limits, under those of all torrents; they can be changed at any time.
+    pub fn limiters(&self) -> &Limiters {
+        &self.limiters
     }
 
     /// The next event; `None` when the torrent has ended.

@@ -5,6 +5,7 @@
 
 mod carry;
 mod numbers;
+mod pacing;
 mod reads;
 
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ use self::reads::Run;
 use super::discover::{Discovery, PeersFrom};
 use super::events::{DirectoryTraffic, Progress, TorrentError, TorrentEvent};
 use super::{AddTorrent, Shared, TorrentSource, hex};
-use crate::limits::Permit;
+use crate::limits::{Limiters, Permit, Rates};
 use crate::metadata::{Magnet, Metainfo};
 use crate::storage::{Mode, PieceBuffers, PieceResult, Storage, StorageError};
 use crate::swarm::{ConnId, Swarm, SwarmConfig, max_buffered};
@@ -87,6 +88,10 @@ pub(crate) struct Torrent {
     /// Blocks of unfinished pieces, once the pieces are known.
     buffers: Option<PieceBuffers>,
     conns: BTreeMap<ConnId, Conn>,
+    /// Its own rate limits.
+    limiters: Limiters,
+    /// The rates that the swarm knows of.
+    paced: Rates,
     next_conn: u64,
     input: mpsc::Sender<Input>,
     wires: mpsc::Sender<(ConnId, ConnEvent)>,
@@ -117,7 +122,9 @@ impl Torrent {
         add: AddTorrent,
         input: mpsc::Sender<Input>,
         events: mpsc::Sender<TorrentEvent>,
+        limiters: Limiters,
     ) -> Self {
+        let paced = pacing::rates(&shared, &limiters);
         let info_hash = add.source.info_hash();
         let private = matches!(&add.source, TorrentSource::Metainfo(m) if m.private);
         let (wires, wires_in) = mpsc::channel(shared.config.inbox);
@@ -129,7 +136,8 @@ impl Torrent {
                 .as_ref()
                 .and_then(super::IndexNode::public_port),
             private,
-            client: shared.config.client.clone(),
+            client: pacing::client_config(&shared.config, paced),
+            limits: pacing::swarm_limits(paced),
             ..SwarmConfig::new(info_hash, shared.peer_id)
         };
         let mut swarm = Swarm::new(config, rand::random(), Instant::ZERO);
@@ -144,6 +152,8 @@ impl Torrent {
             storage: None,
             wanted: ChunkSet::empty(0),
             conns: BTreeMap::new(),
+            limiters,
+            paced,
             next_conn: 0,
             tasks: JoinSet::new(),
             writes: JoinSet::new(),
@@ -269,15 +279,17 @@ impl Torrent {
         } else {
             Mode::Download
         };
-        let input = self.input.clone();
+        let (input, limits) = (self.input.clone(), self.shared.limits.clone());
+        let files = self.shared.files.clone();
         let counter = Arc::new(AtomicU32::new(0));
         self.checked_pieces = Some(counter.clone());
         self.tasks.spawn(async move {
             let checked = async {
                 // a torrent can have a hundred thousand files to look at
-                let open = move || Storage::open_at(layout, data.target(), mode, config);
+                let open = move || Storage::open_among(layout, data.target(), mode, config, &files);
                 let opened = tokio::task::spawn_blocking(open).await;
                 let storage = opened.unwrap_or(Err(StorageError::Stopped))?;
+                let _place = limits.check().await;
                 let note = move |done, _| counter.store(done, Relaxed);
                 let held = storage.check_existing(note).await?;
                 Ok((storage, held))
@@ -402,6 +414,7 @@ impl Torrent {
 
     /// Once a second: numbers, and whether patience is at its end.
     fn report(&mut self) {
+        self.pace();
         let progress = self.progress();
         if self.meta.is_some() {
             self.emit(TorrentEvent::Progress(progress));

@@ -54,7 +54,7 @@ pub enum StorageError {
     },
     /// The process has no file descriptor left.
     #[error(
-        "too many open files, cannot open {path:?}; raise the limit (`ulimit -n`) or lower max_open_files"
+        "too many open files, cannot open {path:?}; raise the limit (`ulimit -n`) or lower --max-open-files"
     )]
     TooManyOpen {
         /// The file or directory.

@@ -1,4 +1,4 @@
-//! Open files, a bounded number of them.
+//! The files of one torrent, opened when needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -6,29 +6,21 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::StorageError;
+pub(super) use super::open::Access;
+use super::open::{OpenFiles, StoreFiles};
 use super::tree::Tree;
 use crate::metadata::{FileEntry, Layout};
 
-/// What a file is opened for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    Read,
-    Write,
-}
-
-/// The torrent's files by index, opened when needed; the least recently used one is closed first.
+/// The torrent's files by index, opened when needed.
 pub(super) struct Files {
     layout: Arc<Layout>,
     tree: Tree,
-    capacity: usize,
+    open: StoreFiles,
     table: Mutex<Table>,
 }
 
 #[derive(Default)]
 struct Table {
-    open: BTreeMap<usize, Open>,
-    by_use: BTreeMap<u64, usize>,
-    uses: u64,
     /// Device and inode of every file that is on disk.
     owners: BTreeMap<Identity, usize>,
     /// Files that were the same as another one at the start, and that other one.
@@ -39,18 +31,12 @@ struct Table {
 /// Device and inode.
 type Identity = (u64, u64);
 
-struct Open {
-    file: Arc<File>,
-    access: Access,
-    used: u64,
-}
-
 impl Files {
     /// Looks at every file on disk, and refuses what is in the way. Blocking.
     pub(super) fn open(
         layout: Arc<Layout>,
         tree: Tree,
-        capacity: usize,
+        open: &OpenFiles,
     ) -> Result<Self, StorageError> {
         let mut table = Table::default();
         for (index, entry) in layout.files.iter().enumerate().filter(|(_, f)| !f.padding) {
@@ -65,7 +51,7 @@ impl Files {
         Ok(Self {
             layout,
             tree,
-            capacity,
+            open: open.store(),
             table: Mutex::new(table),
         })
     }
@@ -87,14 +73,10 @@ impl Files {
     pub(super) fn get(&self, index: usize, access: Access) -> Result<Arc<File>, StorageError> {
         // Opening under the lock: two jobs never open, create or extend the same file twice.
         let mut table = self.table();
-        if let Some(file) = table.find(index, access) {
+        if let Some(file) = self.open.find(index, access) {
             return Ok(file);
         }
-        table.close(index);
-        while table.open.len() >= self.capacity {
-            let (_, &oldest) = table.by_use.first_key_value().expect("one entry a file");
-            table.close(oldest);
-        }
+        let room = self.open.make_room(index);
         let entry = &self.layout.files[index];
         let file = match access {
             Access::Read => self.tree.open_read(entry)?,
@@ -111,7 +93,7 @@ impl Files {
             }
         };
         let file = Arc::new(file);
-        table.keep(index, access, file.clone());
+        room.keep(index, access, file.clone());
         Ok(file)
     }
 
@@ -120,9 +102,9 @@ impl Files {
         self.table().written.clone()
     }
 
-    /// Files in the table.
+    /// Files kept open.
     pub(super) fn open_count(&self) -> usize {
-        self.table().open.len()
+        self.open.count()
     }
 
     /// Notes that `index` is this file on disk, and that no other of the torrent is.
@@ -154,38 +136,5 @@ impl Files {
     fn table(&self) -> MutexGuard<'_, Table> {
         // the table is whole after every statement, so a panic elsewhere does not spoil it
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Table {
-    fn find(&mut self, index: usize, access: Access) -> Option<Arc<File>> {
-        let open = self.open.get_mut(&index)?;
-        if access == Access::Write && open.access == Access::Read {
-            return None;
-        }
-        self.by_use.remove(&open.used);
-        self.uses += 1;
-        open.used = self.uses;
-        self.by_use.insert(open.used, index);
-        Some(open.file.clone())
-    }
-
-    fn keep(&mut self, index: usize, access: Access, file: Arc<File>) {
-        self.uses += 1;
-        self.by_use.insert(self.uses, index);
-        self.open.insert(
-            index,
-            Open {
-                file,
-                access,
-                used: self.uses,
-            },
-        );
-    }
-
-    fn close(&mut self, index: usize) {
-        if let Some(open) = self.open.remove(&index) {
-            self.by_use.remove(&open.used);
-        }
     }
 }

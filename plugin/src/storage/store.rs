@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::files::Files;
+use super::open::OpenFiles;
 use super::tree::Tree;
 use super::{StorageConfig, StorageError, check, finalize, pieces};
 use crate::metadata::Layout;
@@ -121,8 +122,25 @@ impl Storage {
         config: StorageConfig,
     ) -> Result<Self, StorageError> {
         config.validate()?;
+        let open = OpenFiles::new(config.kept_open());
+        Self::open_among(layout, target, mode, config, &open)
+    }
+
+    /// The same with a budget of open files that other stores share, in the place of
+    /// [`StorageConfig::max_open_files`].
+    ///
+    /// # Errors
+    /// As [`Storage::open_at`].
+    pub fn open_among(
+        layout: Arc<Layout>,
+        target: Target<'_>,
+        mode: Mode,
+        config: StorageConfig,
+        open: &OpenFiles,
+    ) -> Result<Self, StorageError> {
+        config.validate()?;
         let tree = Tree::open(&layout, target, mode)?;
-        let files = Files::open(layout.clone(), tree, config.kept_open())?;
+        let files = Files::open(layout.clone(), tree, open)?;
         let piece_jobs = Arc::new(Semaphore::new(config.piece_jobs));
         let read_jobs = Arc::new(Semaphore::new(config.read_jobs));
         let counts = Counts::default();

@@ -31,6 +31,7 @@ impl Swarm {
         let down = &mut peer.down;
         down.snubbed = false;
         down.alive = now;
+        down.excused = Duration::ZERO;
         down.bytes += u64::from(len);
         down.counted += u64::from(len);
         let probe = down.probe.take_if(|(asked, _)| *asked == key);

@@ -51,6 +51,7 @@ impl Swarm {
                     && (1..most).contains(&b.requests)
                     && self.now.saturating_since(b.asked) >= min_age
                     && !peer.down.outstanding.contains_key(&(piece, block))
+                    && !self.waits_for_us((piece, block))
             });
             candidates
                 .min_by_key(|(_, b)| (b.requests, b.asked))

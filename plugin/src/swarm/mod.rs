@@ -28,6 +28,7 @@ mod connections;
 mod downloads;
 mod drop_reason;
 mod endgame;
+mod held;
 mod inbound;
 mod metadata_phase;
 mod output;

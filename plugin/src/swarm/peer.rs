@@ -212,6 +212,10 @@ pub(super) struct Download {
     pub(super) rtt: Option<Duration>,
     /// The last block, or the first request into an empty pipeline.
     pub(super) alive: Instant,
+    /// When our rate limits last held what it sent.
+    pub(super) held: Option<Instant>,
+    /// For how long they have since the last block.
+    pub(super) excused: Duration,
     /// Payload bytes received, useful or not.
     pub(super) bytes: u64,
 }
@@ -232,6 +236,8 @@ impl Download {
             probe: None,
             rtt: None,
             alive: now,
+            held: None,
+            excused: Duration::ZERO,
             bytes: 0,
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Sending {
     /// Bytes of it that the kernel has not taken yet.
     left: u64,
     /// When it was begun, or the kernel last took some of it.
-    moved: Instant,
+    pub(super) moved: Instant,
 }
 
 /// Sent and not yet with the kernel, in order: piece and bytes.

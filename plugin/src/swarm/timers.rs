@@ -178,9 +178,8 @@ fn update_window(peer: &mut Peer, limits: &Limits, now: Instant) {
     let blocks = u32::try_from(wanted_bytes(peer, limits) / u64::from(BLOCK)).unwrap_or(u32::MAX);
     let down = &mut peer.down;
     if !down.snubbed && down.rate > 0 {
-        down.window = blocks
-            .saturating_add(1)
-            .clamp(limits.min_window, limits.max_window);
+        let least = down.least_window(limits, now);
+        down.window = blocks.saturating_add(1).clamp(least, limits.max_window);
     }
 }
 

@@ -4,8 +4,9 @@
 //! the ids whose length is fixed against that, as soon as the first five bytes are there: a peer that announces 4 GiB
 //! is refused before a byte is allocated for it. Unknown ids are skipped and counted, as BEP 3 and 10 ask.
 //!
-//! A block shares the memory of the buffer that it was read into; everything else is copied out, so that a bitfield
-//! that is kept does not keep a read buffer.
+//! [`FrameDecoder::decode`] gives a block that shares the memory of the buffer that it was read into; everything else is
+//! copied out, so that a bitfield that is kept does not keep a read buffer. A connection reads through
+//! [`FrameReader`](super::reader::FrameReader), whose blocks own what they hold.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -103,12 +104,55 @@ impl FrameDecoder {
     /// # Errors
     /// [`FrameError`] when the stream is broken; `buf` is then of no more use.
     pub fn decode(&self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        let Some(len) = buf.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)) else {
+        let Some((id, len)) = self.complete(buf)? else {
+            return Ok(None);
+        };
+        buf.advance(4);
+        let Some(id) = id else {
+            return Ok(Some(Frame::Message(Message::KeepAlive)));
+        };
+        buf.advance(1);
+        Ok(Some(frame(id, buf.split_to(len - 1))))
+    }
+
+    /// Takes the first frame off `bytes`; `None` if it is not complete. A block owns a copy of its bytes.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_slice(&self, bytes: &mut &[u8]) -> Result<Option<Frame>, FrameError> {
+        let Some((id, len)) = self.complete(bytes)? else {
+            return Ok(None);
+        };
+        let (whole, rest) = bytes.split_at(4 + len);
+        *bytes = rest;
+        Ok(Some(match id {
+            Some(id) => frame(id, &whole[5..]),
+            None => Frame::Message(Message::KeepAlive),
+        }))
+    }
+
+    /// Length of the frame that `bytes` begin with, the four length bytes included; `None` while they are fewer than the
+    /// five by which it is checked.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn frame_len(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        Ok(self.header(bytes)?.map(|(_, len)| 4 + len))
+    }
+
+    /// Id and length of the frame that `bytes` begin with, if they are all of it.
+    fn complete(&self, bytes: &[u8]) -> Result<Option<(Option<u8>, usize)>, FrameError> {
+        let header = self.header(bytes)?;
+        Ok(header.filter(|&(_, len)| bytes.len() - 4 >= len))
+    }
+
+    /// Id and length of the frame that `bytes` begin with, checked; a keep-alive has no id.
+    fn header(&self, bytes: &[u8]) -> Result<Option<(Option<u8>, usize)>, FrameError> {
+        let Some(len) = bytes.first_chunk().map(|b| u32::from_be_bytes(*b)) else {
             return Ok(None);
         };
         if len == 0 {
-            buf.advance(4);
-            return Ok(Some(Frame::Message(Message::KeepAlive)));
+            return Ok(Some((None, 0)));
         }
         if len > self.limits.max_frame {
             return Err(FrameError::TooLong {
@@ -116,45 +160,45 @@ impl FrameDecoder {
                 max: self.limits.max_frame,
             });
         }
-        let Some(&id) = buf.get(4) else {
+        let Some(&id) = bytes.get(4) else {
             return Ok(None);
         };
         if !length_fits(id, len) {
             return Err(FrameError::WrongLength { id, len });
         }
-        if buf.len() - 4 < len as usize {
-            return Ok(None);
-        }
-        buf.advance(5);
-        let mut body = buf.split_to(len as usize - 1);
-        let message = match id {
-            0 => Message::Choke,
-            1 => Message::Unchoke,
-            2 => Message::Interested,
-            3 => Message::NotInterested,
-            4 => Message::Have(body.get_u32()),
-            5 => Message::Bitfield(Bytes::copy_from_slice(&body)),
-            6 => Message::Request(get_block(&mut body)),
-            7 => Message::Piece {
-                piece: body.get_u32(),
-                begin: body.get_u32(),
-                data: body.freeze(),
-            },
-            8 => Message::Cancel(get_block(&mut body)),
-            9 => Message::Port(body.get_u16()),
-            13 => Message::Suggest(body.get_u32()),
-            14 => Message::HaveAll,
-            15 => Message::HaveNone,
-            16 => Message::Reject(get_block(&mut body)),
-            17 => Message::AllowedFast(body.get_u32()),
-            20 => Message::Extended {
-                id: body.get_u8(),
-                payload: Bytes::copy_from_slice(&body),
-            },
-            _ => return Ok(Some(Frame::Unknown(id))),
-        };
-        Ok(Some(Frame::Message(message)))
+        Ok(Some((Some(id), len as usize)))
     }
+}
+
+/// The frame with this id and body, whose length fits. A body that lies in one piece of memory, as it does here, shares
+/// it with the block that it is, if it can be shared.
+fn frame(id: u8, mut body: impl Buf) -> Frame {
+    Frame::Message(match id {
+        0 => Message::Choke,
+        1 => Message::Unchoke,
+        2 => Message::Interested,
+        3 => Message::NotInterested,
+        4 => Message::Have(body.get_u32()),
+        5 => Message::Bitfield(Bytes::copy_from_slice(body.chunk())),
+        6 => Message::Request(get_block(&mut body)),
+        7 => Message::Piece {
+            piece: body.get_u32(),
+            begin: body.get_u32(),
+            data: body.copy_to_bytes(body.remaining()),
+        },
+        8 => Message::Cancel(get_block(&mut body)),
+        9 => Message::Port(body.get_u16()),
+        13 => Message::Suggest(body.get_u32()),
+        14 => Message::HaveAll,
+        15 => Message::HaveNone,
+        16 => Message::Reject(get_block(&mut body)),
+        17 => Message::AllowedFast(body.get_u32()),
+        20 => Message::Extended {
+            id: body.get_u8(),
+            payload: Bytes::copy_from_slice(body.chunk()),
+        },
+        _ => return Frame::Unknown(id),
+    })
 }
 
 impl Message {
@@ -239,7 +283,7 @@ fn length_fits(id: u8, len: u32) -> bool {
     }
 }
 
-fn get_block(body: &mut BytesMut) -> BlockRef {
+fn get_block(body: &mut impl Buf) -> BlockRef {
     BlockRef {
         piece: body.get_u32(),
         begin: body.get_u32(),

@@ -6,30 +6,43 @@
 //! the caller paces its uploads. Blocks that wait are overtaken by all messages but CHOKE, UNCHOKE and REJECT: a HAVE or
 //! a ping's answer is not to wait for half a megabyte. Dropping the outbox ends the task.
 //!
+//! Where rate limits hold ([`Pace`]), no more is read and no more of blocks written than their turn allows; what is of no
+//! block never waits, but counts. How long limits held a connection is told ([`ConnEvent::Held`]), as its peer is not to
+//! blame for that.
+//!
 //! Reading and writing are two futures in one task: neither waits for the other, and when one ends both do.
 //!
-//! Memory of a connection: nothing but a small struct while it is idle, else at most a frame and
-//! [`ConnConfig::read_buffer`] bytes (twice that while the buffer grows), [`ConnConfig::max_queued_out`] to be sent,
-//! and one batch that waits for room in the channel.
+//! Memory of a connection: nothing but a small struct while it is idle, else at most the frame that has begun,
+//! [`ConnConfig::max_queued_out`] to be sent, and one batch that waits for room in the channel (what was read at once,
+//! [`ConnConfig::read_buffer`] bytes). What sockets are read into belongs to the thread, and blocks that come out of it
+//! own what they hold: [`reader`](super::reader).
 
+mod paced;
 mod queue;
 
-use std::future::pending;
+use std::cell::RefCell;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::paced::Held;
 use self::queue::WriteQueue;
-use super::codec::{Frame, FrameDecoder, FrameError, FrameLimits};
+use super::codec::{FrameError, FrameLimits};
 use super::connect::PeerStream;
 use super::message::Message;
+use super::reader::{Batch, FrameReader};
+use crate::limits::Pace;
 
 /// Timeouts and bounds of a connection.
 #[derive(Clone, Debug)]
@@ -109,6 +122,14 @@ pub enum ConnEvent {
         /// How many since the last time.
         count: u32,
     },
+    /// So long our own rate limits kept us from reading what has come, or from sending blocks that wait, since the last
+    /// time.
+    Held {
+        /// From reading.
+        down: Duration,
+        /// From sending.
+        up: Duration,
+    },
     /// The connection is over. The last event, exactly once.
     Closed(CloseReason),
 }
@@ -136,6 +157,7 @@ pub struct Outbox {
     queue: mpsc::UnboundedSender<Message>,
     shared: Arc<Shared>,
     max_queued: usize,
+    pace: Pace,
 }
 
 impl Outbox {
@@ -162,6 +184,11 @@ impl Outbox {
         self.shared.queued.load(Ordering::Relaxed)
     }
 
+    /// Whether no rate limit holds for this connection.
+    pub fn set_exempt(&self, exempt: bool) {
+        self.pace.set_exempt(exempt);
+    }
+
     /// Other limits from the next frame on, once the piece count is known.
     pub fn set_limits(&self, limits: FrameLimits) {
         self.shared
@@ -176,14 +203,26 @@ impl Drop for Outbox {
     }
 }
 
-/// Gives a connection to a task of its own. Its events come with `key`; the channel should be short, as every place in
-/// it can hold [`ConnConfig::read_buffer`] bytes.
+/// Gives a connection to a task of its own, without rate limits: see [`start_paced`].
 pub fn start<K: Copy + Send + Sync + 'static>(
     key: K,
     peer: PeerStream,
     limits: FrameLimits,
     events: mpsc::Sender<(K, ConnEvent)>,
     config: &ConnConfig,
+) -> Outbox {
+    start_paced(key, peer, limits, events, config, Pace::default())
+}
+
+/// Gives a connection to a task of its own. Its events come with `key`; the channel should be short, as every place in
+/// it can hold [`ConnConfig::read_buffer`] bytes.
+pub fn start_paced<K: Copy + Send + Sync + 'static>(
+    key: K,
+    peer: PeerStream,
+    limits: FrameLimits,
+    events: mpsc::Sender<(K, ConnEvent)>,
+    config: &ConnConfig,
+    pace: Pace,
 ) -> Outbox {
     let (queue, outgoing) = mpsc::unbounded_channel();
     let shared = Arc::new(Shared {
@@ -193,16 +232,17 @@ pub fn start<K: Copy + Send + Sync + 'static>(
     });
     let task = Task {
         key,
-        stream: peer.stream,
         events,
         shared: Arc::clone(&shared),
         config: config.clone(),
+        pace: pace.clone(),
     };
-    tokio::spawn(task.run(outgoing));
+    tokio::spawn(task.run(peer.stream, outgoing));
     Outbox {
         queue,
         shared,
         max_queued: config.max_queued_out,
+        pace,
     }
 }
 
@@ -213,39 +253,54 @@ struct Shared {
     closed: CancellationToken,
 }
 
+/// What one read brought.
+struct Read {
+    bytes: usize,
+    batch: Batch,
+    /// The stream is no more to be read.
+    broken: Option<FrameError>,
+    /// What was not decoded, as the batch was full.
+    rest: Vec<u8>,
+}
+
+thread_local! {
+    /// What sockets are read into before it is decoded. One for all connections of a thread: it stays in the cache.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 struct Task<K> {
     key: K,
-    stream: TcpStream,
     events: mpsc::Sender<(K, ConnEvent)>,
     shared: Arc<Shared>,
     config: ConnConfig,
+    pace: Pace,
 }
 
 impl<K: Copy + Send + Sync> Task<K> {
-    async fn run(self, outgoing: mpsc::UnboundedReceiver<Message>) {
+    async fn run(self, mut stream: TcpStream, outgoing: mpsc::UnboundedReceiver<Message>) {
         let reason = tokio::select! {
             biased;
             () = self.shared.closed.cancelled() => CloseReason::Local,
-            reason = self.transfer(outgoing) => reason,
+            reason = self.transfer(&mut stream, outgoing) => reason,
         };
         self.shared.closed.cancel();
-        let Self {
-            key,
-            stream,
-            events,
-            ..
-        } = self;
         drop(stream);
+        let Self { key, events, .. } = self;
         // An error means that nobody is left to be told.
         let _ = events.send((key, ConnEvent::Closed(reason))).await;
     }
 
-    async fn transfer(&self, outgoing: mpsc::UnboundedReceiver<Message>) -> CloseReason {
-        let reading = self.read();
+    async fn transfer(
+        &self,
+        stream: &mut TcpStream,
+        outgoing: mpsc::UnboundedReceiver<Message>,
+    ) -> CloseReason {
+        let (read, write) = stream.split();
+        let reading = self.read(read);
         tokio::pin!(reading);
         let failed = tokio::select! {
             reason = &mut reading => return reason,
-            reason = self.write(outgoing) => reason,
+            reason = self.write(write, outgoing) => reason,
         };
         if !matches!(failed, CloseReason::Io(_)) {
             return failed;
@@ -254,69 +309,112 @@ impl<K: Copy + Send + Sync> Task<K> {
         timeout(self.config.linger, reading).await.unwrap_or(failed)
     }
 
-    async fn read(&self) -> CloseReason {
-        let mut buf = BytesMut::new();
+    async fn read(&self, mut stream: ReadHalf<'_>) -> CloseReason {
+        let mut reader = FrameReader::default();
         let mut size = self.config.min_read;
-        let mut deadline = Instant::now() + self.config.idle_timeout;
+        let mut heard = Instant::now();
+        let idle = sleep_until(heard + self.config.idle_timeout);
+        tokio::pin!(idle);
+        let mut held = Held::default();
         loop {
-            match timeout_at(deadline, self.stream.readable()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return CloseReason::Io(error.kind()),
-                Err(_) => return CloseReason::Idle,
-            }
-            buf.reserve(size);
-            let read = match self.stream.try_read_buf(&mut buf) {
-                Ok(0) => return CloseReason::Remote,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if buf.is_empty() {
-                        buf = BytesMut::new(); // an idle connection holds no buffer
+            let read = tokio::select! {
+                biased;
+                read = self.read_or_wait(&mut stream, &mut reader, size) => read,
+                () = &mut idle => {
+                    // set anew only when it has run out: a busy connection touches no timer
+                    let deadline = heard + self.config.idle_timeout;
+                    if deadline <= Instant::now() {
+                        return CloseReason::Idle;
                     }
+                    idle.as_mut().reset(deadline);
                     continue;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            };
+            let (read, most) = match read {
+                Ok(Some(read)) => (Ok(read), size),
+                Ok(None) => {
+                    let turn = self.read_turn(&mut stream, &mut reader, size, &mut held);
+                    let (read, most) = turn.await;
+                    heard = Instant::now(); // it was we who did not listen
+                    match read {
+                        Some(read) => (read, most),
+                        None => continue,
+                    }
+                }
+                Err(error) => (Err(error), size),
+            };
+            let mut read = match read {
+                Ok(Read { bytes: 0, .. }) => return CloseReason::Remote,
+                Ok(read) => read,
                 Err(error) => return CloseReason::Io(error.kind()),
             };
-            if read >= size {
+            if read.bytes >= most {
                 size = (size * 4).min(self.config.read_buffer);
-            } else if read < size / 8 {
+            } else if read.bytes < size / 8 {
                 size = (size / 2).max(self.config.min_read);
             }
-            if let Err(reason) = self.deliver(&mut buf).await {
-                return reason;
+            loop {
+                if let Err(reason) = self.deliver(read.batch).await {
+                    return reason;
+                }
+                if let Some(error) = read.broken {
+                    return CloseReason::Broken(error);
+                }
+                if read.rest.is_empty() {
+                    break;
+                }
+                // more small messages than one event takes
+                read = self.decode(&mut reader, &read.rest);
             }
             // Only now: while the channel was full it was we who did not listen.
-            deadline = Instant::now() + self.config.idle_timeout;
+            heard = Instant::now();
         }
     }
 
-    /// Sends on all complete messages in `buf`.
-    async fn deliver(&self, buf: &mut BytesMut) -> Result<(), CloseReason> {
-        let max_frame = self.shared.max_frame.load(Ordering::Relaxed);
-        let decoder = FrameDecoder::new(FrameLimits { max_frame });
-        let mut batch = Vec::new();
-        let mut unknown: Option<(u8, u32)> = None;
-        let result = loop {
-            match decoder.decode(buf) {
-                Ok(Some(Frame::Message(message))) => {
-                    batch.push(message);
-                    if batch.len() == self.config.max_batch {
-                        self.emit(ConnEvent::Messages(std::mem::take(&mut batch)))
-                            .await?;
-                    }
+    /// Waits for bytes, at most `size`, and decodes them where they were read to.
+    async fn read_some(
+        &self,
+        stream: &mut ReadHalf<'_>,
+        reader: &mut FrameReader,
+        size: usize,
+    ) -> io::Result<Read> {
+        poll_fn(|cx| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                if scratch.len() < size {
+                    scratch.resize(size, 0);
                 }
-                Ok(Some(Frame::Unknown(id))) => unknown.get_or_insert((id, 0)).1 += 1,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(CloseReason::Broken(error)),
-            }
-        };
-        if !batch.is_empty() {
-            self.emit(ConnEvent::Messages(batch)).await?;
+                let mut buf = ReadBuf::new(&mut scratch[..size]);
+                ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf))?;
+                Poll::Ready(Ok(self.decode(reader, buf.filled())))
+            })
+        })
+        .await
+    }
+
+    /// Cuts one read into messages.
+    fn decode(&self, reader: &mut FrameReader, mut input: &[u8]) -> Read {
+        let max_frame = self.shared.max_frame.load(Ordering::Relaxed);
+        let bytes = input.len();
+        let mut batch = Batch::default();
+        let limits = FrameLimits { max_frame };
+        let filled = batch.fill(reader, limits, &mut input, self.config.max_batch);
+        Read {
+            bytes,
+            batch,
+            broken: filled.err(),
+            rest: input.to_vec(),
         }
-        if let Some((id, count)) = unknown {
+    }
+
+    /// Sends on what was read.
+    async fn deliver(&self, batch: Batch) -> Result<(), CloseReason> {
+        if !batch.messages.is_empty() {
+            self.emit(ConnEvent::Messages(batch.messages)).await?;
+        }
+        if let Some((id, count)) = batch.unknown {
             self.emit(ConnEvent::Unknown { id, count }).await?;
         }
-        result
+        Ok(())
     }
 
     async fn emit(&self, event: ConnEvent) -> Result<(), CloseReason> {
@@ -326,12 +424,17 @@ impl<K: Copy + Send + Sync> Task<K> {
             .map_err(|_| CloseReason::Local)
     }
 
-    async fn write(&self, mut outgoing: mpsc::UnboundedReceiver<Message>) -> CloseReason {
+    async fn write(
+        &self,
+        stream: WriteHalf<'_>,
+        mut outgoing: mpsc::UnboundedReceiver<Message>,
+    ) -> CloseReason {
         let mut queue = WriteQueue::default();
         let mut flushed = 0_u64;
+        let mut held = Held::default();
         loop {
             fill(&mut queue, &mut outgoing);
-            let told = self.config.write_batch as u64;
+            let told = self.pace.up.portion(self.config.write_batch) as u64;
             if flushed >= told || (flushed > 0 && queue.is_empty()) {
                 if let Err(reason) = self.emit(ConnEvent::Flushed(flushed)).await {
                     return reason;
@@ -347,9 +450,22 @@ impl<K: Copy + Send + Sync> Task<K> {
                 }
                 continue;
             }
+            if !self.pace.up.is_free() {
+                match self
+                    .write_paced(&stream, &mut queue, &mut outgoing, &mut held)
+                    .await
+                {
+                    Ok(taken) => {
+                        flushed += taken.block_bytes;
+                        self.shared.queued.fetch_sub(taken.cost, Ordering::Relaxed);
+                    }
+                    Err(reason) => return reason,
+                }
+                continue;
+            }
             match timeout(
                 self.config.write_timeout,
-                self.write_some(&mut queue, &mut outgoing),
+                self.write_some(&stream, &mut queue, &mut outgoing),
             )
             .await
             {
@@ -366,14 +482,15 @@ impl<K: Copy + Send + Sync> Task<K> {
     /// Waits until the kernel takes some bytes of the queue.
     async fn write_some(
         &self,
+        stream: &WriteHalf<'_>,
         queue: &mut WriteQueue,
         outgoing: &mut mpsc::UnboundedReceiver<Message>,
     ) -> io::Result<queue::Taken> {
         loop {
-            self.stream.writable().await?;
+            stream.writable().await?;
             fill(queue, outgoing); // what came meanwhile may overtake
             let batch = self.config.write_batch;
-            match queue.with_slices(batch, |slices| self.stream.try_write_vectored(slices)) {
+            match queue.with_slices(batch, |slices| stream.try_write_vectored(slices)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => return Ok(queue.advance(written)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -1,6 +1,6 @@
 //! Peer connections: messages, handshakes, framing, and the tokio task of one connection.
 //!
-//! [`message`], [`codec`], [`handshake`], [`extended`] and [`status`] are sans-IO: bytes in, values out, every length checked
+//! [`message`], [`codec`], [`reader`], [`handshake`], [`extended`] and [`status`] are sans-IO: bytes in, values out, every length checked
 //! against a limit before anything is allocated. [`listen`], [`connect`] and [`conn`] are the I/O around them.
 
 pub mod codec;
@@ -10,4 +10,5 @@ pub mod extended;
 pub mod handshake;
 pub mod listen;
 pub mod message;
+pub mod reader;
 pub mod status;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use chunkcast_bittorrent::storage::{Mode, PieceResult, Storage, StorageConfig};
+use chunkcast_bittorrent::storage::{Mode, OpenFiles, PieceResult, Storage, StorageConfig, Target};
 use futures::future::join_all;
 use tempfile::tempdir;
 
@@ -185,6 +185,43 @@ fn a_dropped_check_stops() {
     });
     drop(runtime); // waits for the jobs
     assert!(storage.stats().bytes_checked < 5_000_000);
+}
+
+/// Two torrents with more files than may be open: they close each other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn torrents_share_a_budget_of_open_files() {
+    let open = OpenFiles::new(40);
+    let dir = tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let most = std::sync::atomic::AtomicUsize::new(0);
+    let watch = || most.fetch_max(open_below(&root), std::sync::atomic::Ordering::Relaxed);
+    join_all(["a", "b"].map(async |name| {
+        let specs: Vec<Spec> = (0..300).map(|i| file(&format!("t/{i}"), 100)).collect();
+        let torrent = Torrent::new(300, &specs);
+        let below = root.join(name);
+        let (target, config) = (Target::OutputDir(&below), StorageConfig::default());
+        let storage = Storage::open_among(
+            torrent.layout.clone(),
+            target,
+            Mode::Download,
+            config,
+            &open,
+        )
+        .unwrap();
+        join_all((0..torrent.pieces()).map(async |piece| {
+            torrent.write(&storage, piece).await;
+            watch();
+            storage.read_block(piece, 0, 100).await.unwrap();
+        }))
+        .await;
+        storage.finalize().await.unwrap();
+        torrent.assert_complete(&below);
+    }))
+    .await;
+    // a job may still use one that was closed for another's sake: 2 * 4 + 8 + 2 jobs a torrent
+    let most = most.into_inner();
+    assert!((20..=40 + 2 * 18).contains(&most), "{most} files were open");
+    assert_eq!(open.count(), 0, "what is dropped is closed");
 }
 
 /// Someone else's data in a file of the right length: what verifies is kept, the rest is downloaded over it.

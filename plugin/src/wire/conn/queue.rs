@@ -81,6 +81,33 @@ impl WriteQueue {
         self.len == 0
     }
 
+    /// Bytes in front that are of no block: what need not wait for a limit on uploads.
+    pub(super) fn urgent(&self) -> usize {
+        if self.first.iter().any(|segment| segment.is_block) {
+            return 0;
+        }
+        let first: usize = self.first.iter().map(|segment| segment.bytes.len()).sum();
+        first + self.express.bytes.len()
+    }
+
+    /// Bytes up to the end of a block: of so many blocks that they are at least `portion`, or of all there are.
+    pub(super) fn portion(&self, portion: usize) -> usize {
+        let small = |small: &Small| (small.bytes.len(), false);
+        let segment = |s: &Segment| (s.bytes.len(), s.is_block);
+        let lens = (self.first.iter().map(segment))
+            .chain([small(&self.express)])
+            .chain(self.rest.iter().map(segment))
+            .chain([small(&self.tail)]);
+        let mut sum = 0;
+        for (len, is_block) in lens {
+            sum += len;
+            if is_block && sum >= portion {
+                break;
+            }
+        }
+        sum
+    }
+
     /// Adds a message; its cost is given back when it is out.
     pub(super) fn push(&mut self, message: &Message, cost: usize) {
         self.len += message.encoded_len();
@@ -109,16 +136,27 @@ impl WriteQueue {
         batch: usize,
         write: impl FnOnce(&[IoSlice<'_>]) -> T,
     ) -> T {
+        self.with_at_most(batch, usize::MAX, write)
+    }
+
+    /// The same with at most `most` bytes.
+    pub(super) fn with_at_most<T>(
+        &mut self,
+        batch: usize,
+        most: usize,
+        write: impl FnOnce(&[IoSlice<'_>]) -> T,
+    ) -> T {
         self.express.cut_into(&mut self.first);
         self.tail.cut_into(&mut self.rest);
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let (mut count, mut bytes) = (0, 0);
         for (slice, segment) in slices.iter_mut().zip(self.first.iter().chain(&self.rest)) {
-            if bytes >= batch {
+            if bytes >= batch.min(most) {
                 break;
             }
-            *slice = IoSlice::new(&segment.bytes);
-            bytes += segment.bytes.len();
+            let part = segment.bytes.len().min(most - bytes);
+            *slice = IoSlice::new(&segment.bytes[..part]);
+            bytes += part;
             count += 1;
         }
         write(&slices[..count])
@@ -320,6 +358,55 @@ mod tests {
             Message::Unchoke,
         ];
         assert_eq!(sent(&early, 0, &late), plain(&expected));
+    }
+
+    #[test]
+    fn what_is_of_no_block_is_urgent_until_one_is_begun() {
+        let mut queue = WriteQueue::default();
+        let (have, block) = (Message::Have(1), piece(1));
+        queue.push(&have, 64);
+        queue.push(&block, 64);
+        queue.push(&Message::Choke, 64);
+        queue.push(&block, 64);
+        assert_eq!(queue.urgent(), have.encoded_len());
+        let whole = have.encoded_len() + block.encoded_len();
+        assert_eq!(queue.portion(1), whole);
+        assert_eq!(queue.portion(whole), whole);
+        assert_eq!(queue.portion(whole + 1), queue.len());
+        assert_eq!(queue.portion(usize::MAX), queue.len());
+        let out = |queue: &mut WriteQueue, bytes: usize| {
+            queue.with_at_most(usize::MAX, bytes, |_| ());
+            queue.advance(bytes);
+        };
+        out(&mut queue, have.encoded_len());
+        assert_eq!(queue.urgent(), 0);
+        for begun in 1..block.encoded_len() {
+            out(&mut queue, 1);
+            queue.push(&have, 64);
+            assert_eq!(queue.urgent(), 0, "{begun} bytes of a block are out");
+            assert_eq!(
+                queue.portion(1),
+                block.encoded_len() - begun,
+                "the block's rest comes first"
+            );
+        }
+        out(&mut queue, 1);
+        assert_eq!(
+            queue.urgent(),
+            (block.encoded_len() - 1) * have.encoded_len()
+        );
+    }
+
+    #[test]
+    fn no_more_than_is_allowed_is_offered() {
+        for most in 0..200 {
+            let mut queue = WriteQueue::default();
+            (0..3).for_each(|n| queue.push(&piece(n), 64));
+            let all = queue.len();
+            let offered: usize =
+                queue.with_at_most(1000, most, |s| s.iter().map(|s| s.len()).sum());
+            assert_eq!(most.min(all), offered);
+        }
     }
 
     #[test]
