@@ -430,6 +430,9 @@ impl World {
                     node.swarm.set_metainfo(meta, none, wanted, now);
                 }
                 Output::IndexNode(addr) => node.index_nodes.push(addr),
+                Output::Introduced { conn, addrs } => {
+                    node.swarm.handle_introduced(conn, &addrs, now);
+                }
                 Output::PieceDone { piece } => assert!(node.disk.contains_key(&piece)),
                 Output::Complete => {
                     assert!(node.complete_at.is_none(), "complete twice");
