@@ -40,3 +40,6 @@ mod pings;
 
 #[path = "swarm_sim/busy.rs"]
 mod busy;
+
+#[path = "swarm_sim/memory.rs"]
+mod memory;

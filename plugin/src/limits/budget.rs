@@ -1,8 +1,10 @@
-//! Global budgets: how many connections there are, and how many are on their way.
+//! Global budgets: how many connections there are, how many are on their way, and how much memory they take.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::memory::{DEFAULT_MEMORY, MAX_MEMORY, MIN_MEMORY, Memory};
 
 /// Sizes of the budgets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct LimitsConfig {
     pub callers: usize,
     /// Pieces that are hashed at a time.
     pub hash_jobs: usize,
+    /// Bytes of pieces and blocks in memory, in all torrents together: see [`Memory`] for what counts and its shares.
+    pub memory: u64,
 }
 
 impl Default for LimitsConfig {
@@ -24,6 +28,7 @@ impl Default for LimitsConfig {
             half_open: 50,    // guess: an attempt takes up to 15 s, so at least 3 a second
             callers: 100,     // guess: a slow caller holds its place for 10 s
             hash_jobs: 4,     // guess: four cores hash 2 GB/s
+            memory: DEFAULT_MEMORY,
         }
     }
 }
@@ -40,6 +45,9 @@ impl LimitsConfig {
             (self.callers, "callers must be 1 to 1000000"),
             (self.hash_jobs, "hash_jobs must be 1 to 1000000"),
         ];
+        if !(MIN_MEMORY..=MAX_MEMORY).contains(&self.memory) {
+            return Err("memory must be 8 MiB to 1 TiB");
+        }
         match fields
             .iter()
             .find(|(value, _)| !(1..=1_000_000).contains(value))
@@ -56,6 +64,7 @@ pub struct Limits {
     connections: Arc<Semaphore>,
     half_open: Arc<Semaphore>,
     hash_jobs: Arc<Semaphore>,
+    memory: Memory,
 }
 
 /// A place in a budget, given back when it is dropped.
@@ -76,6 +85,7 @@ impl Limits {
             connections: budget(config.connections),
             half_open: budget(config.half_open),
             hash_jobs: budget(config.hash_jobs),
+            memory: Memory::new(config.memory),
         }
     }
 
@@ -97,6 +107,11 @@ impl Limits {
     /// Waits for a place to hash a piece, in the order of asking.
     pub async fn hash_job(&self) -> Permit {
         take(&self.hash_jobs).await
+    }
+
+    /// The memory that the bytes of pieces may take.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Connections that there is still room for.
@@ -129,6 +144,7 @@ mod tests {
             half_open: 2,
             callers: 2,
             hash_jobs: 2,
+            memory: MIN_MEMORY,
         })
     }
 

@@ -115,6 +115,11 @@ impl Files {
         Ok(file)
     }
 
+    /// The file if it is open already and nobody opens another one just now.
+    pub(super) fn get_open(&self, index: usize) -> Option<Arc<File>> {
+        self.table.try_lock().ok()?.find(index, Access::Read)
+    }
+
     /// Files that were opened for writing since the start.
     pub(super) fn written(&self) -> BTreeSet<usize> {
         self.table().written.clone()
