@@ -49,3 +49,6 @@ mod busy;
 
 #[path = "swarm_sim/held.rs"]
 mod held;
+
+#[path = "swarm_sim/memory.rs"]
+mod memory;

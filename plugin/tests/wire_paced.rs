@@ -56,7 +56,7 @@ impl Conn {
         loop {
             let next = timeout(Duration::from_secs(100_000), self.events.recv()).await;
             match next.expect("it happens") {
-                Some((_, ConnEvent::Messages(messages))) => return messages,
+                Some((_, ConnEvent::Messages(messages))) => return messages.to_vec(),
                 Some((_, ConnEvent::Held { down, .. })) => self.held += down,
                 Some((_, ConnEvent::Flushed(_))) => {}
                 other => panic!("{other:?}"),

@@ -92,12 +92,15 @@ fn messages_have_the_form_of_the_protocol() {
 
 #[test]
 fn wrong_lengths_kinds_and_forms_are_refused() {
-    let cases: [(&[u8], Option<StatusError>); 10] = [
+    let cases: [(&[u8], Option<StatusError>); 13] = [
         (&[], Some(StatusError::Length)),
         (&[0], Some(StatusError::Length)),
         (&[1, 0, 0, 0], Some(StatusError::Length)),
         (&[2, 0, 0, 0, 0, 0], Some(StatusError::Length)),
-        (&[3, 1], Some(StatusError::Kind(3))),
+        (&[3], Some(StatusError::Length)),
+        (&[3, 1], Some(StatusError::Length)), // an address that is not there
+        (&[3, 0, 1], Some(StatusError::Length)), // a part of one
+        (&[4, 1], Some(StatusError::Kind(4))),
         (&[0, 0], None),                // no tag
         (&[0, 0, 0, 0], None),          // something behind an empty set
         (&[0, 0, 2, 0x80], None),       // too short
@@ -111,6 +114,12 @@ fn wrong_lengths_kinds_and_forms_are_refused() {
             None => assert!(matches!(read, Err(StatusError::Bits(_))), "{bytes:?}"),
         }
     }
+    let mut many = vec![3, 17];
+    many.extend([1; 17 * 6]);
+    assert_eq!(
+        StatusMessage::decode(&many, Some(12)),
+        Err(StatusError::TooManyNear(17))
+    );
     let early = StatusMessage::decode(&[0, 0, 0], None);
     assert_eq!(early, Err(StatusError::Early));
     let ping = StatusMessage::decode(&[1, 0, 0, 0, 9], None);

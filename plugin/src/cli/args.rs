@@ -112,7 +112,8 @@ pub(super) struct NetworkArgs {
     /// DHT nodes to start from instead of the well-known ones (repeatable).
     #[arg(long, value_name = "HOST:PORT", hide = true)]
     pub dht_bootstrap: Vec<String>,
-    /// One JSON object a line instead of text: "event" (metadata, peers, progress, complete, error) and "unix_time".
+    /// One JSON object a line instead of text: "event" (metadata, peers, progress, paused, resumed,
+    /// complete, error) and "unix_time".
     #[arg(long)]
     pub json: bool,
     /// Only errors, and the last line.

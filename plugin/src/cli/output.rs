@@ -125,6 +125,17 @@ impl Reporter {
         }
     }
 
+    /// A line on standard error about what keeps a torrent from going on; printed with `--quiet` too. With JSON `event`.
+    pub(super) fn trouble(&self, event: &str, info_hash: &str, name: &str, text: &str) {
+        self.event(event, json!({ "info_hash": info_hash, "message": text }));
+        if self.style != Style::Json {
+            let text = printable(text);
+            self.aside(|| {
+                let _ = writeln!(std::io::stderr().lock(), "chunkcast: {name}: {text}");
+            });
+        }
+    }
+
     /// The line that stands for the result; printed with `--quiet` too.
     pub(super) fn last_line(&self, text: &str) {
         match self.style {

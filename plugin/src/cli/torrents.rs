@@ -275,6 +275,16 @@ impl Watcher {
                         break Ok(());
                     }
                 }
+                Some(TorrentEvent::Paused(line)) => {
+                    let (hash, name) = (&self.info_hash, self.torrent.name());
+                    self.reporter.trouble("paused", hash, name, &line);
+                }
+                Some(TorrentEvent::Resumed) => {
+                    let hash = json!({ "info_hash": self.info_hash });
+                    self.reporter.event("resumed", hash);
+                    let text = format!("{}: goes on, the disk takes data again", name(&self));
+                    self.reporter.line(&text);
+                }
                 Some(TorrentEvent::Failed(e)) => break Err(failure_of(&e)),
                 None => {
                     break Err(Failure::new(

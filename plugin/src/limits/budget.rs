@@ -1,5 +1,5 @@
 //! Global budgets: how many connections there are, how many are on their way, how many pieces are hashed, how often the
-//! directory is asked, and how fast bytes come and go.
+//! directory is asked, how fast bytes come and go, and how much memory they take.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::limiter::{Limiter, Limiters, Rates};
+use super::memory::{DEFAULT_MEMORY, MAX_MEMORY, MIN_MEMORY, Memory};
 
 /// How long a lookup waits for its turn before it is given up.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5); // guess: the client waits 10 s for the answer
@@ -34,6 +35,8 @@ pub struct LimitsConfig {
     pub torrent_rates: Rates,
     /// No rate holds for a peer to which a round-trip of at most that long was measured; `None`: rates hold for all.
     pub exempt_rtt: Option<Duration>,
+    /// Bytes of pieces and blocks in memory, in all torrents together: see [`Memory`] for what counts and its shares.
+    pub memory: u64,
 }
 
 /// Round-trip time up to which a peer counts as one on the local network, for [`LimitsConfig::exempt_rtt`].
@@ -51,6 +54,7 @@ impl Default for LimitsConfig {
             rates: Rates::default(),
             torrent_rates: Rates::default(),
             exempt_rtt: None, // a limit is for all unless the user says otherwise
+            memory: DEFAULT_MEMORY,
         }
     }
 }
@@ -76,6 +80,9 @@ impl LimitsConfig {
         if !(1..=1_000_000).contains(&self.lookups) {
             return Err("lookups must be 1 to 1000000");
         }
+        if !(MIN_MEMORY..=MAX_MEMORY).contains(&self.memory) {
+            return Err("memory must be 8 MiB to 1 TiB");
+        }
         match fields
             .iter()
             .find(|(value, _)| !(1..=1_000_000).contains(value))
@@ -95,6 +102,7 @@ pub struct Limits {
     checks: Arc<Semaphore>,
     lookups: Limiter,
     rates: Limiters,
+    memory: Memory,
 }
 
 /// A place in a budget, given back when it is dropped.
@@ -118,6 +126,7 @@ impl Limits {
             checks: budget(config.hash_jobs.div_ceil(2)), // each hashes two pieces at a time
             lookups: Limiter::of_events(NonZeroU32::new(config.lookups).unwrap_or(NonZeroU32::MIN)),
             rates: Limiters::new(config.rates),
+            memory: Memory::new(config.memory),
         }
     }
 
@@ -157,6 +166,11 @@ impl Limits {
         take(&self.hash_jobs).await
     }
 
+    /// The memory that the bytes of pieces may take.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Connections that there is still room for.
     pub fn free_connections(&self) -> usize {
         self.connections.available_permits()
@@ -187,6 +201,7 @@ mod tests {
             half_open: 2,
             callers: 2,
             hash_jobs: 2,
+            memory: MIN_MEMORY,
             ..LimitsConfig::default()
         })
     }

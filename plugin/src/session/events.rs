@@ -22,6 +22,11 @@ pub enum TorrentEvent {
     Progress(Progress),
     /// Everything that was asked for is verified and on disk.
     Complete(Progress),
+    /// The disk refuses to be written to: nothing new is fetched, what is held is served, and the same is tried again
+    /// every now and then. One line that names the path and the way out.
+    Paused(String),
+    /// The disk takes what it refused before; the download goes on.
+    Resumed,
     /// The torrent stopped for good.
     Failed(TorrentError),
 }

@@ -67,7 +67,7 @@ pub struct SessionConfig {
     pub dht_bootstrap: Option<Vec<String>>,
     /// Connections of all torrents.
     pub limits: LimitsConfig,
-    /// Each connection.
+    /// Each connection; the session's own memory takes the place of the one in here.
     pub conn: ConnConfig,
     /// Each torrent's files.
     pub storage: StorageConfig,
@@ -218,7 +218,9 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError`] when an address is taken or does not exist on this machine.
-    pub async fn start(config: SessionConfig) -> Result<Self, SessionError> {
+    pub async fn start(mut config: SessionConfig) -> Result<Self, SessionError> {
+        let limits = Limits::new(&config.limits);
+        config.conn.memory = limits.memory().clone();
         let socket = address::listen(config.listen).await?;
         let listen = canonical(socket.local_addr().map_err(|source| {
             let addr = config
@@ -243,8 +245,8 @@ impl Session {
             addrs,
             listen,
             peer_id: our_peer_id(&mut rand::rng()),
-            limits: Limits::new(&config.limits),
             files: OpenFiles::new(config.limits.open_files),
+            limits,
             dht: config.dht.then(|| {
                 let mut dht = DhtConfig::default();
                 if let Some(bootstrap) = &config.dht_bootstrap {
@@ -274,6 +276,11 @@ impl Session {
     pub fn index_addr(&self) -> Option<SocketAddr> {
         let index = self.shared.index.as_ref().filter(|i| i.is_index());
         index.map(IndexNode::local_addr)
+    }
+
+    /// The memory that pieces and blocks of all torrents take.
+    pub fn memory(&self) -> &crate::limits::Memory {
+        self.shared.limits.memory()
     }
 
     /// The session's own index node, or its client of others'.

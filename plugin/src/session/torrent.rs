@@ -4,6 +4,8 @@
 //! on blocking threads, dials and lookups in tasks of their own, and each reports back through one channel.
 
 mod carry;
+mod disk;
+mod memory;
 mod numbers;
 mod pacing;
 mod reads;
@@ -23,12 +25,14 @@ use chunkcast::wire::Found;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::disk::Disk;
+use self::memory::Memory;
 use self::numbers::Numbers;
 use self::reads::Run;
 use super::discover::{Discovery, PeersFrom};
 use super::events::{DirectoryTraffic, Progress, TorrentError, TorrentEvent};
 use super::{AddTorrent, Shared, TorrentSource, hex};
-use crate::limits::{Limiters, Permit, Rates};
+use crate::limits::{Limiters, Permit, Rates, Room};
 use crate::metadata::{Magnet, Metainfo};
 use crate::storage::{Mode, PieceBuffers, PieceResult, Storage, StorageError};
 use crate::swarm::{ConnId, Swarm, SwarmConfig, max_buffered};
@@ -58,8 +62,10 @@ pub(crate) enum Input {
     Peers(PeersFrom, Vec<SocketAddr>),
     /// The directory answered, or did not.
     Answer(Result<Found, LookupError>),
-    /// A piece was hashed and, if it was right, written.
-    Piece(u32, PieceResult),
+    /// A piece, with these blocks, was hashed and, if it was right, written.
+    Piece(u32, Arc<[Bytes]>, PieceResult),
+    /// There is memory for another piece.
+    Memory(Room),
     /// Blocks for an upload were read.
     Blocks(Run, Result<Bytes, StorageError>),
     /// Files are there and existing data has been checked.
@@ -113,6 +119,10 @@ pub(crate) struct Torrent {
     /// A failure that nobody has had room to hear of yet.
     last_word: Option<TorrentEvent>,
     read_failed: bool,
+    /// What the disk refused.
+    disk: Disk,
+    /// What open pieces may take of the memory of all torrents.
+    memory: Memory,
 }
 
 impl Torrent {
@@ -163,6 +173,8 @@ impl Torrent {
             failed: false,
             last_word: None,
             read_failed: false,
+            disk: Disk::default(),
+            memory: Memory::default(),
             wires_in: Some(wires_in),
             shared,
             add,
@@ -181,6 +193,9 @@ impl Torrent {
         mut stopped: watch::Receiver<bool>,
     ) -> Progress {
         let mut wires = self.wires_in.take().expect("run once");
+        // armed anew only when the time changes: most inputs leave it as it is
+        let timer = tokio::time::sleep_until(self.epoch);
+        tokio::pin!(timer);
         let mut report = tokio::time::interval(REPORT_PERIOD);
         report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.begin();
@@ -190,6 +205,10 @@ impl Torrent {
                 .swarm
                 .poll_timeout()
                 .map(|at| self.epoch + Duration::from_micros(at.as_micros()));
+            if let Some(at) = wake.filter(|at| *at != timer.deadline()) {
+                timer.as_mut().reset(at);
+            }
+            let retry = self.disk.retry_at();
             tokio::select! {
                 Some((conn, event)) = wires.recv() => {
                     self.on_wire(conn, event);
@@ -200,10 +219,11 @@ impl Torrent {
                     }
                 }
                 Some(input) = inbox.recv() => self.on_input(input),
-                () = sleep_until(wake) => {
+                () = &mut timer, if wake.is_some() => {
                     let now = self.now();
                     self.swarm.handle_timeout(now);
                 }
+                () = sleep_until(retry), if retry.is_some() => self.retry_disk(),
                 _ = report.tick() => self.report(),
                 Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
                 Some(written) = self.writes.join_next(), if !self.writes.is_empty() => {
@@ -323,6 +343,8 @@ impl Torrent {
             conn.outbox.set_limits(FrameLimits::for_pieces(held.len()));
         }
         self.numbers.start(&meta.layout, &self.wanted, &held);
+        // from now on it asks for memory before it begins a piece
+        self.swarm.set_memory(0, now);
         self.swarm
             .set_metainfo(meta.clone(), held, self.wanted.clone(), now);
         let progress = self.progress();
@@ -350,13 +372,14 @@ impl Torrent {
             Input::Peers(from, addrs) => self.candidates(from, &addrs),
             Input::Answer(Ok(found)) => self.on_found(&found),
             Input::Answer(Err(_)) => self.swarm.handle_no_answer(now),
-            Input::Piece(piece, outcome) => self.on_piece(piece, outcome),
+            Input::Piece(piece, blocks, outcome) => self.on_piece(piece, blocks, outcome),
+            Input::Memory(room) => self.on_memory(room),
             Input::Blocks(run, data) => self.on_blocks(&run, data),
             Input::Checked(Ok((storage, held))) => self.on_checked(storage, held),
-            Input::Checked(Err(e)) | Input::Finalized(Err(e)) => {
-                self.fail(TorrentError::Disk(e.to_string()))
-            }
+            Input::Checked(Err(e)) => self.fail(TorrentError::Disk(e.to_string())),
+            Input::Finalized(Err(e)) => self.on_unfinished(&e),
             Input::Finalized(Ok(())) => {
+                self.resume();
                 self.complete = true;
                 let progress = self.progress();
                 self.discovery.count(self.numbers.counts());
@@ -419,6 +442,7 @@ impl Torrent {
         if self.meta.is_some() {
             self.emit(TorrentEvent::Progress(progress));
         }
+        self.share_memory();
         self.discovery.count(self.numbers.counts());
         if self.conns.len() < FEW_PEERS && !self.swarm.is_complete() {
             self.discovery.need_more_peers();
@@ -442,7 +466,11 @@ impl Torrent {
             return;
         };
         let checking = self.meta.is_some() && self.storage.is_none();
-        if checking || self.swarm.is_complete() || self.idle_since.elapsed() < patience {
+        if checking
+            || self.disk.is_paused()
+            || self.swarm.is_complete()
+            || self.idle_since.elapsed() < patience
+        {
             return;
         }
         let error = match &self.meta {

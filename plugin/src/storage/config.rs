@@ -1,6 +1,43 @@
 //! Limits of one torrent's store.
 
+use std::io;
+use std::sync::Arc;
+
 use super::StorageError;
+
+/// Called on the blocking thread before a verified piece is written, with its index; an error counts as the disk's. Tests
+/// make a disk slow or full with it.
+#[derive(Clone, Default)]
+pub struct WriteHook(Option<Arc<dyn Fn(u32) -> io::Result<()> + Send + Sync>>);
+
+impl WriteHook {
+    /// A hook that does this.
+    pub fn new(hook: impl Fn(u32) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hook)))
+    }
+
+    pub(super) fn call(&self, piece: u32) -> io::Result<()> {
+        self.0.as_ref().map_or(Ok(()), |hook| hook(piece))
+    }
+}
+
+impl std::fmt::Debug for WriteHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "a hook" } else { "none" })
+    }
+}
+
+impl PartialEq for WriteHook {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for WriteHook {}
 
 /// Limits of one torrent's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +51,8 @@ pub struct StorageConfig {
     pub read_jobs: usize,
     /// Most pieces of existing data hashed at the same time.
     pub check_jobs: usize,
+    /// Called before each piece is written; none but in tests.
+    pub before_write: WriteHook,
 }
 
 impl Default for StorageConfig {
@@ -24,6 +63,7 @@ impl Default for StorageConfig {
             piece_jobs: 4, // guess: one on the CPU, the others on the disk
             read_jobs: 8,  // guess: the queue depth that a SATA disk likes
             check_jobs: 2, // guess: one reads while the other hashes; more makes a spinning disk seek
+            before_write: WriteHook::default(),
         }
     }
 }

@@ -179,6 +179,19 @@ impl StorageError {
         matches!(self, Self::DiskFull { .. })
     }
 
+    /// Whether the same write may succeed later without another command: space is freed, a file system comes back, a file
+    /// is closed. All else needs another torrent or another directory.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::DiskFull { .. }
+                | Self::Permission { .. }
+                | Self::ReadOnly { .. }
+                | Self::TooManyOpen { .. }
+                | Self::Io { .. }
+        )
+    }
+
     /// Whether the torrent is at fault and not the disk: another torrent helps, another directory does not.
     pub fn is_bad_torrent(&self) -> bool {
         matches!(
@@ -255,6 +268,10 @@ mod tests {
                 matches!(errno, Errno::NOSPC | Errno::DQUOT)
             );
             assert!(!error.is_bad_torrent());
+            assert_eq!(
+                error.may_pass(),
+                !matches!(errno, Errno::FBIG | Errno::NOTDIR)
+            );
         }
     }
 }

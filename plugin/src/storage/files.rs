@@ -97,6 +97,11 @@ impl Files {
         Ok(file)
     }
 
+    /// The file if it is open already.
+    pub(super) fn get_open(&self, index: usize) -> Option<Arc<File>> {
+        self.open.find(index, Access::Read)
+    }
+
     /// Files that were opened for writing since the start.
     pub(super) fn written(&self) -> BTreeSet<usize> {
         self.table().written.clone()

@@ -6,6 +6,9 @@
 //! ([`Storage::check_existing`]); there is no resume file, the data is the truth. A process that is killed loses
 //! nothing that was written, since the kernel holds it; only a power cut before [`Storage::finalize`] can.
 //!
+//! Nothing here waits for space or tries again: a piece that the disk refuses comes back ([`PieceResult::Disk`]), and
+//! whoever gave it keeps its blocks and gives it again when [`Storage::free_space`] says that there is room.
+//!
 //! Decisions:
 //! - A file appears with its final length at its first write, as a sparse file: `ls` shows the full size at once,
 //!   `du` what is there. Its directories appear with it. Empty files appear in [`Storage::finalize`].
@@ -34,7 +37,7 @@ mod store;
 mod tree;
 
 pub use buffers::{PieceBuffers, Stored};
-pub use config::StorageConfig;
+pub use config::{StorageConfig, WriteHook};
 pub use error::StorageError;
 pub use open::OpenFiles;
 pub use store::{Mode, PieceResult, Storage, StorageStats, Target};

@@ -198,6 +198,11 @@ impl Storage {
 
     /// Hashes a piece, given as blocks in order that are together as long as the piece, and writes it if it is right.
     pub async fn finish_piece(&self, piece: u32, blocks: Vec<Bytes>) -> PieceResult {
+        self.finish_shared(piece, blocks.into()).await
+    }
+
+    /// [`Storage::finish_piece`] for a caller who keeps the blocks, to give them again if the disk refuses.
+    pub async fn finish_shared(&self, piece: u32, blocks: Arc<[Bytes]>) -> PieceResult {
         let layout = &self.shared.layout;
         if self.shared.mode == Mode::SeedOnly {
             return PieceResult::Disk(StorageError::SeedOnly);
@@ -246,6 +251,28 @@ impl Storage {
         Ok(block)
     }
 
+    /// [`Storage::read_block`] without waiting: only what the kernel has in its page cache, of files that are open. `None`
+    /// when that is not all of it, or cannot be told; read it the other way then.
+    pub fn read_cached(&self, piece: u32, begin: u32, len: u32) -> Option<Bytes> {
+        let shared = &self.shared;
+        if !shared.layout.contains(piece, begin, len) {
+            return None;
+        }
+        let block = pieces::read_cached(&shared.layout, &shared.files, piece, begin, len)?;
+        shared
+            .counts
+            .bytes_served
+            .fetch_add(u64::from(len), Relaxed);
+        Some(block)
+    }
+
+    /// Bytes that can still be written where the torrent's files are; `None` where the file system does not say.
+    /// Blocking.
+    pub fn free_space(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(self.root()).ok()?;
+        (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     /// Call it when every wanted piece is written: creates the empty files, sets executable bits (BEP 47 `x`; where the
     /// file system has none, nothing), checks that every file that was written still has its length, and syncs files
     /// and directories. In [`Mode::SeedOnly`] it does nothing.
@@ -292,7 +319,11 @@ impl Shared {
             self.counts.pieces_bad.fetch_add(1, Relaxed);
             return PieceResult::BadHash;
         }
-        match pieces::write(&self.layout, &self.files, piece, blocks) {
+        let hooked = self.config.before_write.call(piece);
+        let written = hooked
+            .map_err(|e| StorageError::io("write", self.files.tree().root(), e))
+            .and_then(|()| pieces::write(&self.layout, &self.files, piece, blocks));
+        match written {
             Ok(()) => {
                 self.counts.pieces_written.fetch_add(1, Relaxed);
                 let len = u64::from(self.layout.piece_len(piece));

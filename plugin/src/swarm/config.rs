@@ -88,6 +88,8 @@ pub struct Limits {
     pub peer_upload: u64,
     /// The same over all near peers, and again over all far ones.
     pub upload_budget: u64,
+    /// Both bounds grow to what was sent in that time, where that is more: a fast reader is not to wait for us.
+    pub upload_time: Duration,
     /// A peer that reads nothing for that long no longer counts against `upload_budget`, or two that never read would
     /// use it up.
     pub upload_stuck: Duration,
@@ -159,6 +161,7 @@ impl Default for Limits {
             max_block: 128 << 10,               // BEP 3: larger requests are closed
             peer_upload: 256 << 10,             // guess: half of the budget
             upload_budget: 512 << 10,           // measured: 512 KB in the sockets at 20 Mbit/s
+            upload_time: Duration::from_millis(20), // measured: 512 KB at 20 Mbit/s are 200 ms
             upload_stuck: Duration::from_secs(5), // guess: below request_timeout, or the others give up first
             upload_idle: Duration::from_secs(2),  // guess: several round-trips
             upload_turn: 1 << 20, // guess: a slow reader gets a turn within its timeout
@@ -186,6 +189,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Bytes that are sent in [`Self::upload_time`] at this rate, at most 1 MiB: a connection queues four times as much.
+    pub(super) fn sent_at(&self, rate: u64) -> u64 {
+        let millis = u64::try_from(self.upload_time.as_millis()).unwrap_or(u64::MAX);
+        (rate.saturating_mul(millis) / 1000).min(1 << 20)
+    }
+
     /// Checks that the limits can work together.
     ///
     /// # Errors

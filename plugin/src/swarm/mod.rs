@@ -30,6 +30,7 @@ mod drop_reason;
 mod endgame;
 mod held;
 mod inbound;
+mod memory;
 mod metadata_phase;
 mod output;
 mod peer;
@@ -105,6 +106,9 @@ pub struct Swarm {
     refill: bool,
     /// When peers that refused metadata were last forgiven.
     metadata_retry: Instant,
+    /// Bytes that open pieces may take, and whether a piece was not begun for want of them.
+    memory: u64,
+    memory_short: bool,
 }
 
 impl Swarm {
@@ -112,7 +116,7 @@ impl Swarm {
     pub fn new(config: SwarmConfig, seed: u64, now: Instant) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let client = Client::new(config.client.clone(), rng.random(), now);
-        let secret = [rng.random(), rng.random()];
+        let secret = rng.random::<u64>() ^ rng.random::<u64>();
         let pings = Pings::new(rng.random());
         let mut swarm = Self {
             now,
@@ -136,6 +140,8 @@ impl Swarm {
             stopped: false,
             refill: false,
             metadata_retry: now,
+            memory: u64::MAX,
+            memory_short: false,
             config,
         };
         swarm.settle();

@@ -284,6 +284,9 @@ pub(super) struct Upload {
     pub(super) unflushed: u64,
     /// Payload bytes with the kernel.
     pub(super) bytes: u64,
+    /// Of those, the ones that were there at the last housekeeping, and the rate since the one before, bytes a second.
+    counted: u64,
+    pub(super) rate: u64,
     /// When the kernel last took some, or the first of those that wait began to.
     pub(super) moved: Option<Instant>,
     /// Pieces that it is being sent.
@@ -303,6 +306,8 @@ impl Upload {
             reading_bytes: 0,
             unflushed: 0,
             bytes: 0,
+            counted: 0,
+            rate: 0,
             moved: None,
             pieces: BTreeMap::new(),
             stretches: Stretches::new(),
@@ -313,6 +318,15 @@ impl Upload {
     /// Bytes read or sent and not yet with the kernel.
     pub(super) fn pending(&self) -> u64 {
         self.reading_bytes + self.unflushed
+    }
+
+    /// Measures the rate over the time since the last call.
+    pub(super) fn measure(&mut self, since: Duration) {
+        let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let bytes = self.bytes - std::mem::replace(&mut self.counted, self.bytes);
+        self.rate = (bytes.saturating_mul(1_000_000))
+            .checked_div(micros)
+            .unwrap_or(self.rate);
     }
 
     /// Whether something is on its way to the peer, or may be.

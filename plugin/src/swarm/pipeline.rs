@@ -214,6 +214,10 @@ impl Swarm {
             if full {
                 return None;
             }
+            if bytes > self.memory {
+                self.memory_short = true;
+                return None;
+            }
             let piece = self.client.next_chunk(conn.into(), self.now)?;
             let torrent = self.torrent.as_mut()?;
             debug_assert!(!torrent.held.contains(piece) && torrent.wanted.contains(piece));

@@ -68,6 +68,7 @@ impl Swarm {
             .saturating_add(tokens(limits.metadata_rate))
             .min(limits.metadata_rate);
         update_window(peer, &limits, now);
+        peer.up.measure(since);
         let silent = now.saturating_since(peer.last_sent) >= limits.keepalive;
         self.serve_metadata(conn);
         self.check_metadata(conn);

@@ -150,6 +150,7 @@ impl Swarm {
             return;
         }
         let mut pending = [0u64; 2];
+        let mut rates = [0u64; 2];
         let now = self.now;
         let flowing = self
             .peers
@@ -157,8 +158,10 @@ impl Swarm {
             .filter(|p| !p.up.is_stuck(limits.upload_stuck, now));
         for peer in flowing {
             pending[usize::from(peer.near)] += peer.up.pending();
+            rates[usize::from(peer.near)] += peer.up.rate;
         }
-        while let Some((conn, at)) = self.next_turn(pending) {
+        let budgets = rates.map(|rate| limits.upload_budget.max(limits.sent_at(rate)));
+        while let Some((conn, at)) = self.next_turn(pending, budgets) {
             let Some(peer) = self.peers.get_mut(&conn) else {
                 break;
             };
@@ -181,23 +184,30 @@ impl Swarm {
     }
 
     /// The place in the peer's queue of what may be read for it while `pending` bytes are for far and near ones.
-    fn readable(&self, conn: ConnId, p: &Peer, pending: [u64; 2]) -> Option<usize> {
+    fn readable(
+        &self,
+        conn: ConnId,
+        p: &Peer,
+        pending: [u64; 2],
+        budgets: [u64; 2],
+    ) -> Option<usize> {
         let limits = &self.config.limits;
         if !p.up.serving {
             return None;
         }
         let at = self.next_request(conn, p)?;
         let (own, shared) = (p.up.pending(), pending[usize::from(p.near)]);
+        let budget = budgets[usize::from(p.near)];
         let len = u64::from(p.up.queue[at].len);
-        let fits = (own == 0 || own + len <= limits.peer_upload)
-            && (shared == 0 || shared + len <= limits.upload_budget);
+        let most = limits.peer_upload.max(limits.sent_at(p.up.rate));
+        let fits = (own == 0 || own + len <= most) && (shared == 0 || shared + len <= budget);
         fits.then_some(at)
     }
 
     /// The peer whose request is read next, and that request's place in its queue.
-    fn next_turn(&self, pending: [u64; 2]) -> Option<(ConnId, usize)> {
+    fn next_turn(&self, pending: [u64; 2], budgets: [u64; 2]) -> Option<(ConnId, usize)> {
         let readable = |conn: ConnId, p: &Peer| {
-            let at = self.readable(conn, p, pending)?;
+            let at = self.readable(conn, p, pending, budgets)?;
             Some((conn, at))
         };
         let Some(turn) = self.turn.at else {

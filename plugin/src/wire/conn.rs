@@ -10,6 +10,9 @@
 //! block never waits, but counts. How long limits held a connection is told ([`ConnEvent::Held`]), as its peer is not to
 //! blame for that.
 //!
+//! Before a read there has to be room for it in the memory of all connections, and what was read counts until its event
+//! is taken: a crowd of peers that send what nobody asked for is slowed down together, and holds no more than that.
+//!
 //! Reading and writing are two futures in one task: neither waits for the other, and when one ends both do.
 //!
 //! Memory of a connection: nothing but a small struct while it is idle, else at most the frame that has begun,
@@ -23,10 +26,11 @@ mod queue;
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, ReadBuf};
@@ -42,7 +46,7 @@ use super::codec::{FrameError, FrameLimits};
 use super::connect::PeerStream;
 use super::message::Message;
 use super::reader::{Batch, FrameReader};
-use crate::limits::Pace;
+use crate::limits::{Memory, Pace, Room};
 
 /// Timeouts and bounds of a connection.
 #[derive(Clone, Debug)]
@@ -69,6 +73,9 @@ pub struct ConnConfig {
     pub max_queued_out: usize,
     /// Messages in one event.
     pub max_batch: usize,
+    /// What all connections together may have read that nobody has looked at:
+    /// [`Memory::incoming`](crate::limits::Memory::incoming).
+    pub memory: Memory,
 }
 
 impl Default for ConnConfig {
@@ -85,6 +92,7 @@ impl Default for ConnConfig {
             write_batch: 128 * 1024,              // guess: eight blocks
             max_queued_out: 4 * 1024 * 1024, // guess: 250 blocks, libtorrent's queue for a peer
             max_batch: 1024,                 // guess
+            memory: Memory::default(),
         }
     }
 }
@@ -112,7 +120,7 @@ impl ConnConfig {
 #[derive(Debug)]
 pub enum ConnEvent {
     /// Messages in the order in which they arrived; at least one, at most [`ConnConfig::max_batch`].
-    Messages(Vec<Message>),
+    Messages(Received),
     /// So many bytes of blocks were handed to the kernel since the last time.
     Flushed(u64),
     /// Messages with ids that we do not know; they were skipped.
@@ -132,6 +140,36 @@ pub enum ConnEvent {
     },
     /// The connection is over. The last event, exactly once.
     Closed(CloseReason),
+}
+
+/// Messages of one event. The memory that they count for is given back when this is dropped or taken apart.
+#[derive(Debug)]
+pub struct Received {
+    messages: Vec<Message>,
+    _room: Option<Room>,
+}
+
+impl Deref for Received {
+    type Target = Vec<Message>;
+
+    fn deref(&self) -> &Vec<Message> {
+        &self.messages
+    }
+}
+
+impl IntoIterator for Received {
+    type Item = Message;
+    type IntoIter = std::vec::IntoIter<Message>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.messages.into_iter()
+    }
+}
+
+impl<const N: usize> PartialEq<[Message; N]> for Received {
+    fn eq(&self, other: &[Message; N]) -> bool {
+        self.messages == other
+    }
 }
 
 /// Why a connection ended.
@@ -317,9 +355,13 @@ impl<K: Copy + Send + Sync> Task<K> {
         tokio::pin!(idle);
         let mut held = Held::default();
         loop {
-            let read = tokio::select! {
+            tokio::select! {
                 biased;
-                read = self.read_or_wait(&mut stream, &mut reader, size) => read,
+                ready = stream.readable() => {
+                    if let Err(error) = ready {
+                        return CloseReason::Io(error.kind());
+                    }
+                }
                 () = &mut idle => {
                     // set anew only when it has run out: a busy connection touches no timer
                     let deadline = heard + self.config.idle_timeout;
@@ -329,32 +371,38 @@ impl<K: Copy + Send + Sync> Task<K> {
                     idle.as_mut().reset(deadline);
                     continue;
                 }
+            }
+            // While there is none the peer's bytes stay with the kernel, which tells the peer to wait.
+            let free = self.pace.down.is_free();
+            let most = if free {
+                size
+            } else {
+                self.pace.down.portion(size)
             };
-            let (read, most) = match read {
-                Ok(Some(read)) => (Ok(read), size),
-                Ok(None) => {
-                    let turn = self.read_turn(&mut stream, &mut reader, size, &mut held);
-                    let (read, most) = turn.await;
-                    heard = Instant::now(); // it was we who did not listen
-                    match read {
-                        Some(read) => (read, most),
-                        None => continue,
-                    }
-                }
-                Err(error) => (Err(error), size),
+            let mut room = self.config.memory.incoming().take(most as u64).await;
+            let read = if free {
+                self.read_some(&mut stream, &mut reader, most).await
+            } else {
+                let read = self.read_turn(&mut stream, &mut reader, most, &mut held);
+                let read = read.await;
+                heard = Instant::now(); // it was we who did not listen
+                read
             };
             let mut read = match read {
-                Ok(Read { bytes: 0, .. }) => return CloseReason::Remote,
-                Ok(read) => read,
+                Ok(None) => continue,
+                Ok(Some(Read { bytes: 0, .. })) => return CloseReason::Remote,
+                Ok(Some(read)) => read,
                 Err(error) => return CloseReason::Io(error.kind()),
             };
+            room.shrink_to(read.bytes as u64);
+            let mut room = Some(room);
             if read.bytes >= most {
                 size = (size * 4).min(self.config.read_buffer);
             } else if read.bytes < size / 8 {
                 size = (size / 2).max(self.config.min_read);
             }
             loop {
-                if let Err(reason) = self.deliver(read.batch).await {
+                if let Err(reason) = self.deliver(read.batch, room.take()).await {
                     return reason;
                 }
                 if let Some(error) = read.broken {
@@ -371,21 +419,24 @@ impl<K: Copy + Send + Sync> Task<K> {
         }
     }
 
-    /// Waits for bytes, at most `size`, and decodes them where they were read to.
+    /// Reads at most `size` bytes and decodes them where they were read to; `None` if none are there after all.
     async fn read_some(
         &self,
         stream: &mut ReadHalf<'_>,
         reader: &mut FrameReader,
         size: usize,
-    ) -> io::Result<Read> {
+    ) -> io::Result<Option<Read>> {
+        // not `try_read`: this one knows after a short read that there is no more, without asking the kernel
         poll_fn(|cx| {
             SCRATCH.with_borrow_mut(|scratch| {
                 if scratch.len() < size {
                     scratch.resize(size, 0);
                 }
                 let mut buf = ReadBuf::new(&mut scratch[..size]);
-                ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf))?;
-                Poll::Ready(Ok(self.decode(reader, buf.filled())))
+                Poll::Ready(match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+                    Poll::Ready(read) => read.map(|()| Some(self.decode(reader, buf.filled()))),
+                    Poll::Pending => Ok(None),
+                })
             })
         })
         .await
@@ -407,9 +458,14 @@ impl<K: Copy + Send + Sync> Task<K> {
     }
 
     /// Sends on what was read.
-    async fn deliver(&self, batch: Batch) -> Result<(), CloseReason> {
+    async fn deliver(&self, batch: Batch, room: Option<Room>) -> Result<(), CloseReason> {
         if !batch.messages.is_empty() {
-            self.emit(ConnEvent::Messages(batch.messages)).await?;
+            let messages = batch.messages;
+            let received = Received {
+                messages,
+                _room: room,
+            };
+            self.emit(ConnEvent::Messages(received)).await?;
         }
         if let Some((id, count)) = batch.unknown {
             self.emit(ConnEvent::Unknown { id, count }).await?;

@@ -189,7 +189,9 @@ impl Leech {
                         self.last = p;
                         return;
                     }
-                    Some(TorrentEvent::Metadata(_)) => {}
+                    Some(
+                        TorrentEvent::Metadata(_) | TorrentEvent::Paused(_) | TorrentEvent::Resumed,
+                    ) => {}
                     Some(TorrentEvent::Failed(e)) => panic!("{what}: {e}"),
                     None => panic!("{what}: the torrent ended"),
                 }

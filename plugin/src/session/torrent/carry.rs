@@ -11,18 +11,32 @@ use super::super::{Directory, TorrentSource, object_id};
 use super::pacing;
 use super::reads::{Run, runs};
 use super::{Conn, Input, PeersFrom, Torrent, TorrentError};
-use crate::limits::{Pace, Permit};
+use crate::limits::{Pace, Permit, Room};
 use crate::metadata::{Magnet, Metainfo};
-use crate::storage::{self, StorageError, Stored};
-use crate::swarm::{ConnId, DropReason, Output, PeerInfo, PieceResult};
+use crate::storage::{StorageError, Stored};
+use crate::swarm::{ConnId, DropReason, Output, PeerInfo};
 use crate::wire::codec::FrameLimits;
 use crate::wire::conn::{self, CloseReason, ConnEvent};
 use crate::wire::connect::{self, PeerStream};
-use crate::wire::message::Handshake;
+use crate::wire::message::{BlockRef, Handshake};
 
 impl Torrent {
     /// Carries out everything that the swarm asks for.
     pub(super) fn drain(&mut self) {
+        loop {
+            let reads = self.carry_out();
+            let mut more = self.take_memory();
+            for run in runs(&reads) {
+                more |= self.read(run);
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Carries out what the swarm has said so far, but for the reads, which are put together.
+    fn carry_out(&mut self) -> Vec<(ConnId, BlockRef)> {
         let mut reads = Vec::new();
         while let Some(output) = self.swarm.poll_output() {
             match output {
@@ -70,9 +84,7 @@ impl Torrent {
                 Output::Complete => self.finalize(),
             }
         }
-        for run in runs(&reads) {
-            self.read(run);
-        }
+        reads
     }
 
     fn dial(&mut self, addr: SocketAddr, source: Source) {
@@ -177,50 +189,31 @@ impl Torrent {
         }
     }
 
-    /// All blocks of a piece are here: hash it and write it, off this task.
-    fn finish(&mut self, piece: u32) {
-        let now = self.now();
-        let blocks = self.buffers.as_mut().and_then(|b| b.take(piece));
-        let (Some(blocks), Some(storage)) = (blocks, self.storage.clone()) else {
-            return self
-                .swarm
-                .handle_piece_result(piece, PieceResult::DiskError, now);
-        };
-        let (input, limits) = (self.input.clone(), self.shared.limits.clone());
-        self.writes.spawn(async move {
-            let _place = limits.hash_job().await;
-            let outcome = storage.finish_piece(piece, blocks).await;
-            let _ = input.send(Input::Piece(piece, outcome)).await;
-        });
-    }
-
-    pub(super) fn on_piece(&mut self, piece: u32, outcome: storage::PieceResult) {
-        let now = self.now();
-        match outcome {
-            storage::PieceResult::Written => {
-                self.swarm.handle_piece_result(piece, PieceResult::Ok, now)
-            }
-            storage::PieceResult::BadHash => {
-                self.swarm
-                    .handle_piece_result(piece, PieceResult::BadHash, now)
-            }
-            storage::PieceResult::Disk(e) => {
-                self.swarm
-                    .handle_piece_result(piece, PieceResult::DiskError, now);
-                self.fail(TorrentError::Disk(e.to_string()));
-            }
-        }
-    }
-
-    fn read(&mut self, run: Run) {
+    /// Reads blocks for an upload: at once what the kernel has in memory, for that is sooner done than told to another
+    /// thread; true if so. All else on a blocking thread, when there is memory for it.
+    fn read(&mut self, run: Run) -> bool {
         let Some(storage) = self.storage.clone() else {
-            return;
+            return false;
         };
+        let share = self.shared.limits.memory().uploads().clone();
+        let room = share.try_take(run.len.into());
+        if room.is_some()
+            && let Some(data) = storage.read_cached(run.piece, run.begin, run.len)
+        {
+            self.on_blocks(&run, Ok(Held::new(data, room)));
+            return true;
+        }
         let input = self.input.clone();
         self.tasks.spawn(async move {
+            let room = match room {
+                Some(room) => room,
+                None => share.take(run.len.into()).await,
+            };
             let data = storage.read_block(run.piece, run.begin, run.len).await;
+            let data = data.map(|data| Held::new(data, Some(room)));
             let _ = input.send(Input::Blocks(run, data)).await;
         });
+        false
     }
 
     /// A run of blocks for an upload was read, or not.
@@ -239,23 +232,8 @@ impl Torrent {
         }
     }
 
-    fn finalize(&mut self) {
-        let Some(storage) = self.storage.clone() else {
-            return;
-        };
-        let input = self.input.clone();
-        let selected = self.selected_files();
-        self.writes.spawn(async move {
-            let done = match selected {
-                Some(files) => storage.finalize_selected(files).await,
-                None => storage.finalize().await,
-            };
-            let _ = input.send(Input::Finalized(done)).await;
-        });
-    }
-
     /// Which files a magnet's `so` asks for; `None`: all.
-    fn selected_files(&self) -> Option<Vec<usize>> {
+    pub(super) fn selected_files(&self) -> Option<Vec<usize>> {
         match (&self.add.source, &self.meta) {
             (
                 TorrentSource::Magnet(Magnet {
@@ -378,6 +356,25 @@ impl Torrent {
             load,
             reachable: true,
         });
+    }
+}
+
+/// Blocks read for a peer: their memory is given back when the last of them is with the kernel, or dropped.
+struct Held {
+    bytes: bytes::Bytes,
+    _room: Option<Room>,
+}
+
+impl Held {
+    #[allow(clippy::new_ret_no_self, reason = "the bytes hold it")]
+    fn new(bytes: bytes::Bytes, room: Option<Room>) -> bytes::Bytes {
+        bytes::Bytes::from_owner(Self { bytes, _room: room })
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 

@@ -8,7 +8,6 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::FutureExt;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -78,28 +77,14 @@ impl<K: Copy + Send + Sync> Task<K> {
         }
     }
 
-    /// Waits for bytes and reads at most `size` of them; where limits hold only waits, and the turn follows.
-    pub(super) async fn read_or_wait(
-        &self,
-        stream: &mut ReadHalf<'_>,
-        reader: &mut FrameReader,
-        size: usize,
-    ) -> io::Result<Option<Read>> {
-        if self.pace.down.is_free() {
-            return self.read_some(stream, reader, size).await.map(Some);
-        }
-        stream.readable().await.map(|()| None)
-    }
-
-    /// Waits for its turn and reads at most `size` bytes, or nothing if none have come; with how much the turn was.
+    /// Waits for its turn and reads at most `portion` bytes, or nothing if none have come.
     pub(super) async fn read_turn(
         &self,
         stream: &mut ReadHalf<'_>,
         reader: &mut FrameReader,
-        size: usize,
+        portion: usize,
         held: &mut Held,
-    ) -> (Option<io::Result<Read>>, usize) {
-        let portion = self.pace.down.portion(size);
+    ) -> io::Result<Option<Read>> {
         let turn = self.pace.down.take(portion);
         tokio::pin!(turn);
         loop {
@@ -112,14 +97,14 @@ impl<K: Copy + Send + Sync> Task<K> {
             }
         }
         // now or not at all: nothing is taken from others in advance
-        let read = self.read_some(stream, reader, portion).now_or_never();
+        let read = self.read_some(stream, reader, portion).await;
         let bytes = match &read {
-            Some(Ok(read)) => read.bytes,
-            Some(Err(_)) | None => 0,
+            Ok(Some(read)) => read.bytes,
+            Ok(None) | Err(_) => 0,
         };
         held.read(bytes, portion);
         self.pace.down.put_back(portion - bytes);
-        (read, portion)
+        read
     }
 
     /// Waits until some bytes of the queue may be sent and the kernel takes some.
