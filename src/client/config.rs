@@ -35,6 +35,8 @@ pub enum AreaRule {
 pub struct ClientConfig {
     /// Most neighbours (connections of this object).
     pub max_neighbours: usize,
+    /// The same of a client that has everything: it serves them and has nothing to choose; at least `max_neighbours` count.
+    pub max_served: usize,
     /// Neighbours below which the client dials.
     pub target_neighbours: usize,
     /// Most connections being set up at once.
@@ -173,6 +175,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             max_neighbours: 32,                     // measured: 24 to 32
+            max_served: 32, // guess: a seed that superseeds keeps few in view
             target_neighbours: 24,                  // measured: 24 to 32
             max_half_open: 8,                       // guess
             dial_deadline: Duration::from_secs(30), // guess
@@ -259,6 +262,7 @@ impl ClientConfig {
         Self {
             target_neighbours: 8,                    // guess: two answers
             max_neighbours: 200,                     // guess: whoever comes is served
+            max_served: 200,
             drop_useless: true, // paper 4: replacement of servers without chunks
             p: 4,               // paper 5.1
             mix: 0,             // paper 3.3: the best by the ranking
@@ -294,13 +298,14 @@ impl ClientConfig {
     /// The first field that does not, and what it must be.
     pub fn validate(&self) -> Result<(), ClientConfigError> {
         let positive = |d: Duration| d > Duration::ZERO;
-        let rules: [(bool, &'static str, &'static str); 17] = [
+        let rules: [(bool, &'static str, &'static str); 18] = [
             (self.max_neighbours > 0, "max_neighbours", "at least 1"),
             (
                 self.max_neighbours <= 1000,
                 "max_neighbours",
                 "at most 1000",
             ),
+            (self.max_served <= 1000, "max_served", "at most 1000"),
             (
                 (1..=self.max_neighbours).contains(&self.target_neighbours),
                 "target_neighbours",

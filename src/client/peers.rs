@@ -213,9 +213,14 @@ impl Client {
             }
             self.drop_neighbour(twin, DropReason::Duplicate, now);
         }
-        if self.table.len() >= self.config.max_neighbours {
+        let full = self.is_full();
+        let most = if full {
+            self.config.max_served.max(self.config.max_neighbours)
+        } else {
+            self.config.max_neighbours
+        };
+        if self.table.len() >= most {
             self.counters.table_full += 1;
-            let full = self.is_full();
             let known = info.listen.and_then(|l| self.candidates.get(l));
             let apart = known.and_then(|c| c.apart);
             let useless = self
@@ -440,6 +445,7 @@ impl Client {
         }
         if let Some(n) = self.table.get_mut(peer) {
             n.load = load;
+            n.tells = true;
         }
         self.settle(now);
     }

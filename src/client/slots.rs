@@ -13,6 +13,10 @@ use super::api::{Action, NeighbourId};
 use super::{Client, Neighbour};
 use crate::time::Instant;
 
+/// A client that has everything has a slot for each so many bytes a second that it sends, and at least `slots`; until that is
+/// known everybody has one.
+const SLOT_RATE: u64 = 64 << 10; // guess: a piece of 256 KiB in four seconds
+
 /// `busy` of `limit` as a load byte.
 fn share(busy: usize, limit: usize) -> u8 {
     u8::try_from(255 * busy.min(limit) / limit.max(1)).unwrap_or(u8::MAX)
@@ -22,8 +26,16 @@ impl Client {
     /// Most neighbours served now; `None`: no limit.
     fn slot_limit(&self) -> Option<usize> {
         let interested = self.table.tally().interested;
-        (self.config.slots > 0 && interested > self.config.unlimited_up_to)
-            .then_some(self.config.slots)
+        if self.config.slots == 0 || interested <= self.config.unlimited_up_to {
+            return None;
+        }
+        if !self.is_full() || self.config.max_served <= self.config.max_neighbours {
+            return Some(self.config.slots);
+        }
+        let served = self.table.map.values().filter(|n| n.served.is_some());
+        let rate: u64 = served.map(|n| n.up.rate(self.clock)).sum();
+        let slots = usize::try_from(rate / SLOT_RATE).unwrap_or(usize::MAX);
+        (rate > 0).then_some(slots.max(self.config.slots))
     }
 
     /// How loaded we are, 0 (idle) ..= 255 (full): chunks being sent, if their number is limited, else slots in use.

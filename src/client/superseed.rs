@@ -13,6 +13,9 @@
 //! more than `reveal_ahead` chunks. Without it the first peer to connect over a fast link has everything before the
 //! others, who started at the same moment, are found, and serves them all.
 //!
+//! A crowd of more downloaders than a client keeps as neighbours, most of them of another kind, is shown everything: whether
+//! they reach each other is not known.
+//!
 //! Otherwise everything is revealed at once by a client that is not complete, with another seed in view, and to a downloader
 //! that is (or is left) alone. Nobody starves: a served neighbour that gets nothing for `reveal_patience` is shown
 //! everything, and what was kept for it is offered to others.
@@ -100,7 +103,7 @@ impl Client {
         let downloaders = self.table.map.values().filter(|n| !n.is_complete()).count();
         let seeds = self.table.len() - downloaders;
         let several = downloaders >= 2 || now < self.showing.gather_until;
-        if self.config.superseed && self.is_full() && seeds == 0 && several {
+        if self.config.superseed && self.is_full() && seeds == 0 && several && !self.is_crowd() {
             self.table.change(peer, |n| {
                 n.shown = Shown::Drip {
                     outstanding: Default::default(),
@@ -112,6 +115,18 @@ impl Client {
         } else {
             self.show_all(peer);
         }
+    }
+
+    /// Whether there are more downloaders than a client keeps as neighbours, most of which do not tell what they fetch: nothing
+    /// says that they find each other and pass on what they get.
+    fn is_crowd(&self) -> bool {
+        if self.table.len() <= self.config.max_neighbours {
+            return false;
+        }
+        let all = self.table.map.values();
+        let (tell, silent): (Vec<_>, Vec<_>) =
+            all.filter(|n| !n.is_complete()).partition(|n| n.tells);
+        silent.len() > self.config.max_neighbours.max(tell.len())
     }
 
     fn show_all(&mut self, peer: NeighbourId) {
@@ -172,7 +187,7 @@ impl Client {
         }
         let downloaders = self.table.map.values().filter(|n| !n.is_complete()).count();
         let alone = downloaders == 1 && now >= self.showing.gather_until;
-        if alone || !self.is_full() {
+        if alone || !self.is_full() || self.is_crowd() {
             drips.iter().for_each(|(_, peer)| self.show_all(*peer));
             return;
         }

@@ -109,6 +109,8 @@ pub(super) struct Neighbour {
     pub(super) allowed: bool,
     /// Whether it has told what it holds.
     pub(super) heard: bool,
+    /// Whether it tells what it fetches, as clients of this kind do.
+    pub(super) tells: bool,
     pub(super) ignored_until: Option<Instant>,
     /// It refused a request and is not asked until then.
     pub(super) paused_until: Option<Instant>,
@@ -149,6 +151,7 @@ impl Neighbour {
             assigned: 0,
             allowed: true,
             heard: false,
+            tells: false,
             ignored_until: None,
             paused_until: None,
             waits: None,

@@ -91,7 +91,10 @@ impl Default for SessionConfig {
             limits: LimitsConfig::default(),
             conn: ConnConfig::default(),
             storage: StorageConfig::default(),
-            client: chunkcast::client::ClientConfig::default(),
+            client: chunkcast::client::ClientConfig {
+                max_served: 400, // guess: most of the connections of all torrents
+                ..Default::default()
+            },
             inbox: 256, // guess: batches of at most a read buffer each
         }
     }

@@ -37,11 +37,7 @@ impl SwarmConfig {
             index_port: None,
             version: concat!("ChunkCast ", env!("CARGO_PKG_VERSION")).to_owned(),
             private: false,
-            client: ClientConfig {
-                parallel: 12, // guess: what is in flight is bounded by `Limits::far_window`, not by the number of servers
-                max_servers: 16, // guess
-                ..ClientConfig::default()
-            },
+            client: ClientConfig::default(),
             limits: Limits::default(),
         }
     }

@@ -182,6 +182,9 @@ impl Swarm {
         let torrent = self.torrent.as_ref()?;
         let limits = &self.config.limits;
         let piece = torrent.open.iter().find_map(|(&piece, open)| {
+            if open.free == 0 || open.checking || !peer.has(piece) {
+                return None; // most
+            }
             let (by, at) = open.begun;
             let others_turn = by == conn
                 || self.now.saturating_since(at) >= limits.begun_with
@@ -189,10 +192,8 @@ impl Swarm {
                     .peers
                     .get(&by)
                     .is_some_and(|p| p.serves() && p.down.active);
-            let orphan = open.free > 0
-                && !open.checking
-                && (open.workers.is_empty() || self.waits_for_another(piece));
-            (orphan && peer.has(piece) && others_turn && self.is_near_enough(conn, piece))
+            let orphan = open.workers.is_empty() || self.waits_for_another(piece);
+            (orphan && others_turn && self.is_near_enough(conn, piece))
                 .then_some(piece)
                 .filter(|&piece| self.may_fetch(conn, piece))
         })?;
@@ -244,6 +245,9 @@ impl Swarm {
         let torrent = self.torrent.as_ref()?;
         let limits = &self.config.limits;
         let piece = torrent.open.iter().find_map(|(&piece, open)| {
+            if open.free == 0 || open.checking || !peer.has(piece) {
+                return None; // most
+            }
             let age = self.now.saturating_since(open.begun.1);
             let near = |c: &ConnId| self.peers.get(c).is_some_and(|p| p.near);
             let first_choice = peer.near || !open.workers.iter().any(near);
@@ -252,8 +256,7 @@ impl Swarm {
             } else {
                 limits.request_timeout
             };
-            let joins = open.free > 0 && !open.checking && age >= wait && peer.has(piece);
-            (joins && !self.blame.is_exclusive(piece)).then_some(piece)
+            (age >= wait && !self.blame.is_exclusive(piece)).then_some(piece)
         })?;
         self.free_block(piece).map(|block| (piece, block))
     }
