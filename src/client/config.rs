@@ -35,7 +35,7 @@ pub enum AreaRule {
 pub struct ClientConfig {
     /// Most neighbours (connections of this object).
     pub max_neighbours: usize,
-    /// The same of a client that has everything: it serves them and has nothing to choose; at least `max_neighbours` count.
+    /// The same of a client that has everything: it serves them and has nothing to choose. At least `max_neighbours` count.
     pub max_served: usize,
     /// Neighbours below which the client dials.
     pub target_neighbours: usize,
@@ -175,13 +175,13 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             max_neighbours: 32,                     // measured: 24 to 32
-            max_served: 32, // guess: a seed that superseeds keeps few in view
-            target_neighbours: 24,                  // measured: 24 to 32
-            max_half_open: 8,                       // guess
+            max_served: 0,         // guess: a seed that superseeds keeps few in view
+            target_neighbours: 24, // measured: 24 to 32
+            max_half_open: 8,      // guess
             dial_deadline: Duration::from_secs(30), // guess
-            max_candidates: 512,                    // guess
-            max_banned: 256,                        // guess
-            drop_useless: false, // a neighbour costs little and may get something
+            max_candidates: 512,   // guess
+            max_banned: 256,       // guess
+            drop_useless: false,   // a neighbour costs little and may get something
             idle: Duration::from_secs(60), // guess
             redial: Duration::from_secs(15), // guess
             max_redial: Duration::from_secs(600), // guess
@@ -262,7 +262,7 @@ impl ClientConfig {
         Self {
             target_neighbours: 8,                    // guess: two answers
             max_neighbours: 200,                     // guess: whoever comes is served
-            max_served: 200,
+            max_served: 0,                           // as above
             drop_useless: true, // paper 4: replacement of servers without chunks
             p: 4,               // paper 5.1
             mix: 0,             // paper 3.3: the best by the ranking

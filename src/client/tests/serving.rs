@@ -292,3 +292,85 @@ fn with_another_seed_in_view_everything_is_shown() {
         }));
     }
 }
+
+/// A seed of 40 chunks that takes up to 100 neighbours.
+fn popular_seed() -> One {
+    let mut one = One::new(ClientConfig {
+        max_served: 100,
+        gather: Duration::ZERO,
+        ..ClientConfig::default()
+    });
+    one.object(ChunkSet::full(40), 40);
+    one
+}
+
+fn shown_everything(one: &mut One) -> usize {
+    let all = |a: &Action| match a {
+        Action::Reveal {
+            what: Reveal::All, ..
+        } => Some(()),
+        _ => None,
+    };
+    one.take(all).len()
+}
+
+#[test]
+fn a_seed_takes_more_neighbours_than_a_downloader() {
+    let mut seed = popular_seed();
+    let mut verdicts = (0..120).map(|_| seed.try_join(20.0, None).1);
+    assert!(verdicts.by_ref().take(100).all(|v| v == Verdict::Keep));
+    assert!(verdicts.all(|v| v == Verdict::Refuse));
+    let mut getter = One::new(ClientConfig {
+        max_served: 100,
+        ..ClientConfig::default()
+    });
+    getter.object(ChunkSet::empty(40), 40);
+    let kept = (0..120).filter(|_| getter.try_join(20.0, None).1 == Verdict::Keep);
+    assert_eq!(kept.count(), 32);
+}
+
+#[test]
+fn a_crowd_that_may_not_pass_anything_on_is_shown_everything() {
+    let mut seed = popular_seed();
+    for _ in 0..32 {
+        seed.join(20.0, 0, None);
+    }
+    assert!(shown_everything(&mut seed) <= 1, "superseeding");
+    for _ in 0..8 {
+        seed.join(20.0, 0, None);
+    }
+    seed.advance(1.0);
+    assert!(shown_everything(&mut seed) >= 39);
+}
+
+#[test]
+fn a_crowd_of_clients_that_tell_what_they_fetch_is_superseeded() {
+    let mut seed = popular_seed();
+    let mut all = 0;
+    for _ in 0..40 {
+        let peer = seed.join(20.0, 0, None);
+        seed.client.handle_load(peer, 0, seed.now);
+        all += shown_everything(&mut seed);
+    }
+    assert!(all <= 1, "{all} were shown everything");
+}
+
+#[test]
+fn a_seed_has_slots_for_what_its_uplink_carries() {
+    let mut seed = popular_seed();
+    let peers: Vec<NeighbourId> = (0..40).map(|_| seed.join(20.0, 0, None)).collect();
+    for peer in &peers {
+        seed.client.handle_interested(*peer, true, seed.now);
+    }
+    seed.advance(1.0);
+    assert_eq!(seed.served().len(), 40, "nothing is known of the uplink");
+    for _ in 0..12 {
+        seed.client.handle_sent(peers[0], 640 << 10, seed.now);
+        seed.advance(1.0);
+    }
+    let late = seed.join(20.0, 0, None);
+    seed.client.handle_interested(late, true, seed.now);
+    seed.advance(0.1);
+    let slots = seed.served().len();
+    assert!((6..=10).contains(&slots), "{slots} slots at 640 KiB/s");
+}
