@@ -65,7 +65,10 @@ fn while_nothing_may_be_begun_every_connection_stays_and_nobody_is_blamed() {
     w.drain(get);
     w.complete(&[get], MINUTE);
     let wasted = w.node(get).swarm.stats().wasted;
-    assert!(wasted <= 2 * PIECE, "{wasted}: more than the last blocks, asked for twice");
+    assert!(
+        wasted <= 2 * PIECE,
+        "{wasted}: more than the last blocks, asked for twice"
+    );
 }
 
 /// A piece that nobody goes on with is given up for those who wait, and fetched again from a peer that comes later.

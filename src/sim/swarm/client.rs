@@ -147,7 +147,8 @@ impl ClientPeer {
             }
             Message::Introduce(conn, addrs) => {
                 if self.conns.contains_key(&conn) {
-                    self.client.handle_introduced(NeighbourId(conn), &addrs, now);
+                    self.client
+                        .handle_introduced(NeighbourId(conn), &addrs, now);
                 }
             }
         }

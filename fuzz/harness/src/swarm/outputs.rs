@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chunkcast::client::ClientConfig;
+use chunkcast::client::MAX_INTRODUCED;
 use chunkcast_bittorrent::swarm::{ConnId, Output, PieceResult};
 use chunkcast_bittorrent::wire::codec::FrameLimits;
 use chunkcast_bittorrent::wire::extended::UtMetadata;
@@ -106,6 +107,7 @@ impl Bench {
             Output::PieceDone { piece } => assert!(self.verified.contains(&piece)),
             Output::Complete => assert_eq!(self.verified.len(), PIECES as usize),
             Output::IndexNode(addr) => assert_ne!(addr.port(), 0),
+            Output::Introduced { addrs, .. } => assert!(addrs.len() <= MAX_INTRODUCED),
         }
     }
 
