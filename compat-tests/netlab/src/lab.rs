@@ -142,6 +142,8 @@ pub(crate) struct Counters {
 pub(crate) struct WanCounters {
     /// Bytes delivered, by sender and receiver.
     pub(crate) bytes: Vec<Vec<u64>>,
+    /// Payload of TCP delivered, by receiver.
+    pub(crate) payload: Vec<u64>,
     /// Packets dropped, up and down together, by sender and receiver.
     pub(crate) dropped: Vec<Vec<u64>>,
     /// Seconds of processor time.
@@ -305,6 +307,7 @@ impl Router {
         }
         Ok(WanCounters {
             bytes: matrix(&["bytes"]),
+            payload: numbers("payload"),
             dropped: matrix(&["dropped_up", "dropped_down"]),
             cpu: self.proc.cpu(),
             deliveries: late.iter().sum(),

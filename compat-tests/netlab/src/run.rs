@@ -83,6 +83,8 @@ pub(crate) struct Run {
 pub(crate) struct WanRun {
     /// Bytes delivered, by sender and receiver.
     pub(crate) bytes: Vec<Vec<u64>>,
+    /// Payload of TCP delivered, by receiver.
+    pub(crate) payload: Vec<u64>,
     /// Packets dropped, by sender and receiver.
     pub(crate) dropped: Vec<Vec<u64>>,
     /// The router's processor seconds.
@@ -255,6 +257,12 @@ fn wan_run(before: &Counters, after: &Counters) -> Option<WanRun> {
     let deliveries = b.deliveries - a.deliveries;
     Some(WanRun {
         bytes: minus(&a.bytes, &b.bytes),
+        payload: a
+            .payload
+            .iter()
+            .zip(&b.payload)
+            .map(|(a, b)| b - a)
+            .collect(),
         dropped: minus(&a.dropped, &b.dropped),
         cpu: b.cpu - a.cpu,
         late: (b.late - a.late) as f64 / deliveries.max(1) as f64,

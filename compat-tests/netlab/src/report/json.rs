@@ -95,6 +95,7 @@ fn one(run: &Run, spec: &Spec, bounds: &Bounds) -> Value {
             "copies_into": into,
             "copies_across": into.iter().flatten().sum::<f64>(),
             "bytes": wan.bytes,
+            "payload": wan.payload,
             "dropped": wan.dropped,
             "router_cpu_s": wan.cpu,
             "late_part": wan.late,

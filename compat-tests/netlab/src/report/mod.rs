@@ -120,6 +120,12 @@ pub(crate) fn copies_into(run: &Run, site: usize, size: u64) -> Option<f64> {
     Some(bytes as f64 / size as f64)
 }
 
+/// The same of the payload of TCP alone.
+fn payload_into(run: &Run, site: usize, size: u64) -> Option<f64> {
+    let wan = run.wan.as_ref()?;
+    Some(*wan.payload.get(site)? as f64 / size as f64)
+}
+
 /// How many downloaders failed.
 pub(crate) fn failures(run: &Run) -> usize {
     run.outcomes.iter().filter(|o| o.fault.is_some()).count()
@@ -170,6 +176,14 @@ fn traffic(spec: &Spec, bounds: &Bounds) -> Vec<Column> {
         let sites = spec.leechers.len();
         out.push(column("across", 2, move |run| {
             (0..sites).map(|site| copies_into(run, site, size)).sum()
+        }));
+        for site in 0..sites {
+            out.push(column(format!("payload {site}"), 3, move |run| {
+                payload_into(run, site, size)
+            }));
+        }
+        out.push(column("payload across", 3, move |run| {
+            (0..sites).map(|site| payload_into(run, site, size)).sum()
         }));
         out.push(column("dropped", 0, |run| {
             let wan = run.wan.as_ref()?;
@@ -275,6 +289,7 @@ mod tests {
             all_up: 4_000_000,
             wan: wan.then(|| WanRun {
                 bytes: vec![vec![0, 2_500_000], vec![500_000, 0]],
+                payload: vec![480_000, 2_400_000],
                 dropped: vec![vec![0, 3], vec![4, 0]],
                 cpu: 1.0,
                 late: 0.001,

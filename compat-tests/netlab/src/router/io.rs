@@ -36,6 +36,19 @@ pub(crate) fn device_name(site: usize) -> String {
     format!("wan{site}")
 }
 
+/// The bytes of a TCP segment behind its headers; 0 for all else.
+fn payload(packet: &[u8]) -> u64 {
+    let (Some(0x45..=0x4f), Some(6)) = (packet.first(), packet.get(9)) else {
+        return 0;
+    };
+    let ip = usize::from(packet[0] & 15) * 4;
+    let Some(offset) = packet.get(ip + 12) else {
+        return 0;
+    };
+    let tcp = usize::from(offset >> 4) * 4;
+    packet.len().saturating_sub(ip + tcp) as u64
+}
+
 /// The site of an address 10.77.SITE.HOST, from the bytes of an IPv4 packet.
 fn destination(packet: &[u8]) -> Option<usize> {
     match packet {
@@ -52,7 +65,8 @@ fn destination(packet: &[u8]) -> Option<usize> {
 /// # Errors
 /// When devices cannot be made or read.
 pub(crate) fn run(config: Config) -> Result<()> {
-    let devices: Vec<SyncDevice> = (0..config.delay.len())
+    let sites = config.delay.len();
+    let devices: Vec<SyncDevice> = (0..sites)
         .map(|site| {
             let device = DeviceBuilder::new()
                 .name(device_name(site))
@@ -70,6 +84,7 @@ pub(crate) fn run(config: Config) -> Result<()> {
         devices,
         started: Instant::now(),
         spare: Vec::new(),
+        payload: vec![0; sites],
         late: [0; LATE_US.len() + 1],
         latest: Duration::ZERO,
         not_ours: 0,
@@ -84,6 +99,8 @@ struct Carrier {
     started: Instant,
     /// Buffers that are used again.
     spare: Vec<Vec<u8>>,
+    /// Payload of TCP delivered to each site.
+    payload: Vec<u64>,
     /// Deliveries by how late they were.
     late: [u64; LATE_US.len() + 1],
     latest: Duration,
@@ -168,6 +185,8 @@ impl Carrier {
             self.latest = self.latest.max(late);
             if self.devices[output.to].send(&output.packet).is_err() {
                 self.refused += 1;
+            } else {
+                self.payload[output.to] += payload(&output.packet);
             }
             self.spare.push(output.packet);
         }
@@ -188,6 +207,7 @@ impl Carrier {
         json!({
             "event": "counters",
             "counts": counts.collect::<Vec<_>>(),
+            "payload": self.payload,
             "late_us": LATE_US,
             "late": self.late,
             "latest_us": u64::try_from(self.latest.as_micros()).unwrap_or(u64::MAX),
@@ -207,6 +227,20 @@ fn say(value: &Value) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_payload_of_tcp_is_what_its_headers_leave() {
+        let mut packet = [0u8; 152];
+        packet[0] = 0x45;
+        packet[9] = 6;
+        packet[32] = 0x80; // 32 bytes: with timestamps
+        assert_eq!(payload(&packet), 100);
+        assert_eq!(payload(&packet[..52]), 0);
+        assert_eq!(payload(&packet[..30]), 0, "no TCP header");
+        packet[9] = 17;
+        assert_eq!(payload(&packet), 0);
+        assert_eq!(payload(&[]), 0);
+    }
 
     #[test]
     fn packets_are_routed_by_the_third_byte_of_their_destination() {
