@@ -95,7 +95,7 @@ impl Swarm {
 
     /// Before a far peer is asked for a piece that it is not sending yet, those far servers are that have fewer pieces, the one
     /// with the fewest first: what they pass on is not asked of those that have everything, whose uplinks all wait for.
-    /// // measured: 33 in place of 37 s between sites
+    /// // measured: 33.5 s in place of 36 to 43 between sites
     fn fill_relays(&mut self, conn: ConnId) {
         let Some(held) = self.peers.get(&conn).filter(|p| !p.near).map(Peer::held) else {
             return;
