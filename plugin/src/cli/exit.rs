@@ -16,7 +16,7 @@ pub(super) enum Code {
     NotFound = 3,
     /// The network: a port in use, a name that does not resolve, a fetch that failed.
     Network = 4,
-    /// The disk: full, unreadable, not writable, other data in the way.
+    /// The disk: unreadable, not writable, other data in the way. A full one pauses the download.
     Disk = 6,
     /// Interrupted with unfinished work; what is done is kept and reused.
     Interrupted = 7,
