@@ -315,7 +315,7 @@ impl Client {
             return;
         }
         n.fetching.clone_from(chunks);
-        if self.table.get(peer).is_some_and(|n| self.table.is_near(n)) {
+        if self.table.has_near(peer) {
             self.servers.cover = None;
         }
         self.servers.dirty = true;

@@ -127,8 +127,8 @@ pub struct ClientConfig {
     pub rtt_noise: Duration,
     /// When what near neighbours hold is left to them.
     pub area: AreaRule,
-    /// How long each peer of an area waits for the one before it to fetch a chunk from far, from when the chunk was first
-    /// to be had; zero: chunks are not shared out.
+    /// How long each peer of an area waits for the one before it to fetch a chunk from far, from when a neighbour last got
+    /// it; zero: chunks are not shared out.
     pub area_wait: Duration,
     /// How long a chunk is left to the area that is to fetch it first, likewise; zero: areas do not share chunks out.
     pub abroad_wait: Duration,

@@ -30,7 +30,7 @@ impl Client {
     /// Where the other near neighbours accept connections, for a neighbour that is near itself; at most
     /// [`MAX_INTRODUCED`].
     pub fn introductions(&self, peer: NeighbourId) -> Vec<SocketAddr> {
-        if !self.table.get(peer).is_some_and(|n| self.table.is_near(n)) {
+        if !self.table.has_near(peer) {
             return Vec::new();
         }
         let others = self.near_and_listening().into_iter();
@@ -44,7 +44,7 @@ impl Client {
             return;
         };
         let apart = n.rtt;
-        if !self.table.get(peer).is_some_and(|n| self.table.is_near(n)) {
+        if !self.table.has_near(peer) {
             return;
         }
         let candidate = |addr: &SocketAddr| Candidate {

@@ -123,10 +123,10 @@ impl Client {
         if self.table.len() <= self.config.max_neighbours {
             return false;
         }
-        let all = self.table.map.values();
-        let (tell, silent): (Vec<_>, Vec<_>) =
-            all.filter(|n| !n.is_complete()).partition(|n| n.tells);
-        silent.len() > self.config.max_neighbours.max(tell.len())
+        let downloaders = self.table.map.values().filter(|n| !n.is_complete());
+        let tell = downloaders.clone().filter(|n| n.tells).count();
+        let silent = downloaders.count() - tell;
+        silent > self.config.max_neighbours.max(tell)
     }
 
     fn show_all(&mut self, peer: NeighbourId) {

@@ -412,6 +412,11 @@ impl Table {
         neighbour.rtt.is_some_and(|rtt| rtt <= self.near_limit)
     }
 
+    /// Whether there is such a neighbour, and it counts as near.
+    pub(super) fn has_near(&self, peer: NeighbourId) -> bool {
+        self.get(peer).is_some_and(|n| self.is_near(n))
+    }
+
     /// The neighbour that accepts connections at `listen`.
     pub(super) fn listening_at(&self, listen: SocketAddr) -> Option<NeighbourId> {
         self.map

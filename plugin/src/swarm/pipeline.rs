@@ -100,9 +100,10 @@ impl Swarm {
         let Some(held) = self.peers.get(&conn).filter(|p| !p.near).map(Peer::held) else {
             return;
         };
-        let relays = self.peers.iter().filter(|(_, p)| {
-            !p.near && p.down.active && p.serves() && p.held() < held && !p.is_seed()
-        });
+        let relays = self
+            .peers
+            .iter()
+            .filter(|(_, p)| !p.near && p.down.active && p.serves() && p.held() < held);
         let mut relays: Vec<(u32, ConnId)> = relays.map(|(c, p)| (p.held(), *c)).collect();
         relays.sort_unstable();
         for (_, relay) in relays {
