@@ -173,15 +173,7 @@ impl Torrent {
         pause.at = None;
         pause.tries += 1;
         let probe = pause.full && !pause.tries.is_multiple_of(BLIND);
-        match self.disk.refused.first_key_value() {
-            Some((piece, blocks)) => {
-                let (piece, blocks) = (*piece, blocks.clone());
-                let free = probe.then(|| u64::from(storage.layout().piece_len(piece)));
-                self.write(storage, piece, blocks, free);
-            }
-            None if self.disk.unfinished => self.finalize(),
-            None => self.resume(),
-        }
+        self.write_next(storage, probe);
     }
 
     /// A try went well: everything else that was refused is tried, and with the last of it the pause is over.
@@ -193,10 +185,16 @@ impl Torrent {
         let Some(storage) = self.storage.clone() else {
             return;
         };
+        self.write_next(storage, false);
+    }
+
+    /// Tries the first of what was refused; `probe`: only if the file system says that there is space.
+    fn write_next(&mut self, storage: Storage, probe: bool) {
         match self.disk.refused.first_key_value() {
             Some((piece, blocks)) => {
                 let (piece, blocks) = (*piece, blocks.clone());
-                self.write(storage, piece, blocks, None);
+                let free = probe.then(|| u64::from(storage.layout().piece_len(piece)));
+                self.write(storage, piece, blocks, free);
             }
             None if self.disk.unfinished => self.finalize(),
             None => self.resume(),
