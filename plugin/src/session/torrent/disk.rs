@@ -97,11 +97,12 @@ impl Torrent {
             storage::PieceResult::Disk(error) => return self.on_refused(piece, blocks, &error),
         };
         drop(blocks);
-        self.disk.refused.remove(&piece);
+        // one that was on its way before the trouble began says nothing of it
+        let tried = self.disk.refused.remove(&piece).is_some() || self.disk.retry_at().is_none();
         self.give_way(piece);
         let now = self.now();
         self.swarm.handle_piece_result(piece, result, now);
-        if result == PieceResult::Ok && self.disk.is_paused() {
+        if result == PieceResult::Ok && tried && self.disk.is_paused() {
             self.write_refused();
         }
     }
