@@ -22,6 +22,7 @@ mod stats;
 mod table;
 mod torrent;
 mod units;
+mod warm;
 
 use std::process::ExitCode;
 use std::time::Duration;

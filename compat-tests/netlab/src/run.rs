@@ -11,6 +11,7 @@ use crate::fault::Interrupt;
 use crate::lab::{Counters, Lab};
 use crate::proc::{self, Proc};
 use crate::torrent::Source;
+use crate::warm::warm;
 
 /// How often the peers are looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -128,6 +129,8 @@ impl Means<'_> {
             let (command, sign) = engine.prepare(&seat)?;
             prepared.push((command, sign, seat.log()));
         }
+        let peers = prepared.len() as u64;
+        warm(dir, self.source.size, peers, self.interrupt)?;
         let before = self.lab.counters()?;
         let (load, machine) = (proc::load(), proc::machine());
         let begun = Instant::now();

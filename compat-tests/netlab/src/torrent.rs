@@ -15,6 +15,8 @@ pub(crate) const NAME: &str = "netlab.bin";
 pub(crate) struct Source {
     /// The file itself.
     pub(crate) file: PathBuf,
+    /// Its bytes.
+    pub(crate) size: u64,
     /// Without a tracker.
     pub(crate) trackerless: PathBuf,
     /// With one.
@@ -39,6 +41,7 @@ impl Source {
         let hash = Sha1::digest(&info);
         let this = Self {
             file,
+            size,
             trackerless: dir.join("trackerless.torrent"),
             tracked: dir.join("tracked.torrent"),
             infohash: hash.iter().map(|b| format!("{b:02x}")).collect(),

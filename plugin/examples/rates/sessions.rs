@@ -21,6 +21,9 @@ const WIRE: f64 = (16384.0 + 13.0) / 16384.0;
 /// Largest torrent: at higher rates it is over sooner.
 const MOST: usize = 1 << 30;
 
+/// A seed that has stood for so long no longer gathers downloaders: what holds it back is the limit alone.
+const STOOD: Duration = Duration::from_secs(3);
+
 /// A session and its torrent.
 struct Running {
     session: Session,
@@ -75,6 +78,7 @@ pub(crate) async fn measure(way: Way, bytes: u64, count: u32, seconds: f64) -> R
     let (mut limited, others) = match way {
         Way::Up => {
             let seed = Running::start(&meta, seed(), way.limit(bytes), vec![]).await;
+            tokio::time::sleep(STOOD).await;
             let peers = vec![seed.session.listen_addr()];
             let mut leeches = Vec::new();
             for n in 0..count {
@@ -90,6 +94,7 @@ pub(crate) async fn measure(way: Way, bytes: u64, count: u32, seconds: f64) -> R
                 peers.push(seed.session.listen_addr());
                 seeds.push(seed);
             }
+            tokio::time::sleep(STOOD).await;
             let leech = Running::start(&meta, leech(0), way.limit(bytes), peers).await;
             (leech, seeds)
         }

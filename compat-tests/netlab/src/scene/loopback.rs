@@ -15,6 +15,7 @@ use crate::ns::Set;
 use crate::proc::{self, Proc};
 use crate::report::loopback as report;
 use crate::torrent::Source;
+use crate::warm::warm;
 
 /// How often the downloader is looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -110,6 +111,7 @@ fn one(stage: &Stage<'_>, engine: Engine, number: u32, deadline: Duration) -> Re
         let mut seed = stage.stand(engine, dir)?;
         let seat = stage.seat(dir, 1)?;
         let (mut command, mut sign) = engine.prepare(&seat)?;
+        warm(dir, stage.source.size, 1, stage.interrupt)?;
         let pid = seed.proc.id();
         let (cpu_before, carried_before) = (seed.proc.cpu(), carried(pid)?);
         let node_before = seed.meeting.index.as_mut().map_or(0.0, Proc::cpu);
