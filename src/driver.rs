@@ -223,9 +223,10 @@ impl Handle {
         self.order(Command::Publish(publication));
     }
 
-    /// Withdraws what was published of an object. Nothing happens after a shutdown.
-    pub fn withdraw(&self, object: ObjectId) {
-        self.order(Command::Withdraw(object));
+    /// Withdraws what was published of an object, under this publisher's id (`None`: the node's). Nothing happens after
+    /// a shutdown.
+    pub fn withdraw(&self, object: ObjectId, publisher: Option<Id>) {
+        self.order(Command::Withdraw(object, publisher));
     }
 
     /// Joins through these nodes as well. Nothing happens after a shutdown.

@@ -238,7 +238,7 @@ impl Node {
         match command {
             Command::Bootstrap(addrs) => self.bootstrap(addrs),
             Command::Publish(publication) => self.publish(publication),
-            Command::Withdraw(object) => self.withdraw(object),
+            Command::Withdraw(object, publisher) => self.withdraw((object, publisher)),
             Command::Lookup(id, request) => self.lookup(id, request),
             Command::Dialled { id, reached } => self.dialled(id, reached),
             Command::Leave => self.leave(),

@@ -466,7 +466,8 @@ fn section_3_3_overlap_prefers_the_most_wanted_chunks() {
 #[test]
 fn section_4_withdrawn_entries_disappear_and_do_not_come_back() {
     let mut f = figure_3();
-    f.net.command(f.node[&'E'], Command::Withdraw(oid()));
+    f.net
+        .command(f.node[&'E'], Command::Withdraw(oid(), tag(1)));
     f.net.run(secs(10));
     assert_eq!(f.entries(), BTreeMap::from([('A', 1), ('C', 1), ('G', 1)]));
     f.net.run(secs(300));

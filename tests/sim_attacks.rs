@@ -162,7 +162,7 @@ fn what_is_replayed_neither_outlives_its_publisher_nor_undoes_a_withdrawal() {
     net.run(secs(10));
     let captured = captured_entries(&mut net, at);
     let mallory = addr(500);
-    net.command(at, Command::Withdraw(object("o")));
+    net.command(at, Command::Withdraw(object("o"), tag(1)));
     net.run(secs(10));
     assert_eq!(found(&mut net, all[7]), []);
     for minute in 0..40 {

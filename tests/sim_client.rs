@@ -76,7 +76,7 @@ fn a_client_publishes_and_is_found_and_never_enters_a_table() {
     let found = net.lookup(other, |_| ()).expect("an answer");
     assert_eq!(found.matches[0].addrs, serves(at));
     assert!(found.hops >= 1);
-    net.command(at, Command::Withdraw(object("o")));
+    net.command(at, Command::Withdraw(object("o"), tag(1)));
     net.run(secs(20));
     assert_eq!(net.lookup(other, |_| ()).expect("an answer").matches, []);
 }

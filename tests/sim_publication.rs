@@ -491,7 +491,7 @@ fn a_withdrawal_reaches_every_holder_and_nothing_comes_back() {
     assert_eq!(root(&net, &o), 109);
     assert!(entry(&net, old, &o, 5).is_some(), "a copy at the old root");
     assert!(entry(&net, 109, &o, 5).is_some());
-    net.command(5, Command::Withdraw(o));
+    net.command(5, Command::Withdraw(o, Some(publisher(5))));
     net.run(secs(20));
     let left = |net: &Net| -> Vec<usize> {
         (0..110)
@@ -540,7 +540,7 @@ fn a_client_withdraws_from_every_index_node_that_it_published_through() {
         "the old home's copy"
     );
     net.links.loss = 0.05;
-    net.command(20, Command::Withdraw(o));
+    net.command(20, Command::Withdraw(o, Some(publisher(0))));
     net.run(secs(20));
     assert_eq!(holders(&net, &o), BTreeMap::new());
 }
@@ -607,7 +607,7 @@ fn nothing_goes_back_to_where_it_came_from() {
         net.run(secs(100));
         assert!(propagations(&net, 0) > before[0]);
         assert_eq!(propagations(&net, 1), before[1], "it has no other source");
-        net.command(0, Command::Withdraw(o));
+        net.command(0, Command::Withdraw(o, Some(publisher(0))));
         net.run(secs(100));
         assert_eq!(holders(&net, &o), BTreeMap::new());
         assert_eq!(propagations(&net, 1), before[1]);
@@ -897,5 +897,46 @@ fn figures_of_publication_traffic() {
                 );
             }
         }
+    }
+}
+
+/// Several peers behind one node: each has an entry of its own (docs/plugin.md).
+#[test]
+fn a_node_publishes_several_peers_of_one_object_and_withdraws_each_by_itself() {
+    for role in [Role::Index, Role::Client] {
+        let mut net = ring(8, 9, &NodeConfig::default(), seed(56));
+        let o = object(3);
+        let config = NodeConfig {
+            role,
+            bootstrap: vec![net.addr(1)],
+            ..NodeConfig::default()
+        };
+        let addr = net.spawn(8, config).expect("a node");
+        net.run(secs(10));
+        let peer = |n: u16, chunk| Publication {
+            addrs: PeerAddrs::from(SocketAddr::new(addr.ip(), 6881 + n)),
+            ..holds(usize::from(n), o, ChunkSet::from_indices(10, [chunk]))
+        };
+        publish(&mut net, 8, peer(0, 3));
+        publish(&mut net, 8, peer(1, 7));
+        net.run(secs(20));
+        let ports = |net: &Net| -> Vec<u16> {
+            let entries = net.node(root(net, &o)).expect("the root").entries(&o);
+            let mut ports: Vec<u16> = entries
+                .iter()
+                .flat_map(|e| e.addrs.iter().map(|a| a.port()))
+                .collect();
+            ports.sort_unstable();
+            ports
+        };
+        assert_eq!(ports(&net), [6881, 6882]);
+        net.command(8, Command::Withdraw(o, Some(publisher(0))));
+        net.run(secs(20));
+        assert_eq!(ports(&net), [6882], "the other one stays");
+        net.run(secs(400));
+        assert_eq!(ports(&net), [6882], "and is refreshed");
+        net.command(8, Command::Withdraw(o, Some(publisher(1))));
+        net.run(secs(20));
+        assert_eq!(ports(&net), [0; 0]);
     }
 }

@@ -89,7 +89,7 @@ async fn nodes_on_real_sockets_publish_find_and_withdraw() {
         client.state().observed.map(|a| a.port()),
         Some(client.local_addr().port())
     );
-    client.withdraw(object());
+    client.withdraw(object(), None);
     until_found(&all[3], 1).await;
     all[2].shutdown().await;
     until_found(&all[3], 0).await;

@@ -18,8 +18,8 @@ pub enum Command {
     Bootstrap(Vec<SocketAddr>),
     /// Publish a peer's chunks of an object, or what changed of them, and keep them published.
     Publish(Publication),
-    /// Withdraw what was published of an object.
-    Withdraw(ObjectId),
+    /// Withdraw what was published of an object, under this publisher's id (`None`: the node's).
+    Withdraw(ObjectId, Option<Id>),
     /// Ask for peers. Answered by [`Event::LookupDone`] with the same id.
     Lookup(LookupId, LookupRequest),
     /// The answer to [`Event::Dial`].

@@ -194,11 +194,11 @@ impl Node {
             (Body::SendFull { keys }, Asked::Propagate(passed)) => {
                 self.passed_on(&sender.id, passed, &keys);
             }
-            (Body::SendFull { keys }, Asked::Publish { object, passed, .. }) => {
-                self.published(&sender.id, object, passed, &keys);
+            (Body::SendFull { keys }, Asked::Publish { slot, passed, .. }) => {
+                self.published(&sender.id, slot, passed, &keys);
             }
-            (Body::Ack, Asked::Publish { object, passed, .. }) => {
-                self.published(&sender.id, object, passed, &[]);
+            (Body::Ack, Asked::Publish { slot, passed, .. }) => {
+                self.published(&sender.id, slot, passed, &[]);
             }
             (Body::Ack | Body::SendFull { .. }, Asked::Withdraw { .. }) => self.settle_leave(),
             (Body::Ack, Asked::Reach { .. }) => self.on_reach_sent(),
@@ -318,12 +318,12 @@ impl Node {
             Asked::Routed(route) => self.on_route_refused(route, reason),
             Asked::Propagate(passed) => self.on_propagate_refused(&by, reason, passed),
             Asked::Publish {
-                object,
+                slot,
                 retried,
                 passed,
             } => {
                 self.bases.lost(&by, &passed.key, passed.sequence);
-                self.on_publish_refused(object, reason, retried);
+                self.on_publish_refused(slot, reason, retried);
             }
             Asked::Reach { retried } => self.on_reach_refused(&by, reason, retried),
             Asked::ReachFor { .. } => self.on_reach_for_refused(&by, reason, &asked),

@@ -297,8 +297,7 @@ impl Node {
 
     /// Whether this is an entry that only this node's owner may change.
     pub(super) fn publishes(&self, entry: &Entry) -> bool {
-        self.own.get(&entry.object).is_some_and(|own| {
-            self.known_publisher(own.publication.publisher) == Some(entry.publisher)
-        })
+        let mut own = self.own.of(entry.object);
+        own.any(|own| self.known_publisher(own.publication.publisher) == Some(entry.publisher))
     }
 }

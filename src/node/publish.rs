@@ -20,6 +20,9 @@ const MOVED: Duration = Duration::from_millis(10); // guess: what decides betwee
 
 type Key = (ObjectId, Id);
 
+/// An own entry: its object, and under which tag it is published.
+pub(super) type Slot = (ObjectId, Option<Id>);
+
 /// What this node publishes itself.
 #[derive(Debug)]
 pub(super) struct Own {
@@ -32,17 +35,19 @@ pub(super) struct Own {
 /// All of it, and when each is to be refreshed.
 #[derive(Debug, Default)]
 pub(super) struct Owned {
-    map: BTreeMap<ObjectId, Own>,
-    refresh: BTreeSet<(Instant, ObjectId)>,
+    map: BTreeMap<Slot, Own>,
+    refresh: BTreeSet<(Instant, Slot)>,
 }
 
 impl Owned {
-    pub(super) fn get(&self, object: &ObjectId) -> Option<&Own> {
-        self.map.get(object)
+    pub(super) fn get(&self, slot: &Slot) -> Option<&Own> {
+        self.map.get(slot)
     }
 
-    pub(super) fn contains_key(&self, object: &ObjectId) -> bool {
-        self.map.contains_key(object)
+    /// All of an object.
+    pub(super) fn of(&self, object: ObjectId) -> impl Iterator<Item = &Own> {
+        let all = (object, None)..=(object, Some(Id([u8::MAX; Id::LEN])));
+        self.map.range(all).map(|(_, own)| own)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -53,27 +58,27 @@ impl Owned {
         self.map.is_empty()
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &ObjectId> {
-        self.map.keys()
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        self.map.keys().copied().collect()
     }
 
-    fn insert(&mut self, object: ObjectId, own: Own) {
-        self.remove(&object);
-        self.refresh.insert((own.refresh_at, object));
-        self.map.insert(object, own);
+    fn insert(&mut self, slot: Slot, own: Own) {
+        self.remove(&slot);
+        self.refresh.insert((own.refresh_at, slot));
+        self.map.insert(slot, own);
     }
 
-    pub(super) fn remove(&mut self, object: &ObjectId) {
-        if let Some(own) = self.map.remove(object) {
-            self.refresh.remove(&(own.refresh_at, *object));
+    pub(super) fn remove(&mut self, slot: &Slot) {
+        if let Some(own) = self.map.remove(slot) {
+            self.refresh.remove(&(own.refresh_at, *slot));
         }
     }
 
     /// It is to be refreshed then; its address is (not) known.
-    fn published(&mut self, object: ObjectId, refresh_at: Instant, unresolved: bool) {
-        if let Some(own) = self.map.get_mut(&object) {
-            self.refresh.remove(&(own.refresh_at, object));
-            self.refresh.insert((refresh_at, object));
+    fn published(&mut self, slot: Slot, refresh_at: Instant, unresolved: bool) {
+        if let Some(own) = self.map.get_mut(&slot) {
+            self.refresh.remove(&(own.refresh_at, slot));
+            self.refresh.insert((refresh_at, slot));
             own.refresh_at = refresh_at;
             own.unresolved = unresolved;
         }
@@ -86,20 +91,21 @@ impl Owned {
 
 impl Node {
     pub(super) fn publish(&mut self, publication: Publication) {
-        let object = publication.object;
-        if self.own.len() >= self.config.directory.publications && !self.own.contains_key(&object) {
+        let slot = (publication.object, publication.publisher);
+        let room = self.own.len() < self.config.directory.publications;
+        if !room && self.own.get(&slot).is_none() {
             return self.counters.drop(DropReason::CacheFull);
         }
         let refresh_at = self.now;
         self.own.insert(
-            object,
+            slot,
             Own {
                 publication,
                 refresh_at,
                 unresolved: false,
             },
         );
-        self.publish_now(object);
+        self.publish_now(slot);
         self.arm_republish();
         if self.is_client() {
             let soon = self.now + self.config.roles.home_ping;
@@ -113,18 +119,18 @@ impl Node {
 
     /// Withdrawals of everything, for an index node that is not used any more.
     pub(super) fn parting_entries(&mut self) -> Vec<Entry> {
-        let objects: Vec<ObjectId> = self.own.keys().copied().collect();
-        let entry = |object| {
-            let addrs = self.resolved(&self.own.get(&object)?.publication.addrs)?;
-            self.own_entry(object, addrs, Duration::ZERO)
+        let slots = self.own.slots();
+        let entry = |slot| {
+            let addrs = self.resolved(&self.own.get(&slot)?.publication.addrs)?;
+            self.own_entry(slot, addrs, Duration::ZERO)
         };
-        objects.into_iter().filter_map(entry).collect()
+        slots.into_iter().filter_map(entry).collect()
     }
 
     /// Sends or stores the entry as it is now.
-    fn publish_now(&mut self, object: ObjectId) {
+    fn publish_now(&mut self, slot: Slot) {
         let d = &self.config.directory;
-        let Some(own) = self.own.get(&object) else {
+        let Some(own) = self.own.get(&slot) else {
             return;
         };
         let (lifetime, refresh) = match own.publication.complete {
@@ -134,29 +140,29 @@ impl Node {
         let early = self.rng.random_range(0.8..1.0);
         let addrs = self.resolved(&own.publication.addrs);
         let refresh_at = self.now + refresh.mul_f64(early);
-        self.own.published(object, refresh_at, addrs.is_none());
+        self.own.published(slot, refresh_at, addrs.is_none());
         if let Some(addrs) = addrs {
             addrs.iter().for_each(|a| self.watch_own_port(a.port()));
-            let entry = self.own_entry(object, addrs, lifetime);
-            self.hand_in(entry);
+            let entry = self.own_entry(slot, addrs, lifetime);
+            self.hand_in(slot, entry);
         }
     }
 
     pub(super) fn own_entry(
         &mut self,
-        object: ObjectId,
+        slot: Slot,
         addrs: PeerAddrs,
         lifetime: Duration,
     ) -> Option<Entry> {
+        let (object, tag) = slot;
         let addrs = self.provable(addrs);
         let since_epoch = self
             .config
             .sequence_base
             .saturating_add(self.now.as_micros());
         self.last_sequence = since_epoch.max(self.last_sequence + 1);
-        let tag = self.own.get(&object)?.publication.publisher;
         let publisher = self.publisher(tag);
-        let publication = &self.own.get(&object)?.publication;
+        let publication = &self.own.get(&slot)?.publication;
         let entry = Entry {
             object,
             publisher,
@@ -176,10 +182,10 @@ impl Node {
     }
 
     /// An own entry goes to the own cache, or from a client to its index node.
-    pub(super) fn hand_in(&mut self, entry: Option<Entry>) {
+    pub(super) fn hand_in(&mut self, slot: Slot, entry: Option<Entry>) {
         let Some(entry) = entry else { return };
         if self.is_client() {
-            return self.send_entry(entry, false);
+            return self.send_entry(slot, entry, false);
         }
         let complete = entry.chunks > 0 && entry.held.is_full();
         let stored = self.take_in(entry, true, None);
@@ -216,16 +222,16 @@ impl Node {
             .iter()
             .filter(|(_, own)| own.unresolved)
             .map(|(id, _)| *id);
-        for object in waiting.collect::<Vec<_>>() {
-            self.publish_now(object);
+        for slot in waiting.collect::<Vec<_>>() {
+            self.publish_now(slot);
         }
         self.arm_republish();
     }
 
     pub(super) fn publish_all(&mut self) {
         self.published_at = self.vivaldi.coord();
-        for object in self.own.keys().copied().collect::<Vec<_>>() {
-            self.publish_now(object);
+        for slot in self.own.slots() {
+            self.publish_now(slot);
         }
         self.arm_republish();
     }
@@ -255,9 +261,9 @@ impl Node {
             .refresh
             .iter()
             .take_while(|(at, _)| *at <= now)
-            .map(|(_, id)| *id);
-        for object in due.collect::<BTreeSet<_>>() {
-            self.publish_now(object);
+            .map(|(_, slot)| *slot);
+        for slot in due.collect::<BTreeSet<_>>() {
+            self.publish_now(slot);
         }
         self.arm_republish();
     }
@@ -282,7 +288,7 @@ impl Node {
 
     /// Sends an own entry to the nearest index node: what differs from the one that it holds if that is shorter, else
     /// everything, in windows if it is large.
-    fn send_entry(&mut self, entry: Entry, retried: bool) {
+    fn send_entry(&mut self, slot: Slot, entry: Entry, retried: bool) {
         let Some(home) = self.way_in(&[]) else {
             return;
         };
@@ -290,13 +296,12 @@ impl Node {
         if entry.addrs.is_empty() {
             return;
         }
-        let object = entry.object;
-        self.note_home(object, id);
+        self.note_home(entry.object, id);
         let parcel = self.parcel(&id, &entry, None);
         let passed = parcel.passed;
         for entry in parcel.parts {
             let asked = Asked::Publish {
-                object,
+                slot,
                 retried,
                 passed,
             };
@@ -313,11 +318,11 @@ impl Node {
     }
 
     /// The index node has taken an own entry, or asks for all of it.
-    pub(super) fn published(&mut self, by: &Id, object: ObjectId, passed: Passed, gaps: &[Key]) {
+    pub(super) fn published(&mut self, by: &Id, slot: Slot, passed: Passed, gaps: &[Key]) {
         if gaps.contains(&passed.key) {
             self.bases.forget(by, &passed.key);
             if passed.delta {
-                return self.publish_elsewhere(object);
+                return self.publish_elsewhere(slot);
             }
         } else {
             self.bases.acked(by, &passed.key, passed.sequence);
@@ -326,25 +331,21 @@ impl Node {
     }
 
     /// The index node did not answer: the next one is told.
-    pub(super) fn publish_elsewhere(&mut self, object: ObjectId) {
-        self.publish_again(object, false);
+    pub(super) fn publish_elsewhere(&mut self, slot: Slot) {
+        self.publish_again(slot, false);
     }
 
-    pub(super) fn on_publish_refused(
-        &mut self,
-        object: ObjectId,
-        reason: RefuseReason,
-        retried: bool,
-    ) {
+    pub(super) fn on_publish_refused(&mut self, slot: Slot, reason: RefuseReason, retried: bool) {
         if reason == RefuseReason::Token && !retried {
-            return self.publish_again(object, true);
+            return self.publish_again(slot, true);
         }
+        let (object, _) = slot;
         self.event(Event::PublishRefused { object, reason });
         self.settle_leave();
     }
 
-    fn publish_again(&mut self, object: ObjectId, retried: bool) {
-        let Some(own) = self.own.get(&object) else {
+    fn publish_again(&mut self, slot: Slot, retried: bool) {
+        let Some(own) = self.own.get(&slot) else {
             return self.settle_leave();
         };
         let lifetime = match own.publication.complete {
@@ -354,8 +355,8 @@ impl Node {
         let Some(addrs) = self.resolved(&own.publication.addrs) else {
             return;
         };
-        if let Some(entry) = self.own_entry(object, addrs, lifetime) {
-            self.send_entry(entry, retried);
+        if let Some(entry) = self.own_entry(slot, addrs, lifetime) {
+            self.send_entry(slot, entry, retried);
         }
     }
 }

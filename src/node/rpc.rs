@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use super::publish::Slot;
 use super::route::RouteId;
 use super::{DropReason, Node};
 use crate::id::{Id, ObjectId};
@@ -30,7 +31,7 @@ pub(super) enum Asked {
     Propagate(Vec<Passed>),
     /// Own entry of a client; second try?
     Publish {
-        object: ObjectId,
+        slot: Slot,
         retried: bool,
         passed: Passed,
     },
@@ -323,11 +324,11 @@ impl Node {
                 self.hop_was_silent(route, request.id);
             }
             Asked::Propagate(passed) => self.not_passed_on(request.id, passed),
-            Asked::Publish { object, passed, .. } => {
+            Asked::Publish { slot, passed, .. } => {
                 if let Some(id) = &request.id {
                     self.bases.lost(id, &passed.key, passed.sequence);
                 }
-                self.publish_elsewhere(object);
+                self.publish_elsewhere(slot);
             }
             Asked::Withdraw { entry, tries } => self.withdraw_again(request.id, *entry, tries),
             Asked::Probe => {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::publish::Slot;
 use super::rpc::Asked;
 use super::timers::Timer;
 use super::{Event, Node};
@@ -22,20 +23,24 @@ const TRIES: u8 = 4; // guess: at 5 % loss one in 100,000 is not heard
 const HOMES: usize = 4; // guess: older ones have forgotten it
 
 impl Node {
-    pub(super) fn withdraw(&mut self, object: ObjectId) {
-        let Some(own) = self.own.get(&object) else {
+    pub(super) fn withdraw(&mut self, slot: Slot) {
+        let (object, _) = slot;
+        let Some(own) = self.own.get(&slot) else {
             return;
         };
         let addrs = self.resolved(&own.publication.addrs);
-        let entry = addrs.and_then(|addrs| self.own_entry(object, addrs, Duration::ZERO));
-        self.own.remove(&object);
+        let entry = addrs.and_then(|addrs| self.own_entry(slot, addrs, Duration::ZERO));
+        self.own.remove(&slot);
         self.forget_own_ports(&self.own_ports());
         self.arm_republish();
         let Some(entry) = entry else { return };
         if !self.is_client() {
-            return self.hand_in(Some(entry));
+            return self.hand_in(slot, Some(entry));
         }
-        let mut homes = self.homes.remove(&object).unwrap_or_default();
+        let mut homes = self.homes.get(&object).cloned().unwrap_or_default();
+        if self.own.of(object).next().is_none() {
+            self.homes.remove(&object);
+        }
         if let Some(home) = self.way_in(&[]).map(|p| p.contact.id)
             && !homes.contains(&home)
         {
@@ -83,8 +88,8 @@ impl Node {
     }
 
     pub(super) fn leave(&mut self) {
-        for object in self.own.keys().copied().collect::<Vec<_>>() {
-            self.withdraw(object);
+        for slot in self.own.slots() {
+            self.withdraw(slot);
         }
         self.leaving = true;
         self.timers.set(Timer::Left, self.now + LEAVE_WAIT);

@@ -403,7 +403,7 @@ impl<'a> Crowd<'a> {
 
     fn drain(&mut self, net: &mut Net) {
         for place in 0..self.plan.nodes {
-            net.command(place, Command::Withdraw(self.object));
+            net.command(place, Command::Withdraw(self.object, None));
         }
         let end = net.now() + self.plan.every * 2 + Duration::from_secs(20);
         self.advance_to(net, end, false);

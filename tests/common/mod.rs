@@ -342,11 +342,16 @@ pub(crate) fn joining(via: SocketAddr) -> NodeConfig {
     }
 }
 
+/// Under which id peer `n` publishes.
+pub(crate) fn tag(n: u16) -> Option<Id> {
+    Some(ObjectId::from_name(&n.to_be_bytes()).0)
+}
+
 /// Peer `n` holds these of five chunks of the object "o".
 pub(crate) fn holds(n: u16, chunks: impl IntoIterator<Item = u32>) -> Publication {
     Publication {
         object: object("o"),
-        publisher: Some(ObjectId::from_name(&n.to_be_bytes()).0),
+        publisher: tag(n),
         addrs: peer(n),
         chunks: 5,
         held: ChunkSet::from_indices(5, chunks),

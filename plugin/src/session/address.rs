@@ -24,8 +24,28 @@ pub(super) async fn listen(named: Option<SocketAddr>) -> Result<TcpListener, Lis
 }
 
 /// Whether there are addresses, and all of them on loopback.
-pub(super) fn all_loopback(addrs: &[SocketAddr]) -> bool {
+fn all_loopback(addrs: &[SocketAddr]) -> bool {
     !addrs.is_empty() && addrs.iter().all(|a| a.ip().to_canonical().is_loopback())
+}
+
+/// How others come to what listens here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// The addresses to publish.
+    pub addrs: PeerAddrs,
+    /// The directory is one of this machine alone, so that it may name peers on loopback.
+    pub local: bool,
+}
+
+/// How others come to what is bound to `listen`, when the directory is joined through `bootstrap`; `colocated`: as an index
+/// node.
+pub fn reach(listen: SocketAddr, bootstrap: &[SocketAddr], colocated: bool) -> Reach {
+    let addrs = advertised(listen, bootstrap, colocated);
+    let own: Vec<SocketAddr> = addrs.iter().collect();
+    Reach {
+        addrs,
+        local: all_loopback(bootstrap) || all_loopback(&own),
+    }
 }
 
 /// The addresses to publish: the bound one, or for an unspecified one those from which the bootstrap nodes (or else
@@ -34,11 +54,7 @@ pub(super) fn all_loopback(addrs: &[SocketAddr]) -> bool {
 /// A bootstrap node on loopback sees us on loopback. It refuses a client's publication that names another address. A
 /// colocated node publishes for itself, and the ring behind that bootstrap node may be larger than this machine: there
 /// the address that others reach us at is better, which works on this machine too.
-pub(super) fn advertised(
-    listen: SocketAddr,
-    bootstrap: &[SocketAddr],
-    colocated: bool,
-) -> PeerAddrs {
+fn advertised(listen: SocketAddr, bootstrap: &[SocketAddr], colocated: bool) -> PeerAddrs {
     if !listen.ip().is_unspecified() {
         return listen.into();
     }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use chunkcast::coords::Coord;
-use chunkcast::id::ObjectId;
+use chunkcast::id::{Id, ObjectId};
 use chunkcast::node::{LookupError, LookupRequest, Publication};
 use chunkcast::wire::Found;
 use futures::future::BoxFuture;
@@ -15,8 +15,8 @@ use super::events::DirectoryTraffic;
 pub trait Directory: Send + Sync + 'static {
     /// Publishes, or refreshes, what this peer holds of an object.
     fn publish(&self, publication: Publication);
-    /// Takes the publication of an object back.
-    fn withdraw(&self, object: ObjectId);
+    /// Takes the publication of an object back, that under this publisher's id (`None`: the node's own).
+    fn withdraw(&self, object: ObjectId, publisher: Option<Id>);
     /// Asks who holds chunks; a hint, never a promise (paper section 4).
     fn lookup(&self, request: LookupRequest) -> BoxFuture<'static, Result<Found, LookupError>>;
     /// Tells of another index node, learnt from a peer.

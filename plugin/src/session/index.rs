@@ -87,6 +87,20 @@ pub async fn start_index_node(
     Ok(IndexNode::start(Role::Index, listen, bootstrap, settings).await?)
 }
 
+/// Starts an index node beside something else: at `at`, or at the usual port or a free one of any address; a client of others
+/// while these cannot reach it.
+///
+/// # Errors
+/// [`SessionError::Index`] when the address is taken.
+pub async fn start_colocated_node(
+    at: Option<SocketAddr>,
+    bootstrap: Vec<SocketAddr>,
+    settings: IndexSettings,
+) -> Result<IndexNode, SessionError> {
+    let any = Ipv4Addr::UNSPECIFIED.into();
+    Ok(IndexNode::colocated(at, any, bootstrap, settings).await?)
+}
+
 /// The object that a torrent is in the directory: its infohash.
 pub fn object_id(info_hash: &[u8; 20]) -> ObjectId {
     ObjectId(Id(*info_hash))
@@ -380,8 +394,8 @@ impl Directory for IndexNode {
         self.handle.publish(publication);
     }
 
-    fn withdraw(&self, object: ObjectId) {
-        self.handle.withdraw(object);
+    fn withdraw(&self, object: ObjectId, publisher: Option<Id>) {
+        self.handle.withdraw(object, publisher);
     }
 
     fn lookup(&self, request: LookupRequest) -> BoxFuture<'static, Result<Found, LookupError>> {

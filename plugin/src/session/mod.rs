@@ -20,10 +20,12 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use chunkcast::wire::PeerAddrs;
 
+pub use self::address::{Reach, reach};
 pub use self::directory::Directory;
 pub use self::events::{DirectoryTraffic, PeerRow, Progress, TorrentError, TorrentEvent};
 pub use self::index::{
-    IndexNode, IndexSettings, Question, ask_once, object_id, start_index_node, unanswered,
+    IndexNode, IndexSettings, Question, ask_once, object_id, start_colocated_node,
+    start_index_node, unanswered,
 };
 use self::torrent::{Input, Torrent};
 use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
@@ -240,12 +242,11 @@ impl Session {
             IndexUse::Client => Some(IndexNode::client(listen.ip(), named, settings).await?),
         };
         let colocated = matches!(config.index, IndexUse::Colocated(_));
-        let addrs = address::advertised(listen, &config.bootstrap, colocated);
+        let reach = reach(listen, &config.bootstrap, colocated);
         let shared = Arc::new(Shared {
             own: OwnAddrs::new(listen),
-            local_directory: address::all_loopback(&config.bootstrap)
-                || address::all_loopback(&addrs.iter().collect::<Vec<_>>()),
-            addrs,
+            local_directory: reach.local,
+            addrs: reach.addrs,
             listen,
             peer_id: our_peer_id(&mut rand::rng()),
             files: OpenFiles::new(config.limits.open_files),

@@ -282,7 +282,7 @@ impl Torrent {
         if self.private {
             self.discovery.stop_public();
             if let Some(index) = &self.shared.index {
-                super::Directory::withdraw(index, super::object_id(&self.info_hash));
+                super::Directory::withdraw(index, super::object_id(&self.info_hash), None);
             }
         }
         self.numbers
@@ -512,7 +512,7 @@ impl Torrent {
         let now = self.now();
         self.swarm.shutdown(now);
         if let Some(index) = &self.shared.index {
-            super::Directory::withdraw(index, super::object_id(&self.info_hash));
+            super::Directory::withdraw(index, super::object_id(&self.info_hash), None);
             let traffic = super::Directory::traffic(index);
             let traffic = tokio::time::timeout(ANSWER_AT_END, traffic).await;
             self.numbers.directory = traffic.ok().flatten().or(self.numbers.directory);

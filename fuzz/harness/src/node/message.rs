@@ -293,7 +293,7 @@ pub(super) fn answer(input: &mut Input<'_>, request: &Body) -> Body {
 pub(super) fn command(input: &mut Input<'_>, id: LookupId) -> Command {
     match input.byte() % 16 {
         0 => Command::Leave,
-        1 | 2 => Command::Withdraw(object(input)),
+        1 | 2 => Command::Withdraw(object(input), None),
         3 => Command::Bootstrap((0..input.below(6)).map(|_| addr(input)).collect()),
         4..=9 => {
             let chunks = chunks(input).min(1 << 21);
