@@ -15,6 +15,8 @@ pub mod control;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod discovery;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod facade;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod limits;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod session;

@@ -63,6 +63,12 @@ pub(super) enum Command {
         chunkcast node --index-listen 0.0.0.0:4240\n  \
         chunkcast node --index-listen 0.0.0.0:4240 --bootstrap other.example.net:4240")]
     Node(NodeArgs),
+    /// Be the tracker of the stock clients on this machine: they get near peers, and are found by others.
+    #[command(after_help = "Examples:\n  \
+        chunkcast tracker --bootstrap 10.0.0.5:4240\n  \
+        chunkcast tracker --listen 127.0.0.1:7000 --index-listen 0.0.0.0:4240\n\n\
+        Then add http://127.0.0.1:6969/announce (or udp://127.0.0.1:6969) as a tracker to torrents in the client.")]
+    Tracker(TrackerArgs),
     /// Ask the directory who holds a torrent.
     #[command(after_help = "Examples:\n  \
         chunkcast lookup 0123456789abcdef0123456789abcdef01234567 --bootstrap 10.0.0.5:4240\n  \
@@ -270,6 +276,44 @@ pub(super) struct NodeArgs {
     #[arg(long, value_name = "HOST:PORT", hide = true)]
     pub dht_bootstrap: Vec<String>,
     /// Seconds between two status lines; 0: only when something happens.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub status_every: u64,
+    /// One JSON object a line instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// Only errors.
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// End in an orderly way when standard input ends.
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+}
+
+/// Arguments of `tracker`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TrackerArgs {
+    /// Where clients announce, over HTTP and UDP (repeatable) [default: 127.0.0.1:6969 and [::1]:6969]
+    #[arg(long, value_name = "IP:PORT")]
+    pub listen: Vec<SocketAddr>,
+    /// A .torrent file of a torrent to serve before its metainfo is read from a client (repeatable).
+    #[arg(long, value_name = "FILE")]
+    pub torrent: Vec<String>,
+    /// UDP address of the colocated index node [default: all, port 4240 or any free one]
+    #[arg(long, value_name = "IP:PORT")]
+    pub index_listen: Option<SocketAddr>,
+    /// An index node to join the directory through (repeatable).
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap: Vec<String>,
+    /// The index node's own flags.
+    #[command(flatten)]
+    pub index: IndexArgs,
+    /// Do not use the Mainline DHT.
+    #[arg(long)]
+    pub no_dht: bool,
+    /// DHT nodes to start from instead of the well-known ones (repeatable).
+    #[arg(long, value_name = "HOST:PORT", hide = true)]
+    pub dht_bootstrap: Vec<String>,
+    /// Seconds between two status lines; 0: none.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub status_every: u64,
     /// One JSON object a line instead of text.

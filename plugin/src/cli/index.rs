@@ -1,4 +1,4 @@
-//! What `node`, `get` and `seed` do with the index node's own flags: its identity, and its control socket.
+//! What `node`, `get`, `seed` and `tracker` do with the index node's own flags: its identity, and its control socket.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use super::args::IndexArgs;
 use super::exit::{Code, Failure};
 use super::output::Reporter;
 use crate::control::{Control, ControlError};
+use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
 use crate::session::{IndexNode, IndexSettings};
 use crate::state::{State, User, Warning, default_dir};
 
@@ -71,4 +72,23 @@ pub(super) fn control(
         Err(e @ ControlError::InUse(_)) => Err(Failure::new(Code::Network, e)),
         Err(e) => Err(Failure::new(Code::Disk, e)),
     }
+}
+
+/// A node of the Mainline DHT to meet others through, unless the flags forbid it.
+pub(super) fn rendezvous(
+    args: &IndexArgs,
+    no_dht: bool,
+    bootstrap: &[String],
+    node: &IndexNode,
+) -> Option<DhtNode> {
+    if no_dht || args.no_rendezvous {
+        return None;
+    }
+    let mut config = DhtConfig::default();
+    if !bootstrap.is_empty() {
+        config.bootstrap = bootstrap.to_vec();
+    }
+    let dht = DhtNode::spawn(config);
+    node.meet_through(&dht, RendezvousConfig::default());
+    Some(dht)
 }

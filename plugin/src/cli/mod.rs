@@ -15,6 +15,7 @@ mod signal;
 mod source;
 mod table;
 mod torrents;
+mod tracker;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
             Command::Seed(a) => (seed::run(&a).await, a.network.json),
             Command::Create(a) => (create::run(&a).await, a.json),
             Command::Node(a) => (node::run(&a).await, a.json),
+            Command::Tracker(a) => (tracker::run(&a).await, a.json),
             Command::Lookup(a) => (lookup::run(&a).await, a.json),
             Command::Table(a) => (table::run(&a).await, a.json),
             Command::Demo(a) => (demo::run(&a).await, false),

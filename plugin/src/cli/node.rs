@@ -14,7 +14,6 @@ use super::index;
 use super::output::{Reporter, count, entries, human};
 use super::signal::{interrupted, stdin_closed};
 use super::torrents::{index_failure, resolve_all};
-use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
 use crate::session::{IndexNode, start_index_node, unanswered};
 use crate::state::User;
 
@@ -36,7 +35,7 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
         .await
         .map_err(|e| index_failure(&e))?;
     let control = index::control(&args.index, &settings, &node, &reporter)?;
-    let dht = rendezvous(args, &node);
+    let dht = index::rendezvous(&args.index, args.no_dht, &args.dht_bootstrap, &node);
     reporter.event(
         "listening",
         json!({ "index": node.local_addr().to_string(), "id": node.id().to_string(),
@@ -90,20 +89,6 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
         dht.stop().await;
     }
     Ok(())
-}
-
-/// A node of the Mainline DHT to meet others through, unless the flags forbid it.
-fn rendezvous(args: &NodeArgs, node: &IndexNode) -> Option<DhtNode> {
-    if args.no_dht || args.index.no_rendezvous {
-        return None;
-    }
-    let mut config = DhtConfig::default();
-    if !args.dht_bootstrap.is_empty() {
-        config.bootstrap.clone_from(&args.dht_bootstrap);
-    }
-    let dht = DhtNode::spawn(config);
-    node.meet_through(&dht, RendezvousConfig::default());
-    Some(dht)
 }
 
 /// What has been told of a node's changes.

@@ -48,17 +48,20 @@ pub enum User {
     Get,
     /// `chunkcast seed`.
     Seed,
+    /// `chunkcast tracker`.
+    Tracker,
 }
 
 impl User {
     /// All of them, in the order in which `table` looks for a running one.
-    pub const ALL: [User; 3] = [User::Node, User::Get, User::Seed];
+    pub const ALL: [User; 4] = [User::Node, User::Get, User::Seed, User::Tracker];
 
     fn folder(self) -> &'static str {
         match self {
             User::Node => "node",
             User::Get => "get",
             User::Seed => "seed",
+            User::Tracker => "tracker",
         }
     }
 }
