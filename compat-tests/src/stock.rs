@@ -273,6 +273,34 @@ pub fn aria2(dir: &Path, at: At<'_>, torrent: &str, data: &Path, mode: Mode) -> 
     Some(Proc::spawn("aria2", dir, &mut command))
 }
 
+/// qbittorrent-nox on one torrent with its data below `data`, with trackers as its only source of peers; it runs until it is
+/// killed. `None` when it is not installed.
+pub fn qbittorrent(dir: &Path, at: At<'_>, torrent: &str, data: &Path) -> Option<Proc> {
+    if !installed("qbittorrent-nox", "qBittorrent") {
+        return None;
+    }
+    let port = match at {
+        At::Loopback => free_port(),
+        At::Host(_) => 6881,
+    };
+    let settings = format!(
+        "[BitTorrent]\nSession\\DHTEnabled=false\nSession\\LSDEnabled=false\nSession\\PeXEnabled=false\n\
+         Session\\Port={port}\n[LegalNotice]\nAccepted=true\n[Preferences]\nWebUI\\Port={}\n",
+        free_port()
+    );
+    let profile = dir.join("qbittorrent");
+    let config = profile.join("qBittorrent/config/qBittorrent.conf");
+    write(&config, settings.as_bytes());
+    std::fs::create_dir_all(data).expect("a folder");
+    let mut command = at.command("qbittorrent-nox");
+    command
+        .arg(format!("--profile={}", profile.display()))
+        .arg(format!("--save-path={}", data.display()))
+        .arg(torrent)
+        .env("HOME", dir);
+    Some(Proc::spawn("qbittorrent", dir, &mut command))
+}
+
 /// What a stock client is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

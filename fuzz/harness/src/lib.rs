@@ -26,13 +26,15 @@ pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use node::node;
 pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata};
 pub use swarm::swarm_messages;
-pub use tracker::{tracker_http, tracker_udp};
+pub use tracker::{announce_http, announce_udp, tracker_http, tracker_udp};
 
 /// A target: its name, which is also its corpus's folder, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 23] = [
+    ("announce_http", announce_http),
+    ("announce_udp", announce_udp),
     ("bencode", bencode),
     ("bits", bits),
     ("cc_status", cc_status),

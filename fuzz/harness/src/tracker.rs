@@ -1,8 +1,12 @@
-//! What trackers answer.
+//! What trackers answer, and what is said to ours.
+
+use std::net::SocketAddr;
 
 use chunkcast_bittorrent::discovery::http_tracker::parse_http_response;
 use chunkcast_bittorrent::discovery::udp_tracker::{UdpAnswer, parse_udp};
 use chunkcast_bittorrent::discovery::{AnnounceResponse, MAX_PEERS, TrackerError};
+use chunkcast_bittorrent::facade::announce::{Announce, MAX_NUMWANT};
+use chunkcast_bittorrent::facade::udp::{Gate, Request};
 
 use crate::input::Input;
 
@@ -25,6 +29,39 @@ pub fn tracker_udp(data: &[u8]) {
         Some(UdpAnswer::Refused(reason)) => one_line(&reason),
         Some(UdpAnswer::Connected(_)) | None => {}
     }
+}
+
+/// The query of an announce over HTTP.
+pub fn announce_http(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(announce) = Announce::from_query(&text) {
+        sound(&announce);
+    }
+}
+
+/// Whether the connection id is right (1 byte), and a datagram to the tracker.
+pub fn announce_udp(data: &[u8]) {
+    const NOW: u64 = 1_000;
+    let gate = Gate::new([1; 20]);
+    let from = SocketAddr::from(([127, 0, 0, 1], 7));
+    let mut input = Input::new(data);
+    let admitted = input.bool();
+    let mut datagram = input.take(usize::MAX).to_vec();
+    let id = gate.connected(0, from, NOW).split_off(8);
+    if let Some(first) = datagram.get_mut(..8).filter(|_| admitted) {
+        first.copy_from_slice(&id);
+    }
+    match gate.read(&datagram, from, NOW) {
+        Some((_, Request::Announce(announce))) => sound(&announce),
+        Some((transaction, Request::Connect)) => {
+            assert!(gate.connected(transaction, from, NOW).len() <= datagram.len());
+        }
+        Some((_, Request::Refused(_))) | None => {}
+    }
+}
+
+fn sound(announce: &Announce) {
+    assert!(announce.port != 0 && announce.numwant <= MAX_NUMWANT);
 }
 
 fn usable(answer: &AnnounceResponse) {

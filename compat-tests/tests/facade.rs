@@ -1,0 +1,269 @@
+//! Stock clients that know no tracker but `chunkcast tracker` on their own host, and find each other through the directory
+//! alone: DHT, local discovery and peer exchange are switched off in all of them.
+
+use std::path::{Path, PathBuf};
+
+use chunkcast_compat_tests::netns::{Host, Lan};
+use chunkcast_compat_tests::scene::{DEADLINE, FILES};
+use chunkcast_compat_tests::stock::{At, Transmission, ours_at, qbittorrent, say_version};
+use chunkcast_compat_tests::{
+    ALONE, Proc, Scratch, chunkcast, create, noise, scratch, wait_for, write,
+};
+
+/// Where a client's tracker is, on every host.
+const ANNOUNCE: &str = "http://127.0.0.1:6969/announce";
+
+/// A host with a tracker, and a directory for its client.
+struct Place {
+    host: Host,
+    dir: PathBuf,
+    _tracker: Proc,
+}
+
+/// Hosts on a switch, each with a tracker of its own; the first one's index node is where the others join.
+struct Net {
+    places: Vec<Place>,
+    dir: Scratch,
+    infohash: String,
+    _lan: Lan,
+}
+
+impl Net {
+    fn new(hosts: usize, skipped: &str, more: &[&str]) -> Option<Self> {
+        let lan = Lan::new(skipped)?;
+        let dir = scratch();
+        for (i, (name, len)) in FILES.iter().enumerate() {
+            let path = dir.path().join("source/data").join(name);
+            write(&path, &noise(i as u64, *len));
+        }
+        let (data, torrent) = (dir.path().join("source/data"), dir.path().join("t.torrent"));
+        let mut flags = vec!["--tracker", ANNOUNCE, "--piece-length", "64KiB"];
+        flags.extend(more);
+        let infohash = create(&data, &torrent, &flags);
+        let mut places: Vec<Place> = Vec::new();
+        for n in 0..hosts {
+            let host = lan.host("h");
+            let own = dir.path().join(format!("host{n}"));
+            std::fs::create_dir_all(&own).expect("a folder");
+            let first = places.first().map_or(&host.ip, |p| &p.host.ip).clone();
+            let tracker = tracker(&own, &host, &first);
+            places.push(Place {
+                host,
+                dir: own,
+                _tracker: tracker,
+            });
+        }
+        Some(Self {
+            places,
+            dir,
+            infohash,
+            _lan: lan,
+        })
+    }
+
+    fn torrent(&self) -> String {
+        self.dir.path().join("t.torrent").display().to_string()
+    }
+
+    fn source(&self) -> PathBuf {
+        self.dir.path().join("source")
+    }
+
+    /// Who holds how much of the torrent, as the directory says on the host with this number.
+    fn found(&self, at: usize) -> Vec<(String, u64)> {
+        let place = &self.places[at];
+        let node = format!("{}:4240", place.host.ip);
+        let out = place
+            .host
+            .command(chunkcast())
+            .args([
+                "lookup",
+                &self.infohash,
+                "--bootstrap",
+                &node,
+                "--to-root",
+                "--json",
+            ])
+            .output()
+            .expect("chunkcast runs");
+        let text = String::from_utf8_lossy(&out.stdout);
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let peers = answer["peers"].as_array().cloned().unwrap_or_default();
+        let mut found: Vec<(String, u64)> = peers
+            .iter()
+            .map(|p| {
+                let addr = p["addrs"][0].as_str().unwrap_or_default();
+                let ip = addr.split(':').next().unwrap_or_default();
+                (ip.to_owned(), p["chunks"].as_u64().unwrap_or_default())
+            })
+            .collect();
+        found.sort();
+        found
+    }
+}
+
+/// `chunkcast tracker` on a host.
+fn tracker(dir: &Path, host: &Host, first: &str) -> Proc {
+    let (index, join) = (format!("{}:4240", host.ip), format!("{first}:4240"));
+    let mut command = host.command(chunkcast());
+    command.args([
+        "tracker",
+        "--listen",
+        "127.0.0.1:6969",
+        "--index-listen",
+        &index,
+    ]);
+    if first != host.ip {
+        command.args(["--bootstrap", &join]);
+    }
+    command.args(ALONE).args(["--no-dht", "--json"]);
+    let tracker = Proc::spawn("tracker", dir, &mut command);
+    wait_for("the tracker listens", DEADLINE, || {
+        (!tracker.events("listening").is_empty()).then_some(())
+    });
+    tracker
+}
+
+fn is_equal(copy: &Path) -> bool {
+    FILES.iter().enumerate().all(|(i, (name, len))| {
+        let path = copy.join("data").join(name);
+        // Transmission makes no empty files
+        *len == 0 || std::fs::read(path).is_ok_and(|got| got == noise(i as u64, *len))
+    })
+}
+
+/// A Transmission with trackers as its only source of peers.
+fn transmission(place: &Place) -> Option<Transmission<'_>> {
+    let client = Transmission::start(&place.dir, At::Host(&place.host))?;
+    let alone = ["--no-dht", "--no-lpd", "--no-pex", "--no-utp"];
+    client
+        .remote(&alone)
+        .expect("all but trackers is switched off");
+    Some(client)
+}
+
+#[test]
+fn transmissions_on_three_hosts_find_each_other_through_the_directory() {
+    let Some(net) = Net::new(3, "Transmission behind the tracker", &[]) else {
+        return;
+    };
+    let Some(seed) = transmission(&net.places[0]) else {
+        return;
+    };
+    seed.add(&net.torrent(), &net.source());
+    wait_for("the seed is published", DEADLINE, || {
+        let ip = net.places[0].host.ip.clone();
+        net.found(1).iter().any(|(at, _)| *at == ip).then_some(())
+    });
+    let mut clients = Vec::new();
+    for place in &net.places[1..] {
+        let client = transmission(place).expect("installed");
+        client.add(&net.torrent(), &place.dir.join("copy"));
+        clients.push(client);
+    }
+    for place in &net.places[1..] {
+        wait_for("a Transmission has everything", DEADLINE, || {
+            is_equal(&place.dir.join("copy")).then_some(())
+        });
+    }
+}
+
+#[test]
+fn qbittorrents_on_three_hosts_find_each_other_through_the_directory() {
+    let Some(net) = Net::new(3, "qBittorrent behind the tracker", &[]) else {
+        return;
+    };
+    say_version("qbittorrent-nox", &["--version"]);
+    let first = &net.places[0];
+    let torrent = net.torrent();
+    let Some(_seed) = qbittorrent(&first.dir, At::Host(&first.host), &torrent, &net.source())
+    else {
+        return;
+    };
+    wait_for("the seed is published", DEADLINE, || {
+        net.found(1)
+            .iter()
+            .any(|(at, _)| *at == first.host.ip)
+            .then_some(())
+    });
+    let mut clients = Vec::new();
+    for place in &net.places[1..] {
+        let copy = place.dir.join("copy");
+        let at = At::Host(&place.host);
+        clients.push(qbittorrent(&place.dir, at, &torrent, &copy).expect("installed"));
+    }
+    for place in &net.places[1..] {
+        wait_for("a qBittorrent has everything", DEADLINE, || {
+            is_equal(&place.dir.join("copy")).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_transmission_that_is_stopped_is_gone_from_answers() {
+    let Some(net) = Net::new(2, "Transmission behind the tracker", &[]) else {
+        return;
+    };
+    let Some(seed) = transmission(&net.places[0]) else {
+        return;
+    };
+    seed.add(&net.torrent(), &net.source());
+    wait_for("the seed is published", DEADLINE, || {
+        (!net.found(1).is_empty()).then_some(())
+    });
+    seed.remote(&["--torrent", "all", "--stop"])
+        .expect("stopped");
+    wait_for("the seed is withdrawn", DEADLINE, || {
+        net.found(1).is_empty().then_some(())
+    });
+}
+
+#[test]
+fn our_client_and_a_stock_one_meet_behind_the_directory() {
+    let Some(net) = Net::new(2, "Transmission behind the tracker", &[]) else {
+        return;
+    };
+    let Some(seed) = transmission(&net.places[0]) else {
+        return;
+    };
+    seed.add(&net.torrent(), &net.source());
+    wait_for("the seed is published", DEADLINE, || {
+        (!net.found(1).is_empty()).then_some(())
+    });
+    let place = &net.places[1];
+    let copy = place.dir.join("copy").display().to_string();
+    let node = format!("{}:4240", net.places[0].host.ip);
+    let torrent = net.torrent();
+    let args = [
+        "get",
+        &torrent,
+        "-o",
+        &copy,
+        "--no-trackers",
+        "--no-dht",
+        "--bootstrap",
+        &node,
+    ];
+    let mut get = ours_at("get", &place.dir, At::Host(&place.host), &args);
+    let status = get.wait(DEADLINE);
+    assert!(status.success(), "{}", get.log());
+    assert!(is_equal(&place.dir.join("copy")));
+}
+
+#[test]
+fn a_private_torrent_is_refused_by_name() {
+    let Some(net) = Net::new(1, "Transmission behind the tracker", &["--private"]) else {
+        return;
+    };
+    let Some(seed) = transmission(&net.places[0]) else {
+        return;
+    };
+    seed.add(&net.torrent(), &net.source());
+    let told = wait_for("the refusal reaches the user", DEADLINE, || {
+        let info = seed.remote(&["--torrent", "all", "--info-trackers"])?;
+        let line = info.lines().find(|l| l.contains("private"))?;
+        Some(line.trim().to_owned())
+    });
+    println!("Transmission says: {told}");
+    assert_eq!(net.found(0), []);
+}
