@@ -218,6 +218,43 @@ fn a_transmission_that_is_stopped_is_gone_from_answers() {
     });
 }
 
+/// The first file has ten whole pieces: one client has these, the other all the rest.
+const WHOLE: usize = 10;
+
+#[test]
+fn two_partial_transmissions_are_found_for_the_pieces_that_they_hold() {
+    let Some(net) = Net::new(2, "Transmission behind the tracker", &[]) else {
+        return;
+    };
+    let parts: Vec<PathBuf> = net.places.iter().map(|p| p.dir.join("copy")).collect();
+    for (i, (name, len)) in FILES.iter().enumerate() {
+        let bytes = noise(i as u64, *len);
+        if i == 0 {
+            write(&parts[0].join("data").join(name), &bytes);
+            let mut end = bytes;
+            end[..WHOLE << 16].fill(0);
+            write(&parts[1].join("data").join(name), &end);
+        } else {
+            write(&parts[1].join("data").join(name), &bytes);
+        }
+    }
+    let Some(first) = transmission(&net.places[0]) else {
+        return;
+    };
+    first.add(&net.torrent(), &parts[0]);
+    let ip = net.places[0].host.ip.clone();
+    wait_for("the first one's pieces are published", DEADLINE, || {
+        (net.found(1) == [(ip.clone(), WHOLE as u64)]).then_some(())
+    });
+    let second = transmission(&net.places[1]).expect("installed");
+    second.add(&net.torrent(), &parts[1]);
+    for part in &parts {
+        wait_for("each has what it lacked", DEADLINE, || {
+            is_equal(part).then_some(())
+        });
+    }
+}
+
 #[test]
 fn our_client_and_a_stock_one_meet_behind_the_directory() {
     let Some(net) = Net::new(2, "Transmission behind the tracker", &[]) else {

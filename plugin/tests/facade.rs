@@ -383,6 +383,33 @@ async fn the_bits_of_a_client_are_published_and_its_lack_is_looked_up() {
 }
 
 #[tokio::test]
+async fn one_that_has_all_that_a_client_lacks_is_not_called_a_seed_for_it() {
+    let meta = torrent(false);
+    let tracker = Tracker::start(&[]).await;
+    let stranger: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let half = ChunkSet::from_indices(10, 0..5);
+    tracker.table.stranger(object(&meta), stranger, half);
+    let client = Client::start(&meta, 1, &[5, 6, 7, 8, 9], true).await;
+    let request = client.request(&meta, 5 * 16384, Event::Started);
+    let (_, body) = tracker
+        .get(&format!("/announce?{}", query(&request)), "")
+        .await;
+    let body = String::from_utf8_lossy(&body);
+    assert!(
+        body.contains("8:completei0e10:incompletei1e"),
+        "a client that is told of seeds alone hangs up on them once it is one: {body}"
+    );
+    // another behind the same tracker is no seed either
+    let third = Client::start(&meta, 2, &[0], true).await;
+    let request = third.request(&meta, 9 * 16384, Event::Started);
+    let (_, body) = tracker
+        .get(&format!("/announce?{}", query(&request)), "")
+        .await;
+    let body = String::from_utf8_lossy(&body);
+    assert!(body.contains("8:completei0e10:incompletei2e"), "{body}");
+}
+
+#[tokio::test]
 async fn pieces_that_a_client_gets_are_published_as_it_says_so() {
     let meta = torrent(false);
     let tracker = Tracker::start(&[]).await;

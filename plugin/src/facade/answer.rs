@@ -13,7 +13,8 @@ pub struct Answer {
     pub interval: Duration,
     /// When it may at the earliest.
     pub min_interval: Duration,
-    /// Peers known to have everything.
+    /// Peers known to have everything. Transmission takes all that an answer names for seeds if there are no others, and a seed
+    /// hangs up on these.
     pub complete: u32,
     /// Other peers that are known.
     pub incomplete: u32,
@@ -24,6 +25,14 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// One more peer, which has everything or may lack something.
+    pub(super) fn count(&mut self, complete: bool) {
+        match complete {
+            true => self.complete += 1,
+            false => self.incomplete += 1,
+        }
+    }
+
     /// The body of the answer over HTTP; `compact` as the client asked.
     pub fn to_http(&self, compact: bool) -> Vec<u8> {
         let seconds = |d: Duration| d.as_secs();

@@ -76,8 +76,10 @@ pub(super) struct Follower {
 enum Visit {
     /// Nothing is left to be learnt for now.
     Complete,
-    /// The client closed the connection, or there was no place to stay.
+    /// The client closed the connection.
     Ended,
+    /// There was no place to stay.
+    Full,
     /// Nobody listens there.
     Gone,
     /// No connection for another reason.
@@ -100,6 +102,7 @@ impl Follower {
                 }
                 Visit::Complete => REVISIT,
                 Visit::Ended => PAUSE,
+                Visit::Full => MAX_PAUSE,
                 Visit::Gone | Visit::Failed => {
                     if matches!(visit, Visit::Gone) {
                         self.shared.withdraw(&self.info_hash, self.tag);
@@ -258,6 +261,10 @@ impl Visited<'_> {
                 std::mem::replace(&mut s.lacks_metadata, lacks) != lacks
             });
             let Some(held) = self.view.held() else {
+                // it may be long until somebody has the metadata: others are not to wait for their first visit
+                if lacks && !self.stays() {
+                    return Visit::Full;
+                }
                 continue;
             };
             if said.as_ref() != Some(held) && publish_at.is_none() {
@@ -269,7 +276,7 @@ impl Visited<'_> {
                     return Visit::Complete;
                 }
                 if !self.stays() {
-                    return Visit::Ended;
+                    return Visit::Full;
                 }
             }
         }

@@ -29,6 +29,9 @@ const P: u8 = 8;
 /// Of these so many are drawn at random, so that the nearest seed is not everybody's.
 const MIX: u8 = 2; // guess
 
+/// With fewer peers than this a client asks again soon. // paper 5.1: four servers in parallel
+const FEW: usize = 4;
+
 /// Lookups for one answer.
 const ROUNDS: usize = 3; // guess: 24 peers, of which a stock client dials most
 
@@ -49,6 +52,8 @@ pub struct FacadeConfig {
     pub own: OwnAddrs,
     /// When a client that lacks something asks again.
     pub interval: Duration,
+    /// When it does if few peers were found for it.
+    pub few_interval: Duration,
     /// When one that has everything does.
     pub seed_interval: Duration,
     /// When one does whose torrent is not known yet.
@@ -58,6 +63,9 @@ pub struct FacadeConfig {
     /// How long an announce waits for what is not known yet. HTTP clients wait for 30 s and more, those over UDP ask again
     /// after 15 s.
     pub patience: Duration,
+    /// A client that has not announced itself for so long is forgotten; one that nobody listens for any more is withdrawn
+    /// before.
+    pub forget: Duration,
     /// Torrents that are known at a time.
     pub torrents: usize,
     /// Clients of one torrent.
@@ -76,11 +84,13 @@ impl Default for FacadeConfig {
             published: PeerAddrs::default(),
             local: false,
             own: OwnAddrs::default(),
-            interval: Duration::from_secs(60), // guess: a fifteenth of what public trackers ask for
+            interval: Duration::from_secs(60), // guess: a thirtieth of what public trackers ask for
+            few_interval: Duration::from_secs(20), // guess
             seed_interval: Duration::from_secs(300), // guess
             unknown_interval: Duration::from_secs(10), // guess
             min_interval: Duration::from_secs(10), // guess
             patience: Duration::from_secs(8),  // guess: below a UDP client's 15 s
+            forget: Duration::from_secs(2100), // guess: clients that wait for half an hour whatever they are told
             torrents: 10_000,                  // guess
             clients: 32,                       // guess
             visits: 16,                        // guess
@@ -308,7 +318,7 @@ impl Shared {
             self.stopped(&hash, addr);
             return Ok(self.timed(self.config.interval));
         }
-        let mut asker = self.heard(&hash, addr, announce.left)?;
+        let mut asker = self.heard(&hash, addr)?;
         if let Some(answer) = asker.fresh.take() {
             return Ok(answer);
         }
@@ -344,12 +354,7 @@ impl Shared {
     }
 
     /// A client has announced itself.
-    fn heard(
-        self: &Arc<Self>,
-        hash: &[u8; 20],
-        addr: SocketAddr,
-        left: u64,
-    ) -> Result<Asker, Refusal> {
+    fn heard(self: &Arc<Self>, hash: &[u8; 20], addr: SocketAddr) -> Result<Asker, Refusal> {
         let now = Instant::now();
         let mut all = self.torrents();
         let given = all.given.get(hash).copied();
@@ -375,11 +380,7 @@ impl Shared {
             .clients
             .entry(addr)
             .or_insert_with(|| self.begin(*hash, addr, known));
-        let again = match left {
-            0 => self.config.seed_interval,
-            _ => self.config.interval,
-        };
-        client.until = now + 2 * again + self.config.patience;
+        client.until = now + self.config.forget;
         let fresh = client.answer.as_ref();
         let fresh = fresh.filter(|(at, _)| now - *at < self.config.min_interval);
         Ok(Asker {
@@ -506,7 +507,7 @@ impl Shared {
         if state.reached == Some(false) {
             answer.warning = Some(unreachable(announce.port));
         }
-        let (neighbours, published) = self.neighbours(hash, addr);
+        let (neighbours, published) = self.neighbours(hash, addr, &mut answer);
         let mut peers = neighbours;
         // whoever has everything is dialled by those who lack something
         if !complete && announce.numwant > peers.len() {
@@ -514,27 +515,34 @@ impl Shared {
                 Some(held) if pieces <= MAX_CHUNKS => Wanted::Chunks(held.complement()),
                 _ => Wanted::Any,
             };
-            for (found, least) in self.look_up(hash, asker, wanted, announce.numwant).await {
-                let has_all = found.matched >= least.unwrap_or(pieces);
-                answer.complete += u32::from(has_all);
-                answer.incomplete += u32::from(!has_all);
+            for found in self.look_up(hash, asker, wanted, announce.numwant).await {
                 let addrs = found.addrs.iter().filter(|a| self.acceptable(*a));
                 let addrs = addrs.filter(|a| !published.contains(a) && !asker.contains(*a));
+                let before = peers.len();
                 peers.extend(addrs);
+                if peers.len() > before {
+                    // one that has all that is wanted is no seed for that
+                    answer.count(found.matched >= pieces);
+                }
             }
         }
         let mut seen = BTreeSet::new();
         peers.retain(|a| seen.insert(*a));
         peers.truncate(announce.numwant);
+        if !complete && peers.len() < FEW {
+            answer.interval = self.config.few_interval;
+        }
         answer.peers = peers;
         answer
     }
 
-    /// Other clients of the torrent that announce here: as seen from this host, and where they are published to be.
+    /// Other clients of the torrent that announce here: as seen from this host, and where they are published to be. They are
+    /// counted in the answer.
     fn neighbours(
         &self,
         hash: &[u8; 20],
         addr: SocketAddr,
+        answer: &mut Answer,
     ) -> (Vec<SocketAddr>, BTreeSet<SocketAddr>) {
         let mut all = self.torrents();
         let (mut near, mut published) = (Vec::new(), BTreeSet::new());
@@ -542,9 +550,9 @@ impl Shared {
             return (near, published);
         };
         for (at, client) in torrent.clients.iter().filter(|(at, _)| **at != addr) {
-            if client.state.borrow().reached != Some(false)
-                && at.ip().is_loopback() == addr.ip().is_loopback()
-            {
+            let state = client.state.borrow();
+            if state.reached != Some(false) && at.ip().is_loopback() == addr.ip().is_loopback() {
+                answer.count(state.held.as_ref().is_some_and(|h| h.is_full()));
                 near.push(*at);
                 published.extend(client.addrs.iter());
             }
@@ -552,16 +560,15 @@ impl Shared {
         (near, published)
     }
 
-    /// Peers for an answer: those that hold something of what is wanted, the nearest first, then others. With each, how many
-    /// chunks it was asked for (`None`: all).
+    /// Peers for an answer: those that hold something of what is wanted, the nearest first, then others.
     async fn look_up(
         &self,
         hash: &[u8; 20],
         asker: &PeerAddrs,
         wanted: Wanted,
         enough: usize,
-    ) -> Vec<(Match, Option<u32>)> {
-        let mut found: Vec<(Match, Option<u32>)> = Vec::new();
+    ) -> Vec<Match> {
+        let mut found: Vec<Match> = Vec::new();
         let mut wanted = wanted;
         for round in 0..ROUNDS {
             if found.len() >= enough || !self.limits.lookup().await {
@@ -579,21 +586,17 @@ impl Shared {
                 ignore: found
                     .iter()
                     .rev()
-                    .filter_map(|(m, _)| m.addrs.iter().next())
+                    .filter_map(|m| m.addrs.iter().next())
                     .take(8)
                     .collect(),
                 to_root: round > 0,
                 trace: false,
             };
             let before = found.len();
-            let asked = match &wanted {
-                Wanted::Chunks(chunks) => Some(chunks.count()),
-                Wanted::Any => None,
-            };
             if let Ok(answer) = self.directory.lookup(request).await {
                 for m in answer.matches {
-                    if !found.iter().any(|(f, _)| f.addrs.shares(&m.addrs)) {
-                        found.push((m, asked));
+                    if !found.iter().any(|f| f.addrs.shares(&m.addrs)) {
+                        found.push(m);
                     }
                 }
             }
@@ -612,7 +615,7 @@ impl Shared {
         hash: [u8; 20],
         asker: PeerAddrs,
     ) -> Option<bytes::Bytes> {
-        for (found, _) in self
+        for found in self
             .look_up(&hash, &asker, Wanted::Any, usize::from(P))
             .await
         {
