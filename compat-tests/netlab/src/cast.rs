@@ -57,9 +57,10 @@ impl Cast {
     /// What they meet through. With `cold` ChunkCast's do without an index node that runs before.
     pub(crate) fn needs(&self, cold: bool) -> Needs {
         let ours = self.engines.contains(&Engine::Chunkcast);
+        let near = self.engines.iter().any(|engine| engine.is_near());
         Needs {
-            tracker: self.mixed || !ours,
-            index: ours && !cold,
+            tracker: self.mixed || !(ours || near),
+            index: near || ours && !cold,
         }
     }
 }
@@ -90,6 +91,8 @@ mod tests {
         let ours = Cast::uniform(Engine::Chunkcast, 3);
         assert_eq!(ours.needs(false), needs(false, true));
         assert_eq!(ours.needs(true), needs(false, false));
+        let near = Cast::uniform(Engine::Aria2Near, 3);
+        assert_eq!(near.needs(false), needs(false, true));
         let stock = Cast::uniform(Engine::Aria2, 3);
         assert_eq!(stock.needs(false), needs(true, false));
     }

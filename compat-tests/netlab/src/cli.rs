@@ -301,6 +301,16 @@ impl CrowdArgs {
     }
 }
 
+/// A scene in which clients have no host to themselves, or share one tracker.
+fn none_near(flag: &str, engines: &[Engine]) -> Result<(), String> {
+    match engines.iter().find(|engine| engine.is_near()) {
+        Some(engine) => Err(format!(
+            "{flag} has {engine}, which only flash-crowd and sites have"
+        )),
+        None => Ok(()),
+    }
+}
+
 impl MixedArgs {
     /// The network.
     ///
@@ -310,6 +320,8 @@ impl MixedArgs {
         piece_fits(self.shared.piece)?;
         no_twins("--seeds", &self.seeds)?;
         no_twins("--stock", &self.stock)?;
+        none_near("--seeds", &self.seeds)?;
+        none_near("--stock", &self.stock)?;
         if self.stock.contains(&Engine::Chunkcast) {
             return Err("--stock has chunkcast, which is the other half".to_owned());
         }

@@ -121,8 +121,12 @@ impl Means<'_> {
         let mut meeting = meeting::start(needs, gateway, dir, self.source, self.chunkcast)?;
         let mut prepared = Vec::new();
         for (i, engine) in cast.engines().iter().enumerate() {
-            let seat = self.seat(dir, i, needs.tracker);
+            let mut seat = self.seat(dir, i, needs.tracker);
+            seat.near = engine.is_near();
             std::fs::create_dir_all(seat.data())?;
+            if seat.near {
+                meeting.near.push(meeting::near(&seat)?);
+            }
             if seat.seed {
                 std::fs::copy(&self.source.file, seat.copy())?;
             }
@@ -149,7 +153,8 @@ impl Means<'_> {
         let after = self.lab.counters()?;
         let cpu: Vec<f64> = watched.iter_mut().map(|w| w.proc.cpu()).collect();
         // a tracker's is not the engine's
-        let node_cpu = meeting.index.as_mut().map_or(0.0, Proc::cpu);
+        let nodes = meeting.index.iter_mut().chain(&mut meeting.near);
+        let node_cpu: f64 = nodes.map(Proc::cpu).sum();
         for one in &mut watched {
             one.proc.terminate();
         }
@@ -194,6 +199,7 @@ impl Means<'_> {
             source: self.source,
             seed_ip: &self.lab.peers[0].ip,
             chunkcast: self.chunkcast,
+            near: false,
         }
     }
 

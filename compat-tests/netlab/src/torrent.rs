@@ -10,7 +10,10 @@ use sha1::{Digest, Sha1};
 /// The name of the file in the torrent.
 pub(crate) const NAME: &str = "netlab.bin";
 
-/// A file and two torrents of it, with the same infohash.
+/// Where a `chunkcast tracker` on the own host answers.
+const NEAR: &str = "http://127.0.0.1:6969/announce";
+
+/// A file and three torrents of it, with the same infohash.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// The file itself.
@@ -21,6 +24,8 @@ pub(crate) struct Source {
     pub(crate) trackerless: PathBuf,
     /// With one.
     pub(crate) tracked: PathBuf,
+    /// With a `chunkcast tracker` on the client's own host.
+    pub(crate) near: PathBuf,
     /// In hexadecimal.
     pub(crate) infohash: String,
     /// A file with the hashes of all pieces.
@@ -44,6 +49,7 @@ impl Source {
             size,
             trackerless: dir.join("trackerless.torrent"),
             tracked: dir.join("tracked.torrent"),
+            near: dir.join("near.torrent"),
             infohash: hash.iter().map(|b| format!("{b:02x}")).collect(),
             hashes: dir.join("hashes"),
             sha1,
@@ -51,6 +57,7 @@ impl Source {
         std::fs::write(&this.hashes, &pieces)?;
         std::fs::write(&this.trackerless, metainfo(&info, None))?;
         std::fs::write(&this.tracked, metainfo(&info, Some(tracker)))?;
+        std::fs::write(&this.near, metainfo(&info, Some(NEAR)))?;
         Ok(this)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Common, no_twins, piece_fits};
+use super::{Common, no_twins, none_near, piece_fits};
 use crate::engine::Engine;
 use crate::units::{duration, size};
 
@@ -102,6 +102,7 @@ impl LoopbackArgs {
     /// A line that says what does not.
     pub(crate) fn validate(&self) -> Result<(), String> {
         piece_fits(self.piece)?;
+        none_near("--engines", &self.engines)?;
         no_twins("--engines", &self.engines)
     }
 }
@@ -113,6 +114,7 @@ impl ManyArgs {
     /// A line that says what does not.
     pub(crate) fn validate(&self) -> Result<(), String> {
         piece_fits(self.piece)?;
+        none_near("--engines", &self.engines)?;
         no_twins("--engines", &self.engines)?;
         if !(1..=MAX_LEECHERS).contains(&self.n) {
             return Err(format!(

@@ -26,6 +26,6 @@ pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
     if let Some(port) = seat.port() {
         command.arg(format!("--listen-port={port}"));
     }
-    command.arg(&seat.source.tracked);
+    command.arg(seat.torrent());
     Ok((command, Sign::File(seat.marker())))
 }

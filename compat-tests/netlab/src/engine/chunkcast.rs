@@ -40,6 +40,24 @@ pub(super) fn index_node(gateway: &Ns, dir: &Path, chunkcast: &Chunkcast) -> Com
     command
 }
 
+/// A tracker for the client on its host.
+pub(super) fn tracker(host: &Ns, dir: &Path, chunkcast: &Chunkcast) -> Command {
+    let mut command = host.command(&chunkcast.program);
+    let first = format!("{}:{INDEX_PORT}", Lab::gateway_ip(0));
+    command
+        .args([
+            "tracker",
+            "--listen",
+            "127.0.0.1:6969",
+            "--bootstrap",
+            &first,
+        ])
+        .args(ALONE)
+        .env("HOME", dir)
+        .current_dir(dir);
+    command
+}
+
 pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
     let mut command = seat.command(&seat.chunkcast.program);
     let torrent = if seat.tracked {

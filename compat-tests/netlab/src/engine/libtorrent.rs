@@ -32,7 +32,7 @@ pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
         // pip's module may be the user's own
         .envs(std::env::var_os("HOME").map(|home| ("HOME", home)))
         .args(["-W", "ignore", "-c", include_str!("libtorrent.py")])
-        .arg(&seat.source.tracked)
+        .arg(seat.torrent())
         .arg(seat.data())
         .arg(
             seat.port()

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Chunkcast, LogSign, Sign, chunkcast};
+use super::{Chunkcast, LogSign, Seat, Sign, chunkcast};
 use crate::lab::Lab;
 use crate::ns::{Ns, output};
 use crate::proc::Proc;
@@ -43,6 +43,8 @@ pub(crate) struct Meeting {
     _tracker: Option<Proc>,
     /// The index node.
     pub(crate) index: Option<Proc>,
+    /// `chunkcast tracker` on the hosts whose clients have one.
+    pub(crate) near: Vec<Proc>,
 }
 
 /// Starts what is needed in the gateway of the first site, with its files below `dir`, and waits until it answers.
@@ -64,6 +66,7 @@ pub(crate) fn start(
     let mut meeting = Meeting {
         _tracker: None,
         index: None,
+        near: Vec::new(),
     };
     if needs.tracker {
         meeting._tracker = Some(tracker(gateway, &place("tracker")?, source)?);
@@ -74,15 +77,33 @@ pub(crate) fn start(
     Ok(meeting)
 }
 
+/// Starts a `chunkcast tracker` on a client's host, and waits until it answers.
+///
+/// # Errors
+/// When it does not.
+pub(crate) fn near(seat: &Seat<'_>) -> Result<Proc> {
+    let dir = seat.dir.join("tracker");
+    std::fs::create_dir_all(&dir)?;
+    listening(
+        &mut chunkcast::tracker(&seat.peer.ns, &dir, seat.chunkcast),
+        &dir,
+    )
+}
+
 fn index_node(gateway: &Ns, dir: &Path, program: &Chunkcast) -> Result<Proc> {
+    listening(&mut chunkcast::index_node(gateway, dir, program), dir)
+}
+
+/// Starts a `chunkcast` that says when it listens.
+fn listening(command: &mut Command, dir: &Path) -> Result<Proc> {
     let log = dir.join("log");
-    let mut proc = Proc::spawn(&mut chunkcast::index_node(gateway, dir, program), &log)?;
+    let mut proc = Proc::spawn(command, &log)?;
     let mut sign = Sign::Log(LogSign::new(log.clone(), "\"event\":\"listening\""));
     let end = Instant::now() + PATIENCE;
     while !sign.given() {
         if !proc.runs() || Instant::now() >= end {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
-            bail!("the index node does not start: {}", said.trim());
+            bail!("an index node does not start: {}", said.trim());
         }
         std::thread::sleep(Duration::from_millis(10));
     }

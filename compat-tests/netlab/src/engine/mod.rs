@@ -36,6 +36,12 @@ pub(crate) enum Engine {
     Transmission,
     /// librqbit, in a process of this program.
     Librqbit,
+    /// aria2c, each behind a `chunkcast tracker` on its own host.
+    Aria2Near,
+    /// libtorrent, each behind one.
+    LibtorrentNear,
+    /// transmission-daemon, each behind one.
+    TransmissionNear,
 }
 
 /// Where the ports of those that share an address begin: below those that the system hands out, above the defaults.
@@ -72,6 +78,8 @@ pub(crate) struct Seat<'a> {
     pub(crate) seed_ip: &'a str,
     /// How `chunkcast` is started.
     pub(crate) chunkcast: &'a Chunkcast,
+    /// Whether its tracker is the `chunkcast tracker` on its own host.
+    pub(crate) near: bool,
 }
 
 /// The program of this project.
@@ -104,6 +112,14 @@ pub(crate) struct LogSign {
 }
 
 impl Seat<'_> {
+    /// The torrent of a stock client, with its tracker.
+    fn torrent(&self) -> &Path {
+        match self.near {
+            true => &self.source.near,
+            false => &self.source.tracked,
+        }
+    }
+
     /// Where the file is, or will be.
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.join("data")
@@ -163,17 +179,32 @@ impl Seat<'_> {
 }
 
 impl Engine {
+    /// Whether its peers announce to a `chunkcast tracker`, each to that on its own host.
+    pub(crate) fn is_near(self) -> bool {
+        self != self.client()
+    }
+
+    /// The client that runs.
+    fn client(self) -> Self {
+        match self {
+            Self::Aria2Near => Self::Aria2,
+            Self::LibtorrentNear => Self::Libtorrent,
+            Self::TransmissionNear => Self::Transmission,
+            own => own,
+        }
+    }
+
     /// Its version.
     ///
     /// # Errors
     /// When it is not installed; says how it is.
     pub(crate) fn version(self, chunkcast: &Chunkcast) -> Result<String> {
-        match self {
+        match self.client() {
             Self::Chunkcast => chunkcast::version(chunkcast),
             Self::Aria2 => first_line("aria2c", &["--version"], "apt-get install aria2"),
             Self::Libtorrent => libtorrent::version(),
             Self::Transmission => transmission::version(),
-            Self::Librqbit => rqbit::version(),
+            _ => rqbit::version(),
         }
     }
 
@@ -182,12 +213,12 @@ impl Engine {
     /// # Errors
     /// When the disk refuses.
     pub(crate) fn prepare(self, seat: &Seat<'_>) -> Result<(Command, Sign)> {
-        match self {
+        match self.client() {
             Self::Chunkcast => Ok(chunkcast::prepare(seat)),
             Self::Aria2 => aria2::prepare(seat),
             Self::Libtorrent => Ok(libtorrent::prepare(seat)),
             Self::Transmission => transmission::prepare(seat),
-            Self::Librqbit => rqbit::prepare(seat),
+            _ => rqbit::prepare(seat),
         }
     }
 }
@@ -200,6 +231,9 @@ impl fmt::Display for Engine {
             Self::Libtorrent => "libtorrent",
             Self::Transmission => "transmission",
             Self::Librqbit => "librqbit",
+            Self::Aria2Near => "aria2-near",
+            Self::LibtorrentNear => "libtorrent-near",
+            Self::TransmissionNear => "transmission-near",
         })
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
     let (home, watched) = (seat.dir.join("transmission"), seat.dir.join("watched"));
     std::fs::create_dir_all(&home)?;
     std::fs::create_dir_all(&watched)?;
-    std::fs::copy(&seat.source.tracked, watched.join("netlab.torrent"))?;
+    std::fs::copy(seat.torrent(), watched.join("netlab.torrent"))?;
     let mut settings = json!({
         "script-torrent-done-enabled": true,
         "script-torrent-done-filename": seat.hook()?,

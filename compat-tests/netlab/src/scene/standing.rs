@@ -81,6 +81,7 @@ impl Stage<'_> {
             source: self.source,
             seed_ip: &self.host.place.ip,
             chunkcast: self.chunkcast,
+            near: false,
         };
         std::fs::create_dir_all(seat.data())?;
         if seat.seed {
