@@ -6,8 +6,8 @@
 //! - Each neighbour's round trips are filtered first (Ledlie et al., NSDI 2007).
 //! - The step is not along one spring but a part of the way to the point that fits the latest samples of up to 32
 //!   neighbours, by a robust loss. A cold start needs 64 samples for what single springs reach after 400 (measured),
-//!   a newcomer 8, and neighbours that disagree with most of the others do not count: liars, and paths which no point
-//!   can explain.
+//!   a newcomer 8, and neighbours that disagree with three quarters of them do not count: liars, and paths which no
+//!   point can explain.
 //! - Every fourth sample the fit is begun at the nearest neighbour's place as well, and the better of the two counts. What
 //!   is next door is one of 32 opinions; a place far from it that suits the others is a minimum which no small step
 //!   leaves (measured: of the hosts beside each other a quarter were not among each other's eight nearest, 5 % with it).
@@ -53,7 +53,7 @@ pub struct VivaldiConfig {
     pub restart_every: u32,
     /// Their first damping: 0 would trust neighbours' places fully, > 0.
     pub damping: f64,
-    /// A residual of this many median ones counts half, and farther ones less and less, > 0.
+    /// A residual of so many times their upper quartile counts half, and farther ones less and less, > 0.
     pub outlier: f64,
     /// The height never falls below this.
     pub min_height: Duration,
