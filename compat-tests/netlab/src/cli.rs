@@ -107,6 +107,9 @@ pub(crate) struct Uniform {
     /// the seed's own, which starts with them.
     #[arg(long)]
     pub(crate) cold: bool,
+    /// The stock clients do not tell each other of peers (BEP 11): they know those alone that their tracker names.
+    #[arg(long)]
+    pub(crate) no_pex: bool,
 }
 
 /// What is shared in a network of slow links.

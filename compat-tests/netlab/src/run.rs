@@ -287,10 +287,12 @@ fn wan_run(before: &Counters, after: &Counters) -> Option<WanRun> {
 pub(crate) fn keep_logs(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("`{}`", to.display()))?;
     for entry in std::fs::read_dir(from)?.flatten() {
-        let log = entry.path().join("log");
-        let name = format!("{}.log", entry.file_name().display());
-        if log.is_file() {
-            std::fs::copy(log, to.join(name))?;
+        let name = entry.file_name();
+        for (log, kept) in [("log", ".log"), ("tracker/log", ".tracker.log")] {
+            let log = entry.path().join(log);
+            if log.is_file() {
+                std::fs::copy(log, to.join(format!("{}{kept}", name.display())))?;
+            }
         }
     }
     Ok(())

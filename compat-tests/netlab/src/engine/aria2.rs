@@ -20,6 +20,9 @@ pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
         // there is no Internet to find DHT nodes in
         .args(["--enable-dht=false", "--enable-dht6=false"])
         .arg("--seed-ratio=0.0");
+    if seat.chunkcast.no_pex {
+        command.arg("--enable-peer-exchange=false");
+    }
     if seat.seed {
         command.arg("--check-integrity=true");
     }

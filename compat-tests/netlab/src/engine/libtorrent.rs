@@ -38,6 +38,7 @@ pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
             seat.port()
                 .map_or_else(|| "-".to_owned(), |port| format!("0.0.0.0:{port}")),
         )
-        .args(seat.tcp_only.then_some("tcp"));
+        .args(seat.tcp_only.then_some("tcp"))
+        .args(seat.chunkcast.no_pex.then_some("nopex"));
     (command, seat.in_log("netlab: has everything"))
 }

@@ -82,7 +82,7 @@ pub(crate) struct Seat<'a> {
     pub(crate) near: bool,
 }
 
-/// The program of this project.
+/// The program of this project, and how all clients are started.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunkcast {
     /// The program.
@@ -91,6 +91,8 @@ pub(crate) struct Chunkcast {
     pub(crate) words: Vec<String>,
     /// No index node runs before: the downloaders are told of the seed's own, which starts with them.
     pub(crate) cold: bool,
+    /// The stock clients do not exchange peers.
+    pub(crate) no_pex: bool,
 }
 
 /// How a client says that it has everything.

@@ -32,6 +32,9 @@ pub(super) fn prepare(seat: &Seat<'_>) -> Result<(Command, Sign)> {
     if let Some(ip) = seat.own_ip() {
         settings["bind-address-ipv4"] = json!(ip);
     }
+    if seat.chunkcast.no_pex {
+        settings["pex-enabled"] = json!(false);
+    }
     if seat.tcp_only {
         settings["utp-enabled"] = json!(false);
     }

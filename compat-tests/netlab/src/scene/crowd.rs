@@ -33,7 +33,7 @@ pub(crate) fn uniform(
 ) -> Result<ExitCode> {
     let peers = spec.leechers.iter().sum::<usize>() + 1;
     let casts = uniform.engines.iter().map(|e| Cast::uniform(*e, peers));
-    let chunkcast = chunkcast(args, uniform.cold);
+    let chunkcast = chunkcast(args, uniform.cold, uniform.no_pex);
     let done = measure(spec, &casts.collect::<Vec<_>>(), shared, &chunkcast, args)?;
     let text = if args.json {
         report::document(&done.setting(), &done.runs).to_string()
@@ -54,7 +54,7 @@ pub(crate) fn mixed(spec: Spec, args: &MixedArgs) -> Result<ExitCode> {
     let casts: Vec<Cast> = casts
         .map(|seed| Cast::mixed(*seed, &args.stock, leechers))
         .collect();
-    let chunkcast = chunkcast(&args.common, false);
+    let chunkcast = chunkcast(&args.common, false, false);
     let done = measure(spec, &casts, &args.shared, &chunkcast, &args.common)?;
     let text = if args.common.json {
         mixed::document(&done.setting(), &done.runs).to_string()

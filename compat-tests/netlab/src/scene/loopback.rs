@@ -66,7 +66,7 @@ pub(crate) struct Run {
 pub(crate) fn run(args: &LoopbackArgs) -> Result<ExitCode> {
     let interrupt = Interrupt::install()?;
     let set = Set::new(&std::env::temp_dir())?;
-    let chunkcast = chunkcast(&args.common, false);
+    let chunkcast = chunkcast(&args.common, false, false);
     let versions = versions(&args.engines, &chunkcast)?;
     let source = Source::make(set.dir(), args.size, args.piece, &meeting::announce_url())?;
     let host = Host::build(set)?;

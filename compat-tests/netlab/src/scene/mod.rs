@@ -17,12 +17,13 @@ use crate::engine::{Chunkcast, Engine};
 /// Measured, and some peer did not get the file.
 const INCOMPLETE: u8 = 5;
 
-/// How `chunkcast` is started; with `cold` no index node runs before.
-fn chunkcast(args: &Common, cold: bool) -> Chunkcast {
+/// How clients are started; with `cold` no index node runs before, with `no_pex` stock ones do not exchange peers.
+fn chunkcast(args: &Common, cold: bool, no_pex: bool) -> Chunkcast {
     Chunkcast {
         program: args.chunkcast.clone().unwrap_or_else(beside),
         words: args.chunkcast_arg.clone(),
         cold,
+        no_pex,
     }
 }
 
