@@ -8,7 +8,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl Table {
     fn stranger(&self, object: ObjectId, addr: SocketAddr, held: ChunkSet) {
         let publication = Publication {
             object,
-            publisher: Some(Id([9; 20])),
+            publisher: Some(Id([addr.port().to_be_bytes()[1]; 20])),
             addrs: addr.into(),
             chunks: held.len(),
             complete: held.is_full(),
@@ -141,6 +141,14 @@ impl Directory for Table {
 
     fn coord(&self) -> Coord {
         Coord::default()
+    }
+
+    /// 127.0.0.9 is near.
+    fn measured(&self, hosts: Vec<IpAddr>) -> BoxFuture<'static, Vec<Option<Duration>>> {
+        let near = IpAddr::from([127, 0, 0, 9]);
+        let rtt = |host: &IpAddr| (*host == near).then_some(Duration::from_millis(1));
+        let measured = hosts.iter().map(rtt).collect();
+        Box::pin(std::future::ready(measured))
     }
 
     fn dialable(&self) -> Option<bool> {
@@ -283,7 +291,10 @@ struct Tracker {
 
 impl Tracker {
     async fn start(given: &[Metainfo]) -> Self {
-        let table = Arc::new(Table::default());
+        Self::with(Arc::new(Table::default()), given).await
+    }
+
+    async fn with(table: Arc<Table>, given: &[Metainfo]) -> Self {
         let config = FacadeConfig {
             local: true,
             published: PeerAddrs::from("127.0.0.1:1".parse::<SocketAddr>().unwrap()),
@@ -407,6 +418,55 @@ async fn one_that_has_all_that_a_client_lacks_is_not_called_a_seed_for_it() {
         .await;
     let body = String::from_utf8_lossy(&body);
     assert!(body.contains("8:completei0e10:incompletei2e"), "{body}");
+}
+
+#[tokio::test]
+async fn one_that_has_got_nothing_from_near_peers_is_told_of_few_far_ones() {
+    let meta = torrent(false);
+    let tracker = Tracker::start(&[]).await;
+    let stranger = |port: u16| SocketAddr::from(([127, 0, 0, 9], port));
+    let far = |port: u16| SocketAddr::from(([127, 0, 0, 10], port));
+    for port in 1..=3 {
+        let held = ChunkSet::from_indices(10, [u32::from(port)]);
+        tracker.table.stranger(object(&meta), stranger(port), held);
+    }
+    for port in 11..=20 {
+        let all = ChunkSet::full(10);
+        tracker.table.stranger(object(&meta), far(port), all);
+    }
+    let client = Client::start(&meta, 1, &[0], true).await;
+    let request = client.request(&meta, 9 * 16384, Event::Regular);
+    // the first time it depends on its lot
+    tracker.announce(&request).await.expect("an answer");
+    let mut before = None;
+    for _ in 0..2 {
+        let mut peers = tracker.announce(&request).await.expect("an answer").peers;
+        let far = peers.split_off(3);
+        peers.sort();
+        assert_eq!(peers, [1, 2, 3].map(stranger), "the near ones come first");
+        assert_eq!(far.len(), 2, "and any far seed holds all the rest");
+        assert_eq!(
+            *before.get_or_insert(far.clone()),
+            far,
+            "the same each time"
+        );
+        tracker.announce(&request).await.expect("an answer");
+    }
+}
+
+#[tokio::test]
+async fn those_who_begin_at_the_same_moment_behind_different_trackers_meet_at_once() {
+    let meta = torrent(false);
+    let one = Tracker::start(&[]).await;
+    let other = Tracker::with(one.table.clone(), &[]).await;
+    let (a, b) = (
+        Client::start(&meta, 1, &[0], true).await,
+        Client::start(&meta, 2, &[1], true).await,
+    );
+    let requests = [&a, &b].map(|c| c.request(&meta, 9 * 16384, Event::Started));
+    let (for_a, for_b) = tokio::join!(one.announce(&requests[0]), other.announce(&requests[1]));
+    assert_eq!(for_a.expect("an answer").peers, [b.addr]);
+    assert_eq!(for_b.expect("an answer").peers, [a.addr]);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! A node as it shows itself.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{CoordView, Counters, Node, PeerView, SlotView, Snapshot};
@@ -38,6 +40,21 @@ impl Node {
     /// root.
     pub fn next_hop(&self, key: &Id, tried: &[Id]) -> Option<Contact> {
         self.overlay.next_hop(key, tried).map(|p| p.contact)
+    }
+
+    /// Round-trip times to the nodes at these addresses, where they were measured: of several at one address the shortest.
+    pub fn measured(&self, hosts: &[IpAddr]) -> Vec<Option<Duration>> {
+        let mut known = BTreeMap::new();
+        for peer in self.overlay.peers() {
+            let host = peer.contact.addr.ip().to_canonical();
+            let least = known.entry(host).or_insert(Duration::MAX);
+            *least = peer.measured().min(*least);
+        }
+        let of = |host: &IpAddr| known.get(&host.to_canonical()).copied();
+        let hosts = hosts.iter().map(of);
+        hosts
+            .map(|rtt| rtt.filter(|r| *r < Duration::MAX))
+            .collect()
     }
 
     /// The node as it is now: tables, entries, totals.

@@ -1,6 +1,6 @@
 //! `chunkcast tracker`: the directory as the tracker of stock clients.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +15,9 @@ use super::signal::{interrupted, stdin_closed};
 use super::source;
 use super::torrents::{index_failure, resolve_all};
 use crate::facade::{Facade, FacadeConfig, FacadeStats, PORT};
-use crate::limits::address::OwnAddrs;
 use crate::limits::{Limits, LimitsConfig};
 use crate::metadata::Metainfo;
-use crate::session::{IndexNode, TorrentSource, reach, start_colocated_node};
+use crate::session::{IndexNode, TorrentSource, start_colocated_node};
 use crate::state::User;
 
 /// Runs a tracker until it is interrupted.
@@ -87,19 +86,7 @@ async fn start(
     node: &IndexNode,
     given: &[Metainfo],
 ) -> Result<Facade, Failure> {
-    let at = node.local_addr();
-    // where clients of this host are found: as if they were bound like the index node
-    let bound = match at.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv6Addr::UNSPECIFIED.into(),
-        ip => ip,
-    };
-    let reach = reach(SocketAddr::new(bound, PORT), bootstrap, true);
-    let config = FacadeConfig {
-        published: reach.addrs,
-        local: reach.local,
-        own: OwnAddrs::new(at),
-        ..FacadeConfig::default()
-    };
+    let config = FacadeConfig::beside(node.local_addr(), bootstrap);
     let limits = Limits::new(&LimitsConfig::default());
     let directory = Arc::new(node.clone());
     let failure = |e| Failure::new(Code::Network, e);

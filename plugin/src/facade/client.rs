@@ -1,7 +1,8 @@
 //! Following one client: connecting to it as a peer, reading its bits, and publishing them as its own.
 //!
 //! A client that has everything is visited now and then, one that lacks something stays connected while there is a place
-//! for that: each connection takes one of the client's own.
+//! for that: each connection takes one of the client's own. One in this process that tells of its pieces itself is visited
+//! for those that it has from before.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use chunkcast::chunks::ChunkSet;
 use chunkcast::id::Id;
 use chunkcast::node::Publication;
 use chunkcast::wire::{MAX_CHUNKS, PeerAddrs};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::feed::Fed;
 use super::service::{Known, Shared};
 use super::view::{Step, View, read_metadata};
 use crate::wire::codec::FrameLimits;
@@ -38,11 +40,17 @@ const MAX_PAUSE: Duration = Duration::from_secs(60); // guess
 /// When a client that has everything is looked at again.
 const REVISIT: Duration = Duration::from_secs(600); // guess: a refresh of its entry
 
+/// How long a client in this process that says it begins or ends may take to do so.
+const TURN: Duration = Duration::from_millis(300); // guess: its own task has to be scheduled
+
 /// How long a client may take for its metadata.
 const METADATA: Duration = Duration::from_secs(20); // guess
 
 /// First pause before the metadata of a magnet link is looked for again; each is twice the one before.
 const LEARN_AGAIN: Duration = Duration::from_secs(15); // guess
+
+/// So often it is looked for at first, a second apart, where nothing else can be done for a client.
+const LEARN_FIRST: usize = 5; // guess: a node that has just begun joins within that time
 
 /// Longest of these pauses.
 const LEARN_MOST: Duration = Duration::from_secs(600); // guess
@@ -70,6 +78,10 @@ pub(super) struct Follower {
     pub(super) tag: Id,
     pub(super) known: Arc<watch::Sender<Known>>,
     pub(super) state: watch::Sender<State>,
+    /// What the client tells itself.
+    pub(super) told: Arc<watch::Sender<Fed>>,
+    /// Has it visited now.
+    pub(super) wake: Arc<Notify>,
 }
 
 /// How a visit ended.
@@ -91,9 +103,14 @@ enum Visit {
 impl Follower {
     pub(super) async fn run(self) {
         let mut pause = PAUSE;
+        let mut told = self.told.subscribe();
         loop {
+            let turns = told.borrow_and_update().turns;
             let visit = self.visit().await;
             let reached = !matches!(visit, Visit::Gone | Visit::Failed);
+            if !reached && self.shared.config.in_process {
+                self.look_elsewhere().await;
+            }
             self.state.send_modify(|s| s.reached = Some(reached));
             let wait = match visit {
                 Visit::Private => {
@@ -104,7 +121,8 @@ impl Follower {
                 Visit::Ended => PAUSE,
                 Visit::Full => MAX_PAUSE,
                 Visit::Gone | Visit::Failed => {
-                    if matches!(visit, Visit::Gone) {
+                    // one in this process is refusing, not busy
+                    if matches!(visit, Visit::Gone) || self.shared.config.in_process {
                         self.shared.withdraw(&self.info_hash, self.tag);
                     }
                     pause = (pause * 2).min(MAX_PAUSE);
@@ -114,7 +132,54 @@ impl Follower {
             if reached {
                 pause = PAUSE;
             }
-            sleep(wait).await;
+            self.wait(wait, turns, &mut told).await;
+        }
+    }
+
+    /// Waits for the next visit, and publishes what the client tells meanwhile; ends early when there is a reason to look.
+    async fn wait(&self, wait: Duration, turns: u32, told: &mut watch::Receiver<Fed>) {
+        let end = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = sleep_until(end) => return,
+                () = self.wake.notified() => return,
+                Ok(()) = told.changed() => {
+                    if told.borrow_and_update().turns != turns {
+                        sleep(TURN).await;
+                        return;
+                    }
+                    sleep(COALESCE).await;
+                    self.publish_told(told);
+                }
+            }
+        }
+    }
+
+    fn publish_told(&self, told: &mut watch::Receiver<Fed>) {
+        let (reached, mut held) = {
+            let state = self.state.borrow();
+            (state.reached == Some(true), state.held.clone())
+        };
+        let fed = told.borrow_and_update();
+        // what it had from before is not known yet: the next visit reads all of it
+        if let (true, Some(held), Some(completed)) = (reached, &mut held, &fed.completed)
+            && held.union_with(completed) > 0
+        {
+            self.publish(held);
+            self.state.send_modify(|s| s.held = Some(held.clone()));
+        }
+    }
+
+    /// Learns the metadata that the client has no place to give, if others have it.
+    async fn look_elsewhere(&self) {
+        for _ in 0..LEARN_FIRST {
+            if *self.known.borrow() != Known::Unknown {
+                return;
+            }
+            match self.shared.learn(self.info_hash, self.addrs).await {
+                Some(info) => drop(self.learnt(info)),
+                None => sleep(COALESCE).await,
+            }
         }
     }
 
@@ -272,7 +337,7 @@ impl Visited<'_> {
                 follower.state.send_modify(|s| s.held = Some(held.clone()));
                 publish_at = Some(Instant::now() + COALESCE);
                 said = Some(held.clone());
-                if held.is_full() {
+                if held.is_full() || follower.told.borrow().is_fed() {
                     return Visit::Complete;
                 }
                 if !self.stays() {

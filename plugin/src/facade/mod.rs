@@ -6,13 +6,16 @@
 //! under its own entry with an address that others reach. A tracker sees infohashes alone, so a torrent is served once its
 //! metainfo is known not to be private: read from the client, or from others if the client does not have it yet.
 //!
-//! [`announce`], [`answer`] and [`udp`] are sans-IO, like the view of a client. It sees the directory through the
+//! [`announce`], [`answer`] and [`udp`] are sans-IO, like the choice of peers and the view of a client. It sees the directory through the
 //! [`Directory`] trait only.
 
 pub mod announce;
 pub mod answer;
+mod choice;
 mod client;
+mod feed;
 mod http;
+mod search;
 mod service;
 pub mod udp;
 mod view;
@@ -26,6 +29,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use self::feed::{Feed, Feeds};
 use self::service::Shared;
 pub use self::service::{FacadeConfig, FacadeStats, Refusal};
 use self::udp::{Gate, Request};
@@ -117,6 +121,11 @@ impl Facade {
     /// Where it listens.
     pub fn listen_addrs(&self) -> &[SocketAddr] {
         &self.listen
+    }
+
+    /// For clients in this process.
+    pub fn feeds(&self) -> Feeds {
+        Feeds(self.shared.clone())
     }
 
     /// What it has done so far.

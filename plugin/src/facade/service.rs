@@ -1,39 +1,33 @@
 //! The tracker itself: announces in, lookups and publications out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chunkcast::chunks::ChunkSet;
 use chunkcast::id::Id;
-use chunkcast::node::LookupRequest;
-use chunkcast::wire::{MAX_CHUNKS, Match, PeerAddrs, Ranking, Wanted};
+use chunkcast::wire::{MAX_CHUNKS, PeerAddrs};
 use sha1::{Digest, Sha1};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::announce::Announce;
 use super::answer::Answer;
+use super::choice::FEW;
 use super::client::{Follower, State, fetch_metadata};
+use super::feed::{Fed, FeedKey};
+use super::search::{P, Search};
 use crate::discovery::Event;
 use crate::limits::Limits;
 use crate::limits::address::{AddrSource, OwnAddrs, acceptable};
 use crate::metadata::Metainfo;
-use crate::session::{Directory, object_id};
+use crate::session::{Directory, object_id, reach};
 use crate::wire::conn::ConnConfig;
 
-/// Peers that one lookup returns at most (paper 3.2).
-const P: u8 = 8;
-
-/// Of these so many are drawn at random, so that the nearest seed is not everybody's.
-const MIX: u8 = 2; // guess
-
-/// With fewer peers than this a client asks again soon. // paper 5.1: four servers in parallel
-const FEW: usize = 4;
-
-/// Lookups for one answer.
-const ROUNDS: usize = 3; // guess: 24 peers, of which a stock client dials most
+/// How often an answer to one that begins waits for others.
+const SETTLES: usize = 4; // guess
 
 /// Why a private torrent is not served. Transmission shows 127 characters.
 const PRIVATE: &str = "this torrent is private: only its own tracker may serve it (BEP 27)";
@@ -52,7 +46,7 @@ pub struct FacadeConfig {
     pub own: OwnAddrs,
     /// When a client that lacks something asks again.
     pub interval: Duration,
-    /// When it does if few peers were found for it.
+    /// When it does if few peers, or hardly any near ones, were found for it.
     pub few_interval: Duration,
     /// When one that has everything does.
     pub seed_interval: Duration,
@@ -63,9 +57,16 @@ pub struct FacadeConfig {
     /// How long an announce waits for what is not known yet. HTTP clients wait for 30 s and more, those over UDP ask again
     /// after 15 s.
     pub patience: Duration,
+    /// How long an answer to one that begins waits for near peers that begin at the same moment, if none has anything yet;
+    /// and again if there were, four times at most.
+    pub settle: Duration,
     /// A client that has not announced itself for so long is forgotten; one that nobody listens for any more is withdrawn
     /// before.
     pub forget: Duration,
+    /// The clients are in this process, and such as take no connections before they have the metadata: it is looked for
+    /// among others as soon as a client cannot be reached. Of a stock client that would tell the directory the infohashes of
+    /// private torrents.
+    pub in_process: bool,
     /// Torrents that are known at a time.
     pub torrents: usize,
     /// Clients of one torrent.
@@ -90,12 +91,33 @@ impl Default for FacadeConfig {
             unknown_interval: Duration::from_secs(10), // guess
             min_interval: Duration::from_secs(10), // guess
             patience: Duration::from_secs(8),  // guess: below a UDP client's 15 s
+            settle: Duration::from_secs(1),    // guess: a visit, and a publication
             forget: Duration::from_secs(2100), // guess: clients that wait for half an hour whatever they are told
-            torrents: 10_000,                  // guess
-            clients: 32,                       // guess
-            visits: 16,                        // guess
-            stays: 100, // guess: half of Transmission's connections of all torrents
+            in_process: false,
+            torrents: 10_000, // guess
+            clients: 32,      // guess
+            visits: 16,       // guess
+            stays: 100,       // guess: half of Transmission's connections of all torrents
             conn: ConnConfig::default(),
+        }
+    }
+}
+
+impl FacadeConfig {
+    /// For clients on the host of an index node that listens at `node` and joins through `bootstrap`.
+    pub fn beside(node: SocketAddr, bootstrap: &[SocketAddr]) -> Self {
+        // where they are found: as if they were bound like the index node
+        let bound = match node.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv6Addr::UNSPECIFIED.into(),
+            ip => ip,
+        };
+        // each has a port of its own
+        let reach = reach(SocketAddr::new(bound, node.port()), bootstrap, true);
+        Self {
+            published: reach.addrs,
+            local: reach.local,
+            own: OwnAddrs::new(node),
+            ..Self::default()
         }
     }
 }
@@ -114,6 +136,13 @@ pub(super) enum Known {
 }
 
 impl Known {
+    pub(super) fn of(meta: &Metainfo) -> Self {
+        match meta.private {
+            true => Self::Private,
+            false => Self::Public(meta.layout.piece_count()),
+        }
+    }
+
     pub(super) fn pieces(self) -> Option<u32> {
         match self {
             Self::Public(pieces) => Some(pieces),
@@ -174,6 +203,8 @@ struct Torrents {
     by_hash: BTreeMap<[u8; 20], Torrent>,
     /// Known before anybody announced them.
     given: BTreeMap<[u8; 20], Known>,
+    /// What clients in this process tell.
+    feeds: BTreeMap<FeedKey, Arc<watch::Sender<Fed>>>,
     stats: FacadeStats,
 }
 
@@ -189,8 +220,12 @@ struct Client {
     /// It is forgotten then.
     until: Instant,
     state: watch::Receiver<State>,
+    /// Has it visited now.
+    wake: Arc<Notify>,
     task: AbortHandle,
     answer: Option<(Instant, Answer)>,
+    /// How many pieces it had when it was last told of near peers alone.
+    near_only: Option<u32>,
 }
 
 impl Drop for Client {
@@ -201,6 +236,7 @@ impl Drop for Client {
 
 /// What an announce needs of its client.
 struct Asker {
+    near_only: Option<u32>,
     known: watch::Receiver<Known>,
     state: watch::Receiver<State>,
     addrs: PeerAddrs,
@@ -214,12 +250,8 @@ impl Shared {
         limits: Limits,
         given: &[Metainfo],
     ) -> Arc<Self> {
-        let known = |meta: &Metainfo| match meta.private {
-            true => Known::Private,
-            false => Known::Public(meta.layout.piece_count()),
-        };
         let torrents = Torrents {
-            given: given.iter().map(|m| (m.info_hash, known(m))).collect(),
+            given: given.iter().map(|m| (m.info_hash, Known::of(m))).collect(),
             ..Torrents::default()
         };
         Arc::new(Self {
@@ -257,10 +289,12 @@ impl Shared {
         }
     }
 
-    /// Forgets clients that have not announced themselves for too long.
+    /// Forgets clients that have not announced themselves for too long, and what nobody tells of any more.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
-        self.torrents().by_hash.retain(|hash, torrent| {
+        let mut all = self.torrents();
+        all.forget_untold();
+        all.by_hash.retain(|hash, torrent| {
             torrent.clients.retain(|_, client| {
                 let stays = client.until > now;
                 if !stays {
@@ -318,7 +352,7 @@ impl Shared {
             self.stopped(&hash, addr);
             return Ok(self.timed(self.config.interval));
         }
-        let mut asker = self.heard(&hash, addr)?;
+        let mut asker = self.heard(&hash, addr, announce)?;
         if let Some(answer) = asker.fresh.take() {
             return Ok(answer);
         }
@@ -343,7 +377,7 @@ impl Shared {
                     .wait_for(|s| s.held.is_some() || s.reached == Some(false));
                 let _ = timeout(self.config.patience, told).await.map(drop);
                 let state = asker.state.borrow().clone();
-                self.found(&hash, addr, &asker.addrs, pieces, &state, announce)
+                self.found(&hash, addr, &asker, pieces, &state, announce)
                     .await
             }
         };
@@ -354,7 +388,12 @@ impl Shared {
     }
 
     /// A client has announced itself.
-    fn heard(self: &Arc<Self>, hash: &[u8; 20], addr: SocketAddr) -> Result<Asker, Refusal> {
+    fn heard(
+        self: &Arc<Self>,
+        hash: &[u8; 20],
+        addr: SocketAddr,
+        announce: &Announce,
+    ) -> Result<Asker, Refusal> {
         let now = Instant::now();
         let mut all = self.torrents();
         let given = all.given.get(hash).copied();
@@ -375,17 +414,40 @@ impl Shared {
                 true,
             ));
         }
-        let known = torrent.known.clone();
-        let client = torrent
-            .clients
-            .entry(addr)
-            .or_insert_with(|| self.begin(*hash, addr, known));
+        let (known, asked) = (torrent.known.clone(), torrent.known.subscribe());
+        let is_new = !torrent.clients.contains_key(&addr);
+        if is_new {
+            let told = match self.config.in_process {
+                true => all
+                    .feeds
+                    .entry((*hash, announce.peer_id))
+                    .or_default()
+                    .clone(),
+                false => Arc::default(),
+            };
+            let client = self.begin(*hash, addr, known, told);
+            all.by_hash
+                .get_mut(hash)
+                .map(|t| t.clients.insert(addr, client));
+        }
+        let torrent = all.by_hash.get_mut(hash);
+        let Some(client) = torrent.and_then(|t| t.clients.get_mut(&addr)) else {
+            return Err(Refusal::new("the torrent was forgotten just now", true));
+        };
         client.until = now + self.config.forget;
+        if announce.event == Event::Started
+            && !is_new
+            && client.state.borrow().reached == Some(false)
+        {
+            // it was stopped, and takes connections again
+            client.wake.notify_one();
+        }
         let fresh = client.answer.as_ref();
-        let fresh = fresh.filter(|(at, _)| now - *at < self.config.min_interval);
+        let fresh = fresh.filter(|(at, answer)| now - *at < answer.min_interval);
         Ok(Asker {
+            near_only: client.near_only,
             fresh: fresh.map(|(_, answer)| answer.clone()),
-            known: torrent.known.subscribe(),
+            known: asked,
             state: client.state.clone(),
             addrs: client.addrs,
         })
@@ -397,6 +459,7 @@ impl Shared {
         hash: [u8; 20],
         addr: SocketAddr,
         known: Arc<watch::Sender<Known>>,
+        told: Arc<watch::Sender<Fed>>,
     ) -> Client {
         let tag = Sha1::new()
             .chain_update(self.salt)
@@ -405,6 +468,7 @@ impl Shared {
         let tag = Id(tag.into());
         let addrs = self.published(addr);
         let (state, seen) = watch::channel(State::default());
+        let wake = Arc::new(Notify::new());
         let follower = Follower {
             shared: self.clone(),
             info_hash: hash,
@@ -413,15 +477,34 @@ impl Shared {
             tag,
             known,
             state,
+            told,
+            wake: wake.clone(),
         };
         Client {
             tag,
             addrs,
             until: Instant::now(),
             state: seen,
+            wake,
             task: tokio::spawn(follower.run()).abort_handle(),
             answer: None,
+            near_only: None,
         }
+    }
+
+    /// A client in this process tells of a torrent from now on.
+    pub(super) fn fed(&self, meta: &Metainfo, key: FeedKey) -> Arc<watch::Sender<Fed>> {
+        let mut all = self.torrents();
+        let known = Known::of(meta);
+        all.given.insert(meta.info_hash, known);
+        if let Some(torrent) = all.by_hash.get(&meta.info_hash) {
+            torrent.known.send_if_modified(|k| {
+                let changes = *k == Known::Unknown;
+                *k = if changes { known } else { *k };
+                changes
+            });
+        }
+        all.feeds.entry(key).or_default().clone()
     }
 
     /// Where others reach a client that is seen at `addr`.
@@ -494,12 +577,14 @@ impl Shared {
         &self,
         hash: &[u8; 20],
         addr: SocketAddr,
-        asker: &PeerAddrs,
+        asker: &Asker,
         pieces: u32,
         state: &State,
         announce: &Announce,
     ) -> Answer {
-        let complete = announce.left == 0 || state.held.as_ref().is_some_and(|h| h.is_full());
+        // a session that has no metadata yet lacks nothing that it knows of
+        let says = announce.left == 0 && !(self.config.in_process && state.held.is_none());
+        let complete = says || state.held.as_ref().is_some_and(|h| h.is_full());
         let mut answer = self.timed(match complete {
             true => self.config.seed_interval,
             false => self.config.interval,
@@ -507,33 +592,71 @@ impl Shared {
         if state.reached == Some(false) {
             answer.warning = Some(unreachable(announce.port));
         }
-        let (neighbours, published) = self.neighbours(hash, addr, &mut answer);
-        let mut peers = neighbours;
+        let (mut peers, published) = self.neighbours(hash, addr, &mut answer);
         // whoever has everything is dialled by those who lack something
         if !complete && announce.numwant > peers.len() {
-            let wanted = match &state.held {
-                Some(held) if pieces <= MAX_CHUNKS => Wanted::Chunks(held.complement()),
-                _ => Wanted::Any,
-            };
-            for found in self.look_up(hash, asker, wanted, announce.numwant).await {
+            let held = state.held.as_ref().filter(|_| pieces <= MAX_CHUNKS);
+            let lacks = held.map(ChunkSet::complement);
+            let mut search = Search::new(*hash, asker.addrs, lacks, pieces);
+            self.search(&mut search, announce.numwant).await;
+            let here = self.directory.coord();
+            if announce.event == Event::Started {
+                self.settle(&mut search).await;
+            }
+            let has = state.held.as_ref().map_or(0, ChunkSet::count);
+            // at less than a fiftieth of it a turn it would take the better part of an hour
+            let least = (pieces / 50).max(1);
+            let stuck = asker.near_only.is_some_and(|had| had + least > has);
+            let (named, near) = search.choose(&here, stuck);
+            let near_only = (near > 0 && named.len() == near).then_some(has);
+            if let Some(client) = self.torrents().client(hash, addr) {
+                client.near_only = near_only;
+            }
+            tracing::debug!(
+                "{}: {near} near ones and {} others of {}",
+                object_id(hash),
+                named.len() - near,
+                search.found().count(),
+            );
+            for found in named {
+                tracing::trace!("{found:?}, {:?} away", here.apart(&found.coord));
                 let addrs = found.addrs.iter().filter(|a| self.acceptable(*a));
-                let addrs = addrs.filter(|a| !published.contains(a) && !asker.contains(*a));
+                let addrs = addrs.filter(|a| !published.contains(a) && !asker.addrs.contains(*a));
                 let before = peers.len();
                 peers.extend(addrs);
                 if peers.len() > before {
-                    // one that has all that is wanted is no seed for that
+                    // one that has all that is lacked is no seed for that
                     answer.count(found.matched >= pieces);
                 }
+            }
+            // and those who wait for near ones are looked after
+            if peers.len() < FEW || near < 2 || near_only.is_some() {
+                answer.interval = self.config.few_interval;
             }
         }
         let mut seen = BTreeSet::new();
         peers.retain(|a| seen.insert(*a));
         peers.truncate(announce.numwant);
-        if !complete && peers.len() < FEW {
-            answer.interval = self.config.few_interval;
-        }
         answer.peers = peers;
         answer
+    }
+
+    /// Looks again while those near have nothing yet and become more: others of this place begin at the same moment, and this
+    /// answer is the only one for a while.
+    async fn settle(&self, search: &mut Search) {
+        let here = self.directory.coord();
+        for turn in 0..SETTLES {
+            let Some(before) = search.beginners(&here) else {
+                return;
+            };
+            sleep(self.config.settle).await;
+            self.search_again(search).await;
+            let after = search.beginners(&here);
+            // what is published takes a moment on its way to the root
+            if after == Some(before) && turn > 0 {
+                return;
+            }
+        }
     }
 
     /// Other clients of the torrent that announce here: as seen from this host, and where they are published to be. They are
@@ -560,53 +683,11 @@ impl Shared {
         (near, published)
     }
 
-    /// Peers for an answer: those that hold something of what is wanted, the nearest first, then others.
-    async fn look_up(
-        &self,
-        hash: &[u8; 20],
-        asker: &PeerAddrs,
-        wanted: Wanted,
-        enough: usize,
-    ) -> Vec<Match> {
-        let mut found: Vec<Match> = Vec::new();
-        let mut wanted = wanted;
-        for round in 0..ROUNDS {
-            if found.len() >= enough || !self.limits.lookup().await {
-                break;
-            }
-            self.torrents().stats.lookups += 1;
-            let request = LookupRequest {
-                object: object_id(hash),
-                wanted: wanted.clone(),
-                p: P,
-                mix: MIX,
-                ranking: Ranking::Closeness,
-                asker: *asker,
-                // the last ones: the nearest have been found in the first round
-                ignore: found
-                    .iter()
-                    .rev()
-                    .filter_map(|m| m.addrs.iter().next())
-                    .take(8)
-                    .collect(),
-                to_root: round > 0,
-                trace: false,
-            };
-            let before = found.len();
-            if let Ok(answer) = self.directory.lookup(request).await {
-                for m in answer.matches {
-                    if !found.iter().any(|f| f.addrs.shares(&m.addrs)) {
-                        found.push(m);
-                    }
-                }
-            }
-            // those who have nothing yet will have something
-            if wanted == Wanted::Any && found.len() == before {
-                break;
-            }
-            wanted = Wanted::Any;
-        }
-        found
+    /// Whether the budget has a lookup left; counts it.
+    pub(super) async fn may_look_up(&self) -> bool {
+        let may = self.limits.lookup().await;
+        self.torrents().stats.lookups += u64::from(may);
+        may
     }
 
     /// Looks for the metadata of a torrent whose client does not have it, among those who have published it.
@@ -615,10 +696,9 @@ impl Shared {
         hash: [u8; 20],
         asker: PeerAddrs,
     ) -> Option<bytes::Bytes> {
-        for found in self
-            .look_up(&hash, &asker, Wanted::Any, usize::from(P))
-            .await
-        {
+        let mut search = Search::new(hash, asker, None, 0);
+        self.search(&mut search, usize::from(P)).await;
+        for found in search.found() {
             for addr in found.addrs.iter().filter(|a| self.acceptable(*a)) {
                 if let Some(info) = fetch_metadata(self, hash, addr).await {
                     return Some(info);
@@ -649,6 +729,18 @@ fn unreachable(port: u16) -> String {
 }
 
 impl Torrents {
+    fn forget_untold(&mut self) {
+        let (feeds, given) = (&mut self.feeds, &mut self.given);
+        feeds.retain(|(hash, _), told| {
+            // a client that announces it has one too
+            let stays = told.borrow().is_fed() || Arc::strong_count(told) > 1;
+            if !stays && given.get(hash) != Some(&Known::Private) {
+                given.remove(hash);
+            }
+            stays
+        });
+    }
+
     fn client(&mut self, hash: &[u8; 20], addr: SocketAddr) -> Option<&mut Client> {
         self.by_hash.get_mut(hash)?.clients.get_mut(&addr)
     }

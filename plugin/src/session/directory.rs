@@ -1,7 +1,8 @@
 //! The directory as the client sees it: publish, withdraw, look up. One implementation asks a colocated index node;
 //! tests and the absence of a directory have their own.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use chunkcast::coords::Coord;
 use chunkcast::id::{Id, ObjectId};
@@ -23,6 +24,10 @@ pub trait Directory: Send + Sync + 'static {
     fn learn(&self, node: SocketAddr);
     /// Our own coordinate, to predict distances with.
     fn coord(&self) -> Coord;
+    /// Round-trip times to index nodes at these addresses, where they were measured.
+    fn measured(&self, hosts: Vec<IpAddr>) -> BoxFuture<'static, Vec<Option<Duration>>> {
+        Box::pin(std::future::ready(vec![None; hosts.len()]))
+    }
     /// Whether others can dial what we publish, once somebody has tried.
     fn dialable(&self) -> Option<bool>;
     /// What the directory has cost so far.

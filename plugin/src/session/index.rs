@@ -421,6 +421,15 @@ impl Directory for IndexNode {
         self.handle.coord()
     }
 
+    fn measured(&self, hosts: Vec<IpAddr>) -> BoxFuture<'static, Vec<Option<Duration>>> {
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            let asked = hosts.len();
+            let measured = handle.inspect(move |node| node.measured(&hosts)).await;
+            measured.unwrap_or_else(|_| vec![None; asked])
+        })
+    }
+
     fn dialable(&self) -> Option<bool> {
         self.handle.state().dialable.map(|(_, reached)| reached)
     }
