@@ -56,7 +56,7 @@ step "unit and integration tests"
 cargo test --workspace --exclude chunkcast-compat-tests --exclude chunkcast-netlab --all-features
 
 step "the program itself"
-cargo build -p chunkcast-bittorrent --bins
+cargo build -p chunkcast-bittorrent --bins --example rqbit
 
 if [ "$compat" = yes ]; then
   step "against stock clients"

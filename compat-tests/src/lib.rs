@@ -66,6 +66,20 @@ pub fn chunkcast() -> PathBuf {
     path
 }
 
+/// An example of the client's crate, which `cargo build -p chunkcast-bittorrent --example NAME` makes.
+///
+/// # Panics
+/// When it is not there.
+pub fn example(name: &str) -> PathBuf {
+    let path = chunkcast().with_file_name("examples").join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo build -p chunkcast-bittorrent --example {name}` first",
+        path.display()
+    );
+    path
+}
+
 /// A port that nobody listens on now, for TCP and UDP.
 ///
 /// # Panics

@@ -7,7 +7,7 @@ use chunkcast_compat_tests::netns::{Host, Lan};
 use chunkcast_compat_tests::scene::{DEADLINE, FILES};
 use chunkcast_compat_tests::stock::{At, Transmission, ours_at, qbittorrent, say_version};
 use chunkcast_compat_tests::{
-    ALONE, Proc, Scratch, chunkcast, create, noise, scratch, wait_for, write,
+    ALONE, Proc, Scratch, chunkcast, create, example, noise, scratch, wait_for, write,
 };
 
 /// Where a client's tracker is, on every host.
@@ -63,6 +63,11 @@ impl Net {
 
     fn torrent(&self) -> String {
         self.dir.path().join("t.torrent").display().to_string()
+    }
+
+    /// A magnet link without a tracker.
+    fn magnet(&self) -> String {
+        format!("magnet:?xt=urn:btih:{}", self.infohash)
     }
 
     fn source(&self) -> PathBuf {
@@ -221,12 +226,9 @@ fn a_transmission_that_is_stopped_is_gone_from_answers() {
 /// The first file has ten whole pieces: one client has these, the other all the rest.
 const WHOLE: usize = 10;
 
-#[test]
-fn two_partial_transmissions_are_found_for_the_pieces_that_they_hold() {
-    let Some(net) = Net::new(2, "Transmission behind the tracker", &[]) else {
-        return;
-    };
-    let parts: Vec<PathBuf> = net.places.iter().map(|p| p.dir.join("copy")).collect();
+/// The files of the torrent on two hosts, of which neither has everything.
+fn split(net: &Net) -> [PathBuf; 2] {
+    let parts = [0, 1].map(|i| net.places[i].dir.join("copy"));
     for (i, (name, len)) in FILES.iter().enumerate() {
         let bytes = noise(i as u64, *len);
         if i == 0 {
@@ -238,6 +240,15 @@ fn two_partial_transmissions_are_found_for_the_pieces_that_they_hold() {
             write(&parts[1].join("data").join(name), &bytes);
         }
     }
+    parts
+}
+
+#[test]
+fn two_partial_transmissions_are_found_for_the_pieces_that_they_hold() {
+    let Some(net) = Net::new(2, "Transmission behind the tracker", &[]) else {
+        return;
+    };
+    let parts = split(&net);
     let Some(first) = transmission(&net.places[0]) else {
         return;
     };
@@ -285,6 +296,51 @@ fn our_client_and_a_stock_one_meet_behind_the_directory() {
     let status = get.wait(DEADLINE);
     assert!(status.success(), "{}", get.log());
     assert!(is_equal(&place.dir.join("copy")));
+}
+
+/// Each has what the others lack, and knows nothing but the directory.
+#[test]
+fn our_client_a_stock_one_and_a_librqbit_session_are_one_swarm() {
+    let Some(net) = Net::new(3, "Transmission behind the tracker", &[]) else {
+        return;
+    };
+    let [stock, session] = split(&net);
+    let Some(client) = transmission(&net.places[0]) else {
+        return;
+    };
+    client.add(&net.torrent(), &stock);
+    let node = format!("{}:4240", net.places[0].host.ip);
+    let place = &net.places[1];
+    let mut command = place.host.command(example("rqbit"));
+    // the torrent's own tracker is this one's too: without it, the directory is left
+    command.args([&net.magnet(), &session.display().to_string(), &node]);
+    let rqbit = Proc::spawn("rqbit", &place.dir, command.env("HOME", &place.dir));
+    let place = &net.places[2];
+    let copy = place.dir.join("copy");
+    let (torrent, out) = (net.torrent(), copy.display().to_string());
+    let args = [
+        "get",
+        &torrent,
+        "-o",
+        &out,
+        "--no-trackers",
+        "--no-dht",
+        "--bootstrap",
+        &node,
+    ];
+    let mut get = ours_at("get", &place.dir, At::Host(&place.host), &args);
+    let status = get.wait(DEADLINE);
+    assert!(status.success(), "{}", get.log());
+    for (whose, copy) in [
+        ("ours", &copy),
+        ("Transmission's", &stock),
+        ("the session's", &session),
+    ] {
+        wait_for(&format!("{whose} is whole"), DEADLINE, || {
+            is_equal(copy).then_some(())
+        });
+    }
+    drop(rqbit);
 }
 
 #[test]

@@ -18,6 +18,9 @@ pub mod discovery;
 pub mod facade;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod limits;
+#[cfg(feature = "rqbit")]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod rqbit;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod session;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
