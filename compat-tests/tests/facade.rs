@@ -17,7 +17,7 @@ const ANNOUNCE: &str = "http://127.0.0.1:6969/announce";
 struct Place {
     host: Host,
     dir: PathBuf,
-    _tracker: Proc,
+    tracker: Proc,
 }
 
 /// Hosts on a switch, each with a tracker of its own; the first one's index node is where the others join.
@@ -50,7 +50,7 @@ impl Net {
             places.push(Place {
                 host,
                 dir: own,
-                _tracker: tracker,
+                tracker,
             });
         }
         Some(Self {
@@ -266,6 +266,20 @@ fn two_partial_transmissions_are_found_for_the_pieces_that_they_hold() {
     }
 }
 
+/// Has our own client fetch the torrent at the host with this number, through the directory alone.
+fn get(net: &Net, at: usize) {
+    let place = &net.places[at];
+    let copy = place.dir.join("copy");
+    let (torrent, out) = (net.torrent(), copy.display().to_string());
+    let node = format!("{}:4240", net.places[0].host.ip);
+    let sources = ["--no-trackers", "--no-dht", "--bootstrap", &node];
+    let args = [&["get", &torrent, "-o", &out][..], &sources].concat();
+    let mut get = ours_at("get", &place.dir, At::Host(&place.host), &args);
+    let status = get.wait(DEADLINE);
+    assert!(status.success(), "{}", get.log());
+    assert!(is_equal(&copy));
+}
+
 #[test]
 fn our_client_and_a_stock_one_meet_behind_the_directory() {
     let Some(net) = Net::new(2, "Transmission behind the tracker", &[]) else {
@@ -278,24 +292,7 @@ fn our_client_and_a_stock_one_meet_behind_the_directory() {
     wait_for("the seed is published", DEADLINE, || {
         (!net.found(1).is_empty()).then_some(())
     });
-    let place = &net.places[1];
-    let copy = place.dir.join("copy").display().to_string();
-    let node = format!("{}:4240", net.places[0].host.ip);
-    let torrent = net.torrent();
-    let args = [
-        "get",
-        &torrent,
-        "-o",
-        &copy,
-        "--no-trackers",
-        "--no-dht",
-        "--bootstrap",
-        &node,
-    ];
-    let mut get = ours_at("get", &place.dir, At::Host(&place.host), &args);
-    let status = get.wait(DEADLINE);
-    assert!(status.success(), "{}", get.log());
-    assert!(is_equal(&place.dir.join("copy")));
+    get(&net, 1);
 }
 
 /// Each has what the others lack, and knows nothing but the directory.
@@ -315,27 +312,8 @@ fn our_client_a_stock_one_and_a_librqbit_session_are_one_swarm() {
     // the torrent's own tracker is this one's too: without it, the directory is left
     command.args([&net.magnet(), &session.display().to_string(), &node]);
     let rqbit = Proc::spawn("rqbit", &place.dir, command.env("HOME", &place.dir));
-    let place = &net.places[2];
-    let copy = place.dir.join("copy");
-    let (torrent, out) = (net.torrent(), copy.display().to_string());
-    let args = [
-        "get",
-        &torrent,
-        "-o",
-        &out,
-        "--no-trackers",
-        "--no-dht",
-        "--bootstrap",
-        &node,
-    ];
-    let mut get = ours_at("get", &place.dir, At::Host(&place.host), &args);
-    let status = get.wait(DEADLINE);
-    assert!(status.success(), "{}", get.log());
-    for (whose, copy) in [
-        ("ours", &copy),
-        ("Transmission's", &stock),
-        ("the session's", &session),
-    ] {
+    get(&net, 2);
+    for (whose, copy) in [("Transmission's", &stock), ("the session's", &session)] {
         wait_for(&format!("{whose} is whole"), DEADLINE, || {
             is_equal(copy).then_some(())
         });
@@ -359,4 +337,62 @@ fn a_private_torrent_is_refused_by_name() {
     });
     println!("Transmission says: {told}");
     assert_eq!(net.found(0), []);
+}
+
+/// Torrents of the client in the measurement below, of which it has every other.
+const MANY: u64 = 1000;
+
+/// A measurement, not a test: `cargo test -p chunkcast-compat-tests --test facade -- --ignored --nocapture thousand`.
+#[test]
+#[ignore = "a measurement of three minutes"]
+fn a_transmission_with_a_thousand_torrents() {
+    let Some(net) = Net::new(1, "Transmission behind the tracker", &[]) else {
+        return;
+    };
+    let place = &net.places[0];
+    let Some(client) = transmission(place) else {
+        return;
+    };
+    let data = place.dir.join("many");
+    let memory = |when: &str| {
+        let status = format!("/proc/{}/status", place.tracker.id());
+        let status = std::fs::read_to_string(status).unwrap_or_default();
+        let line = status.lines().find(|l| l.starts_with("VmRSS"));
+        println!("{when}: {}", line.unwrap_or("no such process"));
+    };
+    memory("before");
+    for n in 0..MANY {
+        let file = data.join(format!("{n}.bin"));
+        let torrent = data.join(format!("{n}.torrent"));
+        write(&file, &noise(n, 100_000));
+        create(&file, &torrent, &["--tracker", ANNOUNCE]);
+        if n % 2 == 1 {
+            std::fs::remove_file(file).expect("removed");
+        }
+        client.add(&torrent.display().to_string(), &data);
+    }
+    wait_for("all are announced", DEADLINE, || {
+        let status = place.tracker.events("status");
+        (status.last()?["torrents"].as_u64()? == MANY).then_some(())
+    });
+    memory("all announced");
+    let from = place.tracker.events("status").len();
+    wait_for("two minutes of announces", DEADLINE, || {
+        (place.tracker.events("status").len() >= from + 4).then_some(())
+    });
+    memory("two minutes later");
+    let status = place.tracker.events("status");
+    for pair in status[from - 1..].windows(2) {
+        let of = |what: &str| {
+            let n = |status: &serde_json::Value| status[what].as_f64().unwrap_or_default();
+            n(&pair[1]) - n(&pair[0])
+        };
+        let seconds = of("unix_time");
+        println!(
+            "{:.1} announces/s, {:.1} lookups/s; {} clients",
+            of("announces") / seconds,
+            of("lookups") / seconds,
+            pair[1]["clients"]
+        );
+    }
 }

@@ -188,7 +188,17 @@ impl Drop for Client {
 
 impl Client {
     async fn start(meta: &Arc<Metainfo>, n: u8, held: &[u32], has_metadata: bool) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::start_at("127.0.0.1:0", meta, n, held, has_metadata).await
+    }
+
+    async fn start_at(
+        at: &str,
+        meta: &Arc<Metainfo>,
+        n: u8,
+        held: &[u32],
+        has_metadata: bool,
+    ) -> Self {
+        let listener = TcpListener::bind(at).await.expect("a port");
         let addr = listener.local_addr().expect("bound");
         let outboxes = Arc::new(Mutex::new(Vec::new()));
         let (kept, meta) = (outboxes.clone(), meta.clone());
@@ -295,16 +305,21 @@ impl Tracker {
     }
 
     async fn with(table: Arc<Table>, given: &[Metainfo]) -> Self {
+        Self::at("127.0.0.1:0", table, given).await
+    }
+
+    async fn at(at: &str, table: Arc<Table>, given: &[Metainfo]) -> Self {
         let config = FacadeConfig {
             local: true,
             published: PeerAddrs::from("127.0.0.1:1".parse::<SocketAddr>().unwrap()),
             own: OwnAddrs::new("127.0.0.1:1".parse().unwrap()),
             min_interval: Duration::ZERO,
             patience: Duration::from_secs(5),
+            settle: Duration::from_millis(200),
             ..FacadeConfig::default()
         };
         let limits = Limits::new(&LimitsConfig::default());
-        let at = ["127.0.0.1:0".parse().unwrap()];
+        let at = [at.parse().unwrap()];
         let facade = Facade::start(&at, config, table.clone(), limits, given).await;
         Self {
             facade: facade.expect("a tracker"),
@@ -612,24 +627,62 @@ async fn udp_clients_are_answered_like_others() {
         .stranger(object(&meta), stranger, ChunkSet::full(10));
     let client = Client::start(&meta, 1, &[0], true).await;
     let request = client.request(&meta, 1, Event::Started);
-    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
-    socket.connect(tracker.addr()).await.expect("connected");
-    let mut buffer = [0; 2048];
-    socket.send(&connect_request(1)).await.expect("sent");
-    let received = timeout(DEADLINE, socket.recv(&mut buffer)).await;
-    let len = received.expect("in time").expect("an answer");
-    let Some(UdpAnswer::Connected(id)) = parse_udp(&buffer[..len], 1, false) else {
-        panic!("no connection id");
-    };
+    let (socket, id) = connected(tracker.addr()).await;
     // with a forged one nothing comes back; the answer below is to the good one
     let forged = announce_request(id ^ 1, 2, &request, b"");
     socket.send(&forged).await.expect("sent");
     let good = announce_request(id, 3, &request, b"");
     socket.send(&good).await.expect("sent");
+    assert_eq!(announced(&socket, 3).await, [stranger]);
+}
+
+#[tokio::test]
+async fn clients_over_ipv6_are_served_like_others() {
+    let meta = torrent(false);
+    let tracker = Tracker::at("[::1]:0", Arc::default(), &[]).await;
+    let stranger: SocketAddr = "[::1]:9".parse().unwrap();
+    tracker
+        .table
+        .stranger(object(&meta), stranger, ChunkSet::full(10));
+    let client = Client::start_at("[::1]:0", &meta, 1, &[0], true).await;
+    let request = client.request(&meta, 9 * 16384, Event::Started);
+    let answer = tracker.announce(&request).await.expect("an answer");
+    assert_eq!(answer.peers, [stranger]);
+    let all = (stranger, (0..10).collect());
+    let mut expected = [(client.addr, vec![0]), all];
+    expected.sort();
+    let mut published = tracker.table.published(object(&meta));
+    published.sort();
+    assert_eq!(published, expected);
+    let (socket, id) = connected(tracker.addr()).await;
+    let announce = announce_request(id, 2, &request, b"");
+    socket.send(&announce).await.expect("sent");
+    assert_eq!(announced(&socket, 2).await, [stranger]);
+}
+
+/// A socket that is connected to the tracker at `to`, and its connection id.
+async fn connected(to: SocketAddr) -> (UdpSocket, u64) {
+    let any = SocketAddr::new(to.ip(), 0);
+    let socket = UdpSocket::bind(any).await.expect("a socket");
+    socket.connect(to).await.expect("connected");
+    socket.send(&connect_request(1)).await.expect("sent");
+    let mut buffer = [0; 2048];
     let received = timeout(DEADLINE, socket.recv(&mut buffer)).await;
     let len = received.expect("in time").expect("an answer");
-    match parse_udp(&buffer[..len], 3, false) {
-        Some(UdpAnswer::Announced(answer)) => assert_eq!(answer.peers, [stranger]),
+    match parse_udp(&buffer[..len], 1, to.is_ipv6()) {
+        Some(UdpAnswer::Connected(id)) => (socket, id),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The peers of the next answer to the announce with this number.
+async fn announced(socket: &UdpSocket, transaction: u32) -> Vec<SocketAddr> {
+    let mut buffer = [0; 2048];
+    let received = timeout(DEADLINE, socket.recv(&mut buffer)).await;
+    let len = received.expect("in time").expect("an answer");
+    let v6 = socket.local_addr().expect("bound").is_ipv6();
+    match parse_udp(&buffer[..len], transaction, v6) {
+        Some(UdpAnswer::Announced(answer)) => answer.peers,
         other => panic!("{other:?}"),
     }
 }

@@ -41,6 +41,11 @@ struct Peer {
 impl Peer {
     /// Joins through `first`.
     async fn start(first: Option<&Peer>) -> Self {
+        Self::with(first, true).await
+    }
+
+    /// The session is set up if `all`; otherwise its torrents may be.
+    async fn with(first: Option<&Peer>, all: bool) -> Self {
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = RqbitConfig {
             bootstrap: first
@@ -61,7 +66,9 @@ impl Peer {
             }),
             ..SessionOptions::default()
         };
-        directory.session(&mut options);
+        if all {
+            directory.session(&mut options);
+        }
         let dir = TempDir::new().expect("a directory");
         let session = Session::new_with_opts(dir.path().to_owned(), options).await;
         Self {
@@ -72,9 +79,17 @@ impl Peer {
     }
 
     async fn add(&self, torrent: AddTorrent<'_>) -> Arc<ManagedTorrent> {
+        self.add_with(torrent, AddTorrentOptions::default()).await
+    }
+
+    async fn add_with(
+        &self,
+        torrent: AddTorrent<'_>,
+        options: AddTorrentOptions,
+    ) -> Arc<ManagedTorrent> {
         let options = AddTorrentOptions {
             overwrite: true,
-            ..AddTorrentOptions::default()
+            ..options
         };
         let added = timeout(DEADLINE, self.session.add_torrent(torrent, Some(options))).await;
         let added = added.expect("metadata in time").expect("added");
@@ -190,4 +205,44 @@ async fn a_paused_torrent_is_gone_from_answers_until_it_goes_on() {
     drop(handle);
     seed.until_found(infohash, &[]).await;
     seed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_torrent_of_a_session_is_set_up_alone() {
+    let seed = Peer::start(None).await;
+    let (torrent, infohash) = source(seed.dir.path()).await;
+    seed.add(AddTorrent::from_bytes(torrent.clone())).await;
+    let leech = Peer::with(Some(&seed), false).await;
+    let mut options = AddTorrentOptions::default();
+    let often = Some(Duration::from_secs(1));
+    leech.directory.torrent(&mut options, often);
+    let handle = leech.add_with(AddTorrent::from_bytes(torrent), options);
+    let handle = handle.await;
+    let complete = timeout(DEADLINE, handle.wait_until_completed()).await;
+    complete.expect("complete in time").expect("complete");
+    let both = [(seed.addr(), PIECES), (leech.addr(), PIECES)];
+    seed.until_found(infohash, &both).await;
+    leech.end().await;
+    seed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_torrent_is_neither_published_nor_looked_up() {
+    let peer = Peer::start(None).await;
+    let mut torrent =
+        b"d4:infod6:lengthi16384e4:name8:file.bin12:piece lengthi16384e6:pieces20:".to_vec();
+    torrent.extend([7; 20]);
+    torrent.extend(b"7:privatei1eee");
+    let handle = peer.add(AddTorrent::from_bytes(torrent)).await;
+    let refused = async {
+        while peer.directory.stats().refused == 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let in_time = timeout(DEADLINE, refused).await.is_ok();
+    assert!(in_time, "the session asks, as it has no other tracker");
+    let stats = peer.directory.stats();
+    assert_eq!((stats.lookups, stats.clients), (0, 0));
+    peer.until_found(handle.info_hash().0, &[]).await;
+    peer.end().await;
 }
