@@ -687,6 +687,48 @@ async fn announced(socket: &UdpSocket, transaction: u32) -> Vec<SocketAddr> {
     }
 }
 
+/// As Transmission, which hangs up on a second handshake from an address while there is a first one.
+#[tokio::test]
+async fn a_client_that_shakes_one_hand_at_a_time_is_read_for_all_its_torrents() {
+    let tracker = Tracker::start(&[]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (busy, refused) = (Arc::new(Mutex::new(false)), Arc::new(Mutex::new(0)));
+    let (at_work, turned_away) = (busy.clone(), refused.clone());
+    tokio::spawn(async move {
+        while let Ok((stream, remote)) = listener.accept().await {
+            if std::mem::replace(&mut *at_work.lock().unwrap(), true) {
+                *turned_away.lock().unwrap() += 1;
+                continue;
+            }
+            let at_work = at_work.clone();
+            tokio::spawn(async move {
+                // others come meanwhile, if they do
+                sleep(Duration::from_millis(50)).await;
+                *at_work.lock().unwrap() = false;
+                let config = ConnConfig::default();
+                let ours = |h: &[u8; 20]| Some(Handshake::ours(*h, [7; 20]));
+                let peer = accept(stream, remote, ours, &config).await;
+                sleep(DEADLINE).await;
+                drop(peer);
+            });
+        }
+    });
+    let request = |n: u8| AnnounceRequest {
+        info_hash: [n; 20],
+        peer_id: [7; 20],
+        port: addr.port(),
+        key: 1,
+        numwant: 50,
+        counts: TransferCounts::default(),
+        event: Event::Regular,
+    };
+    let requests: Vec<AnnounceRequest> = (1..=8).map(request).collect();
+    futures::future::join_all(requests.iter().map(|r| tracker.announce(r))).await;
+    assert_eq!(*refused.lock().unwrap(), 0);
+    assert_eq!(tracker.facade.stats().clients, 8);
+}
+
 #[tokio::test]
 async fn hostile_announces_are_refused_and_nobody_is_connected_to() {
     let meta = torrent(false);

@@ -184,6 +184,8 @@ impl Follower {
     }
 
     async fn visit(&self) -> Visit {
+        let door = self.shared.door(self.addr);
+        let entering = door.acquire().await;
         let visiting = self.shared.visits.clone().acquire_owned().await;
         let ours = Handshake::ours(self.info_hash, self.shared.peer_id);
         let peer = match dial(self.addr, ours, None, &self.shared.config.conn).await {
@@ -198,6 +200,7 @@ impl Follower {
                 return Visit::Failed;
             }
         };
+        drop(entering);
         let known = *self.known.borrow();
         let (fast, extended) = (peer.handshake.fast(), peer.handshake.extended());
         let (events, inbox) = mpsc::channel(16);

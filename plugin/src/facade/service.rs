@@ -192,6 +192,8 @@ pub(super) struct Shared {
     pub(super) peer_id: [u8; 20],
     pub(super) visits: Arc<Semaphore>,
     pub(super) stays: Arc<Semaphore>,
+    /// One handshake at a time with each client: Transmission takes no second one from an address.
+    doors: Mutex<BTreeMap<SocketAddr, Arc<Semaphore>>>,
     limits: Limits,
     /// Makes the tags of this tracker's clients differ from those of all others.
     salt: [u8; 20],
@@ -259,6 +261,7 @@ impl Shared {
             peer_id: crate::wire::handshake::our_peer_id(&mut rand::rng()),
             visits: Arc::new(Semaphore::new(config.visits)),
             stays: Arc::new(Semaphore::new(config.stays)),
+            doors: Mutex::default(),
             limits,
             salt: rand::random(),
             torrents: Mutex::new(torrents),
@@ -294,6 +297,7 @@ impl Shared {
         let now = Instant::now();
         let mut all = self.torrents();
         all.forget_untold();
+        self.doors().retain(|_, door| Arc::strong_count(door) > 1);
         all.by_hash.retain(|hash, torrent| {
             torrent.clients.retain(|_, client| {
                 let stays = client.until > now;
@@ -714,6 +718,19 @@ impl Shared {
             false => AddrSource::Public,
         };
         acceptable(addr, source, &self.config.own).is_ok()
+    }
+
+    /// Whoever holds its permit may shake hands with the client.
+    pub(super) fn door(&self, client: SocketAddr) -> Arc<Semaphore> {
+        let mut doors = self.doors();
+        let door = doors
+            .entry(client)
+            .or_insert_with(|| Arc::new(Semaphore::new(1)));
+        door.clone()
+    }
+
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Arc<Semaphore>>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn torrents(&self) -> MutexGuard<'_, Torrents> {
