@@ -345,7 +345,7 @@ const LACKED: u64 = 5;
 
 /// A measurement, not a test: `cargo test -p chunkcast-compat-tests --test facade -- --ignored --nocapture thousand`.
 #[test]
-#[ignore = "a measurement of three minutes"]
+#[ignore = "a measurement of seven minutes"]
 fn a_transmission_with_a_thousand_torrents() {
     let Some(net) = Net::new(1, "Transmission behind the tracker", &[]) else {
         return;
@@ -372,7 +372,8 @@ fn a_transmission_with_a_thousand_torrents() {
         }
         client.add(&torrent.display().to_string(), &data);
     }
-    wait_for("all are announced", DEADLINE, || {
+    // Transmission takes its time
+    wait_for("all are announced", 4 * DEADLINE, || {
         let status = place.tracker.events("status");
         (status.last()?["torrents"].as_u64()? == MANY).then_some(())
     });
