@@ -11,6 +11,7 @@ use chunkcast_bittorrent::wire::codec::{FrameError, FrameLimits};
 use chunkcast_bittorrent::wire::conn::{CloseReason, ConnConfig, ConnEvent, Outbox, start};
 use chunkcast_bittorrent::wire::connect::{AcceptError, DialError, PeerStream, accept, dial};
 use chunkcast_bittorrent::wire::message::{BlockRef, Handshake, Message};
+use chunkcast_bittorrent::wire::stream::{Stream, Transport};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -103,7 +104,7 @@ async fn pair(config: &ConnConfig) -> (Conn, Conn) {
 }
 
 /// A connection of ours, and the bare socket of a peer that can do anything.
-async fn against_raw(config: &ConnConfig, channel: usize) -> (Conn, TcpStream) {
+async fn against_raw(config: &ConnConfig, channel: usize) -> (Conn, Stream) {
     let (dialed, accepted) = connect(handshake(1), handshake(2)).await;
     let raw = dialed.expect("connected").stream;
     (
@@ -145,12 +146,14 @@ async fn two_peers_shake_hands_and_learn_each_others_ids() {
     let (dialed, accepted) = (dialed.expect("connected"), accepted.expect("connected"));
     assert_eq!(dialed.handshake, handshake(2));
     assert_eq!(accepted.handshake, handshake(1));
-    assert_eq!(
-        accepted.remote,
-        dialed.stream.local_addr().expect("connected")
-    );
     assert!(dialed.rtt.is_some() && accepted.rtt.is_none());
-    assert!(dialed.stream.nodelay().expect("set") && accepted.stream.nodelay().expect("set"));
+    for peer in [&dialed, &accepted] {
+        assert_eq!(peer.stream.transport(), Transport::Tcp);
+        assert!(!peer.stream.is_encrypted());
+    }
+    let [ours, theirs] = [&dialed, &accepted].map(|peer| peer.stream.tcp().expect("TCP"));
+    assert_eq!(accepted.remote, ours.local_addr().expect("connected"));
+    assert!(ours.nodelay().expect("set") && theirs.nodelay().expect("set"));
 }
 
 #[tokio::test]
@@ -362,7 +365,7 @@ async fn connect_with_small_buffers() -> (PeerStream, PeerStream) {
     let (dialed, accepted) = connect(handshake(1), handshake(2)).await;
     let ends = (dialed.expect("connected"), accepted.expect("connected"));
     for end in [&ends.0, &ends.1] {
-        let socket = SockRef::from(&end.stream);
+        let socket = SockRef::from(end.stream.tcp().expect("TCP"));
         socket.set_send_buffer_size(32 * 1024).expect("set");
         socket.set_recv_buffer_size(32 * 1024).expect("set");
     }
@@ -548,7 +551,7 @@ async fn what_came_before_a_reset_is_not_lost() {
     }
     raw.write_all(&encode(&blocks[1..])).await.expect("written");
     conn.out.send(block(9, 16 * 1024));
-    raw.readable().await.expect("our block");
+    raw.tcp().expect("TCP").readable().await.expect("our block");
     drop(raw); // with bytes unread: a reset
     for _ in 0..200 {
         conn.out.send(Message::KeepAlive); // fails, sooner or later

@@ -27,15 +27,12 @@ use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::ops::Deref;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::ReadBuf;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -46,12 +43,13 @@ use super::codec::{FrameError, FrameLimits};
 use super::connect::PeerStream;
 use super::message::Message;
 use super::reader::{Batch, FrameReader};
+use super::stream::{ReadEnd, Stream, WriteEnd, is_for_later};
 use crate::limits::{Memory, Pace, Room};
 
 /// Timeouts and bounds of a connection.
 #[derive(Clone, Debug)]
 pub struct ConnConfig {
-    /// Longest wait for the TCP connection.
+    /// Longest wait for the connection to be there, before any handshake.
     pub connect_timeout: Duration,
     /// Longest wait for the whole handshake, once connected.
     pub handshake_timeout: Duration,
@@ -315,7 +313,7 @@ struct Task<K> {
 }
 
 impl<K: Copy + Send + Sync> Task<K> {
-    async fn run(self, mut stream: TcpStream, outgoing: mpsc::UnboundedReceiver<Message>) {
+    async fn run(self, mut stream: Stream, outgoing: mpsc::UnboundedReceiver<Message>) {
         let reason = tokio::select! {
             biased;
             () = self.shared.closed.cancelled() => CloseReason::Local,
@@ -330,7 +328,7 @@ impl<K: Copy + Send + Sync> Task<K> {
 
     async fn transfer(
         &self,
-        stream: &mut TcpStream,
+        stream: &mut Stream,
         outgoing: mpsc::UnboundedReceiver<Message>,
     ) -> CloseReason {
         let (read, write) = stream.split();
@@ -347,7 +345,7 @@ impl<K: Copy + Send + Sync> Task<K> {
         timeout(self.config.linger, reading).await.unwrap_or(failed)
     }
 
-    async fn read(&self, mut stream: ReadHalf<'_>) -> CloseReason {
+    async fn read(&self, mut stream: ReadEnd<'_>) -> CloseReason {
         let mut reader = FrameReader::default();
         let mut size = self.config.min_read;
         let mut heard = Instant::now();
@@ -422,7 +420,7 @@ impl<K: Copy + Send + Sync> Task<K> {
     /// Reads at most `size` bytes and decodes them where they were read to; `None` if none are there after all.
     async fn read_some(
         &self,
-        stream: &mut ReadHalf<'_>,
+        stream: &mut ReadEnd<'_>,
         reader: &mut FrameReader,
         size: usize,
     ) -> io::Result<Option<Read>> {
@@ -433,7 +431,7 @@ impl<K: Copy + Send + Sync> Task<K> {
                     scratch.resize(size, 0);
                 }
                 let mut buf = ReadBuf::new(&mut scratch[..size]);
-                Poll::Ready(match Pin::new(&mut *stream).poll_read(cx, &mut buf) {
+                Poll::Ready(match stream.poll_read(cx, &mut buf) {
                     Poll::Ready(read) => read.map(|()| Some(self.decode(reader, buf.filled()))),
                     Poll::Pending => Ok(None),
                 })
@@ -482,7 +480,7 @@ impl<K: Copy + Send + Sync> Task<K> {
 
     async fn write(
         &self,
-        stream: WriteHalf<'_>,
+        mut stream: WriteEnd<'_>,
         mut outgoing: mpsc::UnboundedReceiver<Message>,
     ) -> CloseReason {
         let mut queue = WriteQueue::default();
@@ -498,6 +496,13 @@ impl<K: Copy + Send + Sync> Task<K> {
                 flushed = 0;
                 continue;
             }
+            if queue.is_empty() && !stream.is_out() {
+                match timeout(self.config.write_timeout, stream.writable()).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => return CloseReason::Io(error.kind()),
+                    Err(_) => return CloseReason::Stalled,
+                }
+            }
             if queue.is_empty() {
                 match timeout(self.config.keep_alive, outgoing.recv()).await {
                     Ok(Some(message)) => queue.push(&message, queue::cost(&message)),
@@ -508,7 +513,7 @@ impl<K: Copy + Send + Sync> Task<K> {
             }
             if !self.pace.up.is_free() {
                 match self
-                    .write_paced(&stream, &mut queue, &mut outgoing, &mut held)
+                    .write_paced(&mut stream, &mut queue, &mut outgoing, &mut held)
                     .await
                 {
                     Ok(taken) => {
@@ -521,7 +526,7 @@ impl<K: Copy + Send + Sync> Task<K> {
             }
             match timeout(
                 self.config.write_timeout,
-                self.write_some(&stream, &mut queue, &mut outgoing),
+                self.write_some(&mut stream, &mut queue, &mut outgoing),
             )
             .await
             {
@@ -535,10 +540,10 @@ impl<K: Copy + Send + Sync> Task<K> {
         }
     }
 
-    /// Waits until the kernel takes some bytes of the queue.
+    /// Waits until the transport takes some bytes of the queue.
     async fn write_some(
         &self,
-        stream: &WriteHalf<'_>,
+        stream: &mut WriteEnd<'_>,
         queue: &mut WriteQueue,
         outgoing: &mut mpsc::UnboundedReceiver<Message>,
     ) -> io::Result<queue::Taken> {
@@ -549,8 +554,11 @@ impl<K: Copy + Send + Sync> Task<K> {
             match queue.with_slices(batch, |slices| stream.try_write_vectored(slices)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => return Ok(queue.advance(written)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // of what was written before a part has gone, so the peer reads
+                Err(error) if is_for_later(&error) && !stream.is_out() => {
+                    return Ok(queue::Taken::default());
+                }
+                Err(error) if is_for_later(&error) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -11,17 +11,18 @@ use tokio::time::{Instant, timeout};
 use super::conn::ConnConfig;
 use super::handshake::{ASK_LEN, NotBitTorrent, PROTOCOL, check_protocol};
 use super::message::Handshake;
+use super::stream::Stream;
 
 /// A connection on which both handshakes are exchanged and right.
 #[derive(Debug)]
 pub struct PeerStream {
     /// The connection; nothing behind the handshake has been read.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// The peer's address; IPv4 is never mapped into IPv6 here.
     pub remote: SocketAddr,
     /// The peer's handshake.
     pub handshake: Handshake,
-    /// How long the TCP connection took, which is one round trip; only when we dialled.
+    /// How long the connection took without the handshake, which is one round trip; only when we dialled.
     pub rtt: Option<Duration>,
 }
 
@@ -81,7 +82,7 @@ pub enum AcceptError {
     SelfConnection,
 }
 
-/// Connects to a peer and exchanges handshakes. `bind` is the local address to dial from; it is left out when it is
+/// Connects to a peer over TCP and exchanges handshakes. `bind` is the local address to dial from; it is left out when it is
 /// unspecified or of the other family.
 ///
 /// # Errors
@@ -93,12 +94,26 @@ pub async fn dial(
     config: &ConnConfig,
 ) -> Result<PeerStream, DialError> {
     let started = Instant::now();
-    let mut stream = match timeout(config.connect_timeout, connect(addr, bind)).await {
+    let stream = match timeout(config.connect_timeout, connect(addr, bind)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(source)) => return Err(DialError::Connect { addr, source }),
         Err(_) => return Err(DialError::ConnectTimeout(addr)),
     };
     let rtt = started.elapsed();
+    greet(stream.into(), addr, ours, rtt, config).await
+}
+
+/// Exchanges handshakes over a connection that we have opened to `addr`, which took `rtt`.
+///
+/// # Errors
+/// [`DialError`], but for those of a connection that cannot be opened.
+pub async fn greet(
+    mut stream: Stream,
+    addr: SocketAddr,
+    ours: Handshake,
+    rtt: Duration,
+    config: &ConnConfig,
+) -> Result<PeerStream, DialError> {
     let exchange = async {
         stream.write_all(&ours.to_bytes()).await?;
         let mut bytes = [0; Handshake::LEN];
@@ -132,13 +147,16 @@ pub async fn dial(
 /// # Errors
 /// [`AcceptError`]; the connection is closed.
 pub async fn accept(
-    mut stream: TcpStream,
+    stream: impl Into<Stream>,
     remote: SocketAddr,
     lookup: impl Fn(&[u8; 20]) -> Option<Handshake>,
     config: &ConnConfig,
 ) -> Result<PeerStream, AcceptError> {
+    let mut stream = stream.into();
     let exchange = async {
-        stream.set_nodelay(true)?;
+        if let Some(socket) = stream.tcp() {
+            socket.set_nodelay(true)?;
+        }
         let mut bytes = [0; Handshake::LEN];
         read_checked(&mut stream, &mut bytes[..ASK_LEN]).await?;
         let torrent = Handshake::from_bytes(&bytes)?.info_hash;
@@ -209,7 +227,7 @@ impl From<ReadError> for AcceptError {
 }
 
 /// Fills `bytes` with the start of a handshake, and gives up at the first byte that cannot be in one.
-async fn read_checked(stream: &mut TcpStream, bytes: &mut [u8]) -> Result<(), ReadError> {
+async fn read_checked(stream: &mut Stream, bytes: &mut [u8]) -> Result<(), ReadError> {
     let mut filled = 0;
     while filled < bytes.len() {
         match stream.read(&mut bytes[filled..]).await? {

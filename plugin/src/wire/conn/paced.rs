@@ -8,7 +8,6 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
@@ -16,6 +15,7 @@ use super::queue::{self, Taken, WriteQueue};
 use super::{CloseReason, ConnEvent, Read, Task, fill};
 use crate::wire::message::Message;
 use crate::wire::reader::FrameReader;
+use crate::wire::stream::{ReadEnd, WriteEnd, is_for_later};
 
 /// A limit that holds a connection is told of at least that often.
 const HELD_STEP: Duration = Duration::from_millis(250); // the period of the swarm's housekeeping
@@ -80,7 +80,7 @@ impl<K: Copy + Send + Sync> Task<K> {
     /// Waits for its turn and reads at most `portion` bytes, or nothing if none have come.
     pub(super) async fn read_turn(
         &self,
-        stream: &mut ReadHalf<'_>,
+        stream: &mut ReadEnd<'_>,
         reader: &mut FrameReader,
         portion: usize,
         held: &mut Held,
@@ -110,7 +110,7 @@ impl<K: Copy + Send + Sync> Task<K> {
     /// Waits until some bytes of the queue may be sent and the kernel takes some.
     pub(super) async fn write_paced(
         &self,
-        stream: &WriteHalf<'_>,
+        stream: &mut WriteEnd<'_>,
         queue: &mut WriteQueue,
         outgoing: &mut mpsc::UnboundedReceiver<Message>,
         held: &mut Held,
@@ -121,6 +121,9 @@ impl<K: Copy + Send + Sync> Task<K> {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(CloseReason::Io(error.kind())),
                 Err(_) => return Err(CloseReason::Stalled),
+            }
+            if !stream.is_out() {
+                continue;
             }
             fill(queue, outgoing);
             let turn = match queue.urgent() {
@@ -134,8 +137,7 @@ impl<K: Copy + Send + Sync> Task<K> {
             match result {
                 Ok(0) => return Err(CloseReason::Io(io::ErrorKind::WriteZero)),
                 Ok(written) => return Ok(queue.advance(written)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_for_later(&error) => {}
                 Err(error) => return Err(CloseReason::Io(error.kind())),
             }
         }
@@ -144,7 +146,7 @@ impl<K: Copy + Send + Sync> Task<K> {
     /// How much of the queue, in which nothing is urgent, may be written now; waits for it.
     async fn write_turn(
         &self,
-        stream: &WriteHalf<'_>,
+        stream: &mut WriteEnd<'_>,
         queue: &mut WriteQueue,
         outgoing: &mut mpsc::UnboundedReceiver<Message>,
         held: &mut Held,
@@ -164,6 +166,10 @@ impl<K: Copy + Send + Sync> Task<K> {
                     self.overtake(stream, queue)?;
                     false
                 }
+                out = stream.writable(), if !stream.is_out() => {
+                    out.map_err(|error| CloseReason::Io(error.kind()))?;
+                    false
+                }
                 () = tokio::time::sleep(HELD_STEP) => false,
             };
             held.up += began.elapsed();
@@ -175,7 +181,11 @@ impl<K: Copy + Send + Sync> Task<K> {
     }
 
     /// Sends what is urgent ahead of the blocks that wait, as far as the kernel takes it at once.
-    fn overtake(&self, stream: &WriteHalf<'_>, queue: &mut WriteQueue) -> Result<(), CloseReason> {
+    fn overtake(
+        &self,
+        stream: &mut WriteEnd<'_>,
+        queue: &mut WriteQueue,
+    ) -> Result<(), CloseReason> {
         let urgent = queue.urgent();
         if urgent == 0 {
             return Ok(());
@@ -187,15 +197,14 @@ impl<K: Copy + Send + Sync> Task<K> {
                 self.shared.queued.fetch_sub(taken.cost, Ordering::Relaxed);
                 Ok(())
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(error) if is_for_later(&error) => Ok(()),
             Err(error) => Err(CloseReason::Io(error.kind())),
         }
     }
 }
 
 /// Offers the kernel the first `most` bytes of the queue.
-fn offer(stream: &WriteHalf<'_>, queue: &mut WriteQueue, most: usize) -> io::Result<usize> {
+fn offer(stream: &mut WriteEnd<'_>, queue: &mut WriteQueue, most: usize) -> io::Result<usize> {
     queue.with_at_most(most, most, |slices| stream.try_write_vectored(slices))
 }
 
