@@ -26,13 +26,13 @@ pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use node::node;
 pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata};
 pub use swarm::swarm_messages;
-pub use tracker::{announce_http, announce_udp, tracker_http, tracker_udp};
+pub use tracker::{announce_http, announce_udp, gateway, tracker_http, tracker_udp};
 
 /// A target: its name, which is also its corpus's folder, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
@@ -41,6 +41,7 @@ pub const TARGETS: [Target; 23] = [
     ("control_request", control_request),
     ("datagram", datagram),
     ("extended_handshake", extended_handshake),
+    ("gateway", gateway),
     ("handshake", handshake),
     ("info_dict", info_dict),
     ("lan_announcement", lan_announcement),

@@ -1,8 +1,9 @@
-//! What trackers answer, and what is said to ours.
+//! What trackers answer, what is said to ours, and what routers say of themselves.
 
 use std::net::SocketAddr;
 
 use chunkcast_bittorrent::discovery::http_tracker::parse_http_response;
+use chunkcast_bittorrent::discovery::portmap::gateway;
 use chunkcast_bittorrent::discovery::udp_tracker::{UdpAnswer, parse_udp};
 use chunkcast_bittorrent::discovery::{AnnounceResponse, MAX_PEERS, TrackerError};
 use chunkcast_bittorrent::facade::announce::{Announce, MAX_NUMWANT};
@@ -28,6 +29,24 @@ pub fn tracker_udp(data: &[u8]) {
         Some(UdpAnswer::Announced(answer)) => usable(&answer),
         Some(UdpAnswer::Refused(reason)) => one_line(&reason),
         Some(UdpAnswer::Connected(_)) | None => {}
+    }
+}
+
+/// Which it is (1 byte), and an answer to the search for routers or the description of one.
+pub fn gateway(data: &[u8]) {
+    const HOST: &str = "192.168.1.1";
+    let mut input = Input::new(data);
+    if input.bool() {
+        let sender = SocketAddr::from(([192, 168, 1, 1], 1900));
+        if let Some(url) = gateway::location(input.take(usize::MAX), sender) {
+            assert_eq!(url.host_str(), Some(HOST));
+        }
+    } else {
+        let url = format!("http://{HOST}:5000/root.xml");
+        let url = url.parse().expect("a URL");
+        for (_, control) in gateway::services(input.take(usize::MAX), &url) {
+            assert_eq!((control.scheme(), control.host_str()), ("http", Some(HOST)));
+        }
     }
 }
 

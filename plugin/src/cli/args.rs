@@ -133,7 +133,7 @@ pub(super) struct NetworkArgs {
     pub budgets: BudgetArgs,
 }
 
-/// Who an index node is, and how it finds others; shared by `node`, `get` and `seed`.
+/// Who an index node is, how it finds others and how they reach it; shared by `node`, `tracker`, `get` and `seed`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct IndexArgs {
     /// Do not look for index nodes on the local network (multicast), nor announce this one there.
@@ -142,6 +142,12 @@ pub(super) struct IndexArgs {
     /// Do not look for index nodes through the Mainline DHT, nor announce this one there.
     #[arg(long)]
     pub no_rendezvous: bool,
+    /// Do not ask the router (UPnP) to let others reach this machine's ports.
+    #[arg(long)]
+    pub no_upnp: bool,
+    /// Seconds for which the router is asked at a time.
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    pub upnp_lease: Option<u32>,
     /// Where the index node's identity and the nodes it knows are kept [default: the user's state directory]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,

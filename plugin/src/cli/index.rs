@@ -1,6 +1,8 @@
-//! What `node`, `get`, `seed` and `tracker` do with the index node's own flags: its identity, and its control socket.
+//! What `node`, `get`, `seed` and `tracker` do with the index node's own flags: its identity, its control socket,
+//! and its port at the router.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chunkcast::driver::lan::NetworkTag;
 
@@ -8,7 +10,8 @@ use super::args::IndexArgs;
 use super::exit::{Code, Failure};
 use super::output::Reporter;
 use crate::control::{Control, ControlError};
-use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
+use crate::discovery::portmap::{LEASE, Protocol};
+use crate::discovery::{DhtConfig, DhtNode, PortMapConfig, PortMapper, RendezvousConfig};
 use crate::session::{IndexNode, IndexSettings};
 use crate::state::{State, User, Warning, default_dir};
 
@@ -72,6 +75,18 @@ pub(super) fn control(
         Err(e @ ControlError::InUse(_)) => Err(Failure::new(Code::Network, e)),
         Err(e) => Err(Failure::new(Code::Disk, e)),
     }
+}
+
+/// For how long at a time the router is asked for ports, unless the flags forbid it.
+pub(super) fn map_ports(args: &IndexArgs) -> Option<Duration> {
+    let lease = args.upnp_lease.map(|s| Duration::from_secs(s.into()));
+    (!args.no_upnp).then(|| lease.unwrap_or(LEASE))
+}
+
+/// Asks the router for the index node's port, unless the flags forbid it.
+pub(super) fn map_port(args: &IndexArgs, node: &IndexNode) -> Option<PortMapper> {
+    let listening = vec![(Protocol::Udp, node.local_addr())];
+    map_ports(args).and_then(|lease| PortMapper::spawn(&PortMapConfig { listening, lease }))
 }
 
 /// A node of the Mainline DHT to meet others through, unless the flags forbid it.

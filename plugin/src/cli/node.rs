@@ -14,6 +14,7 @@ use super::index;
 use super::output::{Reporter, count, entries, human};
 use super::signal::{interrupted, stdin_closed};
 use super::torrents::{index_failure, resolve_all};
+use crate::discovery::portmap::unmap;
 use crate::session::{IndexNode, start_index_node, unanswered};
 use crate::state::User;
 
@@ -35,6 +36,7 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
         .await
         .map_err(|e| index_failure(&e))?;
     let control = index::control(&args.index, &settings, &node, &reporter)?;
+    let ports = index::map_port(&args.index, &node);
     let dht = index::rendezvous(&args.index, args.no_dht, &args.dht_bootstrap, &node);
     reporter.event(
         "listening",
@@ -84,7 +86,7 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
         }
     }
     drop(control);
-    node.shutdown().await;
+    tokio::join!(node.shutdown(), unmap(ports));
     if let Some(dht) = dht {
         dht.stop().await;
     }

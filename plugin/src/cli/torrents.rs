@@ -200,6 +200,7 @@ async fn config(args: &NetworkArgs) -> Result<SessionConfig, Failure> {
         trackers: !args.no_trackers,
         dht: !args.no_dht,
         rendezvous: !args.index.no_rendezvous,
+        map_ports: index::map_ports(&args.index),
         dht_bootstrap: (!args.dht_bootstrap.is_empty()).then(|| args.dht_bootstrap.clone()),
         ..SessionConfig::default()
     })

@@ -14,6 +14,7 @@ use super::output::{Reporter, count};
 use super::signal::{interrupted, stdin_closed};
 use super::source;
 use super::torrents::{index_failure, resolve_all};
+use crate::discovery::portmap::unmap;
 use crate::facade::{Facade, FacadeConfig, FacadeStats, PORT};
 use crate::limits::{Limits, LimitsConfig};
 use crate::metadata::Metainfo;
@@ -44,6 +45,7 @@ pub(super) async fn run(args: &TrackerArgs) -> Result<(), Failure> {
         }
     };
     let control = index::control(&args.index, &settings, &node, &reporter)?;
+    let ports = index::map_port(&args.index, &node);
     let dht = index::rendezvous(&args.index, args.no_dht, &args.dht_bootstrap, &node);
     let urls: Vec<String> = facade.listen_addrs().iter().map(announce_url).collect();
     reporter.event(
@@ -73,7 +75,7 @@ pub(super) async fn run(args: &TrackerArgs) -> Result<(), Failure> {
     }
     facade.shutdown();
     drop(control);
-    node.shutdown().await;
+    tokio::join!(node.shutdown(), unmap(ports));
     if let Some(dht) = dht {
         dht.stop().await;
     }

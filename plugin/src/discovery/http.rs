@@ -1,4 +1,4 @@
-//! One bounded HTTP GET, for trackers and .torrent files.
+//! One bounded HTTP request: a GET for trackers and .torrent files, or what a router is asked.
 //!
 //! The client for http has no TLS roots and always builds; the one for https is built at the first https URL and may
 //! fail where the system has no CA certificates, which then fails https alone. Redirects are followed here, not in the
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::LOCATION;
-use reqwest::{Client, ClientBuilder, Response, redirect};
+use reqwest::{Client, ClientBuilder, Request, Response, redirect};
 use url::Url;
 
 /// Time for a connection, TLS included, within the deadline of the whole.
@@ -60,6 +60,22 @@ pub(super) async fn get(
     any_body: bool,
 ) -> Result<Page, HttpError> {
     tokio::time::timeout(deadline, follow(url, max_bytes, any_body))
+        .await
+        .unwrap_or(Err(HttpError::Timeout))
+}
+
+/// Sends one request, all within `deadline`, and reads what comes back whatever its status; a redirect is not followed.
+pub(super) async fn send_once(
+    request: Request,
+    deadline: Duration,
+    max_bytes: u64,
+) -> Result<Page, HttpError> {
+    let answer = async {
+        let client = client_for(request.url()).await?;
+        let response = client.execute(request).await.map_err(classify)?;
+        read(response, max_bytes, true).await
+    };
+    tokio::time::timeout(deadline, answer)
         .await
         .unwrap_or(Err(HttpError::Timeout))
 }

@@ -1,7 +1,8 @@
-//! Peers from outside the directory: trackers and the DHT; the index nodes' meeting point in the DHT; also the fetch of .torrent files and name resolution.
+//! Peers from outside the directory: trackers and the DHT; the index nodes' meeting point in the DHT; also the fetch of .torrent files, name
+//! resolution, and ports that the router is asked for.
 //!
 //! Everything here talks to strangers, so every parse, queue, body, redirect chain and wait has a limit. Parsing and
-//! scheduling are sans-IO ([`http_tracker`], [`udp_tracker`], [`schedule`]); [`announcer`], [`dht`], [`fetch`] and
+//! scheduling are sans-IO ([`http_tracker`], [`udp_tracker`], [`schedule`]); [`announcer`], [`dht`], [`fetch`], [`portmap`] and
 //! [`resolve`](mod@resolve) do the I/O. Peers leave as `Vec<SocketAddr>` on a channel, without port 0; whoever receives them filters
 //! loopback, multicast and itself, because only it knows where it is bound.
 //!
@@ -15,6 +16,7 @@ pub mod announcer;
 pub mod dht;
 pub mod fetch;
 pub mod http_tracker;
+pub mod portmap;
 pub mod rendezvous;
 pub mod resolve;
 pub mod schedule;
@@ -26,5 +28,6 @@ pub use announce::{
 pub use announcer::{AnnounceStatus, AnnouncerConfig, AnnouncerHandle, spawn_announcer};
 pub use dht::{DhtConfig, DhtLookup, DhtNode, LookupConfig};
 pub use fetch::{FetchError, FetchLimits, fetch_torrent};
+pub use portmap::{PortMapConfig, PortMapper};
 pub use rendezvous::{Guest, Rendezvous, RendezvousConfig, meeting_point};
 pub use resolve::{ResolveError, resolve};

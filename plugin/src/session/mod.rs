@@ -28,7 +28,8 @@ pub use self::index::{
     start_index_node, unanswered,
 };
 use self::torrent::{Input, Torrent};
-use crate::discovery::{DhtConfig, DhtNode, RendezvousConfig};
+use crate::discovery::portmap::{LEASE, Protocol, unmap};
+use crate::discovery::{DhtConfig, DhtNode, PortMapConfig, PortMapper, RendezvousConfig};
 use crate::limits::address::OwnAddrs;
 use crate::limits::{Limiters, Limits, LimitsConfig};
 use crate::metadata::{Magnet, Metainfo};
@@ -67,6 +68,8 @@ pub struct SessionConfig {
     pub dht: bool,
     /// DHT nodes to start from; `None`: the well-known ones.
     pub dht_bootstrap: Option<Vec<String>>,
+    /// For how long at a time the router is asked (UPnP) to let others reach the ports; `None`: not at all.
+    pub map_ports: Option<Duration>,
     /// Connections of all torrents.
     pub limits: LimitsConfig,
     /// Each connection; the session's own memory takes the place of the one in here.
@@ -90,6 +93,7 @@ impl Default for SessionConfig {
             trackers: true,
             dht: true,
             dht_bootstrap: None,
+            map_ports: Some(LEASE),
             limits: LimitsConfig::default(),
             conn: ConnConfig::default(),
             storage: StorageConfig::default(),
@@ -208,6 +212,7 @@ impl Shared {
 pub struct Session {
     shared: Arc<Shared>,
     listener: JoinHandle<()>,
+    ports: Mutex<Option<PortMapper>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -267,8 +272,19 @@ impl Session {
         {
             index.meet_through(dht, RendezvousConfig::default());
         }
+        let ports = shared.config.map_ports.and_then(|lease| {
+            let mut listening = vec![(Protocol::Tcp, listen)];
+            if let Some(index) = &shared.index {
+                listening.push((Protocol::Udp, index.local_addr()));
+            }
+            PortMapper::spawn(&PortMapConfig { listening, lease })
+        });
         let listener = tokio::spawn(accept_loop(socket, shared.clone()));
-        Ok(Self { shared, listener })
+        Ok(Self {
+            shared,
+            listener,
+            ports: Mutex::new(ports),
+        })
     }
 
     /// Where peers can connect to.
@@ -333,12 +349,18 @@ impl Session {
         })
     }
 
-    /// Closes the sockets; torrents are to be stopped before.
+    /// Closes the sockets and takes mapped ports back; torrents are to be stopped before.
     pub async fn shutdown(&self) {
         self.listener.abort();
-        if let Some(index) = &self.shared.index {
-            index.shutdown().await;
-        }
+        let ports = (self.ports.lock())
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let index = async {
+            if let Some(index) = &self.shared.index {
+                index.shutdown().await;
+            }
+        };
+        tokio::join!(index, unmap(ports));
     }
 }
 
