@@ -13,6 +13,7 @@ fn handshake() -> impl Strategy<Value = ExtendedHandshake> {
     (
         option::of(any::<u8>()),
         option::of(any::<u8>()),
+        option::of(any::<u8>()),
         option::of(1..=MAX_METADATA),
         option::of(1..=u16::MAX),
         option::of("[a-zA-Z0-9 ./µ-]{1,64}"),
@@ -20,9 +21,10 @@ fn handshake() -> impl Strategy<Value = ExtendedHandshake> {
         option::of(1..=u16::MAX),
     )
         .prop_map(
-            |(ut_metadata, cc_status, metadata_size, port, version, reqq, index_port)| {
+            |(ut_metadata, ut_pex, cc_status, metadata_size, port, version, reqq, index_port)| {
                 ExtendedHandshake {
                     ut_metadata,
+                    ut_pex,
                     cc_status,
                     metadata_size,
                     port,
@@ -69,6 +71,7 @@ proptest! {
             panic!("an extended handshake")
         };
         prop_assert_eq!(theirs.m.ut_metadata, handshake.ut_metadata);
+        prop_assert_eq!(theirs.m.ut_pex, handshake.ut_pex);
         prop_assert_eq!(theirs.metadata_size, handshake.metadata_size);
         prop_assert_eq!(theirs.port(), handshake.port);
         prop_assert_eq!(theirs.reqq, handshake.reqq);
@@ -119,6 +122,7 @@ fn a_libtorrent_handshake_is_read() {
         ExtendedHandshake::decode(bytes),
         Ok(ExtendedHandshake {
             ut_metadata: Some(2),
+            ut_pex: Some(1),
             cc_status: None,
             metadata_size: Some(31235),
             port: None,

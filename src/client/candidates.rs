@@ -4,6 +4,9 @@
 //! directory, then all others; within a class the nearest by prediction, then the oldest. Every fourth dial takes a
 //! random one of the best class instead, so that no area becomes an island.
 //!
+//! Peers that other peers name (BEP 11) take half of the places at most: who is connected to us is not to decide alone
+//! whom we know.
+//!
 //! A complete client dials too: a stock peer that a tracker names may be unable to dial us.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -253,11 +256,17 @@ impl Candidates {
             aside: false,
             state: State::Idle { next: now },
         };
-        if self.entries.len() >= config.max_candidates && !self.make_room(&entry) {
-            return false;
+        let exchanged = |e: &Entry| e.source == Source::Pex;
+        let crowded = exchanged(&entry)
+            && self.entries.values().filter(|e| exchanged(e)).count() >= config.max_candidates / 2;
+        let room = match crowded {
+            true => self.make_room(&entry, exchanged),
+            false => self.has_room(&entry, config),
+        };
+        if room {
+            self.insert(entry);
         }
-        self.insert(entry);
-        true
+        room
     }
 
     /// Whether the entry may be dialled again because of it.
@@ -295,12 +304,17 @@ impl Candidates {
         again
     }
 
-    /// Forgets the worst idle entry if `new` is better than it.
-    fn make_room(&mut self, new: &Entry) -> bool {
+    /// Whether there is a place for `new`, if need be that of a worse one.
+    fn has_room(&mut self, new: &Entry, config: &ClientConfig) -> bool {
+        self.entries.len() < config.max_candidates || self.make_room(new, |_| true)
+    }
+
+    /// Forgets the worst idle entry of those that `may_go` if `new` is better than it.
+    fn make_room(&mut self, new: &Entry, may_go: impl Fn(&Entry) -> bool) -> bool {
         let worst = self
             .entries
             .iter()
-            .filter(|(_, e)| matches!(e.state, State::Idle { .. }))
+            .filter(|(_, e)| matches!(e.state, State::Idle { .. }) && may_go(e))
             .max_by_key(|(seq, e)| (e.rank(), **seq))
             .map(|(seq, e)| (*seq, e.rank()));
         match worst {
@@ -445,7 +459,7 @@ impl Candidates {
             aside: false,
             state: State::Connected { since: now },
         };
-        if self.entries.len() < config.max_candidates || self.make_room(&entry) {
+        if self.has_room(&entry, config) {
             self.insert(entry);
         }
     }

@@ -24,7 +24,7 @@ pub use datagram::{bencode, bits, datagram};
 pub use local::{control_request, lan_announcement, state_file};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use node::node;
-pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata};
+pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata, ut_pex};
 pub use swarm::swarm_messages;
 pub use tracker::{announce_http, announce_udp, gateway, tracker_http, tracker_udp};
 
@@ -32,7 +32,7 @@ pub use tracker::{announce_http, announce_udp, gateway, tracker_http, tracker_ud
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 25] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
@@ -57,4 +57,5 @@ pub const TARGETS: [Target; 24] = [
     ("tracker_http", tracker_http),
     ("tracker_udp", tracker_udp),
     ("ut_metadata", ut_metadata),
+    ("ut_pex", ut_pex),
 ];

@@ -7,6 +7,7 @@ use chunkcast_bittorrent::wire::extended::{
 };
 use chunkcast_bittorrent::wire::handshake::check_protocol;
 use chunkcast_bittorrent::wire::message::{Handshake, Message};
+use chunkcast_bittorrent::wire::pex::{MAX_READ, UtPex};
 use chunkcast_bittorrent::wire::reader::FrameReader;
 use chunkcast_bittorrent::wire::status::{MAX_FETCHING, MAX_STATUS, StatusError, StatusMessage};
 
@@ -137,6 +138,20 @@ pub fn ut_metadata(data: &[u8]) {
         assert!((1..=METADATA_PIECE as usize).contains(&data.len()));
     }
     assert_eq!(UtMetadata::decode(&read.encode()), Ok(read));
+}
+
+/// The payload of a `ut_pex` message.
+pub fn ut_pex(data: &[u8]) {
+    let Ok(mut read) = UtPex::decode(data) else {
+        return;
+    };
+    assert!(read.added.len() <= MAX_READ && read.dropped.len() <= MAX_READ);
+    assert!(read.cut <= data.len() / 6);
+    // IPv4 in disguise comes back in the list where it belongs
+    read.cut = 0;
+    read.added.sort_by_key(|p| p.addr.is_ipv6());
+    read.dropped.sort_by_key(std::net::SocketAddr::is_ipv6);
+    assert_eq!(UtPex::decode(&read.encode()), Ok(read));
 }
 
 /// Piece count (3 bytes; 0: unknown) and the payload of a `cc_status` message: what is read is within the torrent and

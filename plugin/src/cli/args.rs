@@ -109,6 +109,9 @@ pub(super) struct NetworkArgs {
     /// Do not use the Mainline DHT.
     #[arg(long)]
     pub no_dht: bool,
+    /// Neither tell peers of each other nor believe them when they name others (BEP 11).
+    #[arg(long)]
+    pub no_pex: bool,
     /// Run no index node: ask and publish through a --bootstrap node or one that is found, or not at all without one.
     #[arg(long)]
     pub no_index: bool,

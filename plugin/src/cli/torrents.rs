@@ -199,6 +199,7 @@ async fn config(args: &NetworkArgs) -> Result<SessionConfig, Failure> {
         bootstrap,
         trackers: !args.no_trackers,
         dht: !args.no_dht,
+        pex: !args.no_pex,
         rendezvous: !args.index.no_rendezvous,
         map_ports: index::map_ports(&args.index),
         dht_bootstrap: (!args.dht_bootstrap.is_empty()).then(|| args.dht_bootstrap.clone()),

@@ -145,6 +145,16 @@ pub fn acceptable(addr: SocketAddr, source: AddrSource, own: &OwnAddrs) -> Resul
     Ok(())
 }
 
+/// Whether a peer at `of` could reach `addr`, going by their kinds: loopback only from loopback, and private addresses from
+/// private ones. Which of them are in the same network nobody can tell.
+pub fn is_within_reach(addr: IpAddr, of: IpAddr) -> bool {
+    let of_loopback = of.to_canonical().is_loopback();
+    match addr.to_canonical().is_loopback() {
+        true => of_loopback,
+        false => !is_private(addr) || is_private(of) || of_loopback,
+    }
+}
+
 /// Whether an address means something only within some network. Loopback is not among them.
 pub fn is_private(ip: IpAddr) -> bool {
     match ip.to_canonical() {

@@ -145,6 +145,28 @@ fn loopback_needs_a_listener_bound_there_or_the_user() {
 }
 
 #[test]
+fn a_peer_reaches_addresses_of_its_own_kind_and_global_ones() {
+    let ip = |text: &str| -> IpAddr { text.parse().expect("an address") };
+    let kinds = ["127.0.0.1", "10.1.2.3", "8.8.8.8"];
+    let table = [
+        [true, true, true],
+        [false, true, true],
+        [false, false, true],
+    ];
+    for (of, row) in kinds.iter().zip(table) {
+        for (addr, reached) in kinds.iter().zip(row) {
+            assert_eq!(is_within_reach(ip(addr), ip(of)), reached, "{addr} of {of}");
+        }
+    }
+    assert!(is_within_reach(ip("fd00::1"), ip("192.168.1.1")));
+    assert!(!is_within_reach(ip("fd00::1"), ip("2606::1")));
+    assert!(!is_within_reach(
+        ip("::ffff:127.0.0.1"),
+        ip("::ffff:10.0.0.1")
+    ));
+}
+
+#[test]
 fn our_own_address_is_refused_from_everyone() {
     for (own, text) in [
         (loopback(), "127.0.0.1:6881"),

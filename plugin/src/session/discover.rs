@@ -24,6 +24,8 @@ pub(crate) enum PeersFrom {
     Tracker,
     /// The Mainline DHT.
     Dht,
+    /// A peer that we are connected to (BEP 11).
+    Pex,
     /// The ChunkCast directory.
     Directory,
 }
@@ -146,7 +148,9 @@ impl Discovery {
             PeersFrom::Directory if self.shared.local_directory && addr.ip().is_loopback() => {
                 AddrSource::Manual
             }
-            PeersFrom::Tracker | PeersFrom::Dht | PeersFrom::Directory => AddrSource::Public,
+            PeersFrom::Tracker | PeersFrom::Dht | PeersFrom::Pex | PeersFrom::Directory => {
+                AddrSource::Public
+            }
         };
         acceptable(addr, source, &self.shared.own)
             .inspect_err(|fault| tracing::trace!("{addr} from {from:?} refused: {fault:?}"))

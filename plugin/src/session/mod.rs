@@ -66,6 +66,8 @@ pub struct SessionConfig {
     pub trackers: bool,
     /// Whether the Mainline DHT is asked.
     pub dht: bool,
+    /// Whether peers are told of each other, and believed when they name others (BEP 11).
+    pub pex: bool,
     /// DHT nodes to start from; `None`: the well-known ones.
     pub dht_bootstrap: Option<Vec<String>>,
     /// For how long at a time the router is asked (UPnP) to let others reach the ports; `None`: not at all.
@@ -92,6 +94,7 @@ impl Default for SessionConfig {
             rendezvous: false,
             trackers: true,
             dht: true,
+            pex: true,
             dht_bootstrap: None,
             map_ports: Some(LEASE),
             limits: LimitsConfig::default(),

@@ -145,6 +145,7 @@ impl Torrent {
                 .index
                 .as_ref()
                 .and_then(super::IndexNode::public_port),
+            pex: shared.config.pex,
             private,
             client: pacing::client_config(&shared.config, paced),
             limits: pacing::swarm_limits(paced),
@@ -390,8 +391,9 @@ impl Torrent {
         }
     }
 
+    /// Peers that were named, as far as they may be dialled.
     fn candidates(&mut self, from: PeersFrom, addrs: &[SocketAddr]) {
-        if self.private && matches!(from, PeersFrom::Dht) {
+        if self.private && matches!(from, PeersFrom::Dht | PeersFrom::Pex) {
             return;
         }
         let source = from.source();

@@ -19,6 +19,8 @@ pub struct SwarmConfig {
     pub index_port: Option<u16>,
     /// Client name and version, told in the extended handshake.
     pub version: String,
+    /// Whether peers tell each other whom they are connected to (BEP 11); never in private torrents.
+    pub pex: bool,
     /// BEP 27. Also set by metainfo that says so.
     pub private: bool,
     /// The peer and piece picker.
@@ -36,6 +38,7 @@ impl SwarmConfig {
             listen_port: 0,
             index_port: None,
             version: concat!("ChunkCast ", env!("CARGO_PKG_VERSION")).to_owned(),
+            pex: true,
             private: false,
             client: ClientConfig::default(),
             limits: Limits::default(),

@@ -41,6 +41,8 @@ pub enum DropReason {
     MetadataRefused,
     /// A status message beyond the rate.
     TooManyStatus,
+    /// A peer-exchange message beyond the rate, or addresses in one beyond what a peer may name.
+    TooManyPex,
     /// A message that says what is known already (choke while choked, a second HAVE).
     Redundant,
     /// A message with an id that BitTorrent does not define, or we do not know.
@@ -51,7 +53,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [DropReason; 22] = [
+    pub const ALL: [DropReason; 23] = [
         Self::Unrequested,
         Self::BlockLength,
         Self::Duplicate,
@@ -71,6 +73,7 @@ impl DropReason {
         Self::BadMetadata,
         Self::MetadataRefused,
         Self::TooManyStatus,
+        Self::TooManyPex,
         Self::Redundant,
         Self::UnknownMessage,
         Self::BadFrame,
@@ -96,6 +99,7 @@ impl DropReason {
             | Self::UnknownExtended
             | Self::MetadataRefused
             | Self::TooManyStatus
+            | Self::TooManyPex
             | Self::Redundant
             | Self::UnknownMessage => Weight::Noise,
         }

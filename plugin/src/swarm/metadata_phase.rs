@@ -9,6 +9,7 @@ use super::{CloseReason, ConnId, DropReason, Output, Swarm};
 use crate::metadata::{Outcome, metadata_piece};
 use crate::wire::extended::{ExtendedHandshake, OUR_UT_METADATA, UtMetadata};
 use crate::wire::message::Message;
+use crate::wire::pex::OUR_UT_PEX;
 use crate::wire::status::OUR_CC_STATUS;
 
 impl Swarm {
@@ -28,6 +29,7 @@ impl Swarm {
         let port = Some(self.config.listen_port).filter(|port| *port != 0);
         let handshake = ExtendedHandshake {
             ut_metadata: Some(OUR_UT_METADATA),
+            ut_pex: self.our_pex(),
             cc_status: Some(OUR_CC_STATUS),
             metadata_size: size,
             port,
@@ -56,10 +58,11 @@ impl Swarm {
                 Ok(handshake) => self.on_extended_handshake(conn, handshake),
                 Err(_) => self.fault(conn, DropReason::BadExtended),
             },
-            OUR_UT_METADATA | OUR_CC_STATUS if !peer.ext.shaken => {
+            OUR_UT_METADATA | OUR_UT_PEX | OUR_CC_STATUS if !peer.ext.shaken => {
                 self.fault(conn, DropReason::BadExtended);
             }
             OUR_CC_STATUS => self.on_status(conn, payload),
+            OUR_UT_PEX => self.on_pex(conn, payload),
             OUR_UT_METADATA => match UtMetadata::decode(payload) {
                 Ok(msg) => self.on_ut_metadata(conn, msg),
                 Err(_) => self.fault(conn, DropReason::BadExtended),
@@ -89,6 +92,9 @@ impl Swarm {
         }
         if let Some(id) = handshake.cc_status {
             peer.status.id = Some(id).filter(|id| *id != 0);
+        }
+        if let Some(id) = handshake.ut_pex {
+            peer.pex.id = Some(id).filter(|id| *id != 0);
         }
         let understands = handshake.cc_status.is_some();
         peer.ext.reqq = handshake.reqq.or(peer.ext.reqq);

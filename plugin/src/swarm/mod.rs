@@ -1,5 +1,5 @@
 //! One torrent, sans-IO: blocks, request pipelines, endgame, blame for bad pieces, the extension protocol of each
-//! connection, and upload queues (BEP 3, 6, 9, 10).
+//! connection, peer exchange, and upload queues (BEP 3, 6, 9, 10, 11).
 //!
 //! The peers and the pieces are chosen by [`chunkcast::client::Client`] (paper section 4), which a [`Swarm`] contains
 //! and translates for: BitTorrent messages become the client's inputs, the client's actions become messages. What is
@@ -34,6 +34,7 @@ mod memory;
 mod metadata_phase;
 mod output;
 mod peer;
+mod pex;
 mod pieces;
 mod pipeline;
 mod sending;
@@ -181,7 +182,7 @@ impl Swarm {
         self.settle();
     }
 
-    /// Peers named by trackers, the DHT, local discovery or the user.
+    /// Peers named by trackers, the DHT, local discovery, other peers ([`Output::Exchanged`]) or the user.
     pub fn handle_candidates(&mut self, candidates: &[Candidate], now: Instant) {
         self.now = now;
         self.client.handle_candidates(candidates, now);

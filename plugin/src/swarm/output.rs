@@ -125,6 +125,9 @@ pub enum Output {
         /// Where they accept connections.
         addrs: Vec<SocketAddr>,
     },
+    /// A peer names others that it is connected to (BEP 11), those first that it could dial: the ones that may be dialled are
+    /// candidates.
+    Exchanged(Vec<SocketAddr>),
     /// The piece is verified and written.
     PieceDone {
         /// The piece.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chunkcast::chunks::ChunkSet;
 use chunkcast::time::Instant;
 
+use super::pex::PeerPex;
 use super::pieces::BlockKey;
 use super::sending::{Sending, Stretches};
 use super::status::PeerStatus;
@@ -44,6 +45,7 @@ pub(super) struct Peer {
     pub(super) choking: bool,
     pub(super) ext: Extensions,
     pub(super) status: PeerStatus,
+    pub(super) pex: PeerPex,
     pub(super) down: Download,
     pub(super) up: Upload,
     pub(super) last_received: Instant,
@@ -75,6 +77,7 @@ impl Peer {
             choking: true,
             ext: Extensions::default(),
             status: PeerStatus::new(limits.ping_pause, now),
+            pex: PeerPex::new(now),
             down: Download::new(limits, now),
             up: Upload::new(now),
             last_received: now,
@@ -125,13 +128,19 @@ impl Peer {
 }
 
 /// What a peer did in the second that began with the first of it.
+pub(super) type PerSecond = Per<1>;
+
+/// The same in a minute.
+pub(super) type PerMinute = Per<60>;
+
+/// What a peer did in the time that began with the first of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PerSecond {
+pub(super) struct Per<const SECONDS: u64> {
     since: Instant,
     count: usize,
 }
 
-impl PerSecond {
+impl<const SECONDS: u64> Per<SECONDS> {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             since: now,
@@ -139,9 +148,9 @@ impl PerSecond {
         }
     }
 
-    /// Once more; whether that is more than `limit` in one second.
+    /// Once more; whether that is more than `limit` in that time.
     pub(super) fn exceeds(&mut self, limit: usize, now: Instant) -> bool {
-        if now.saturating_since(self.since) >= Duration::from_secs(1) {
+        if now.saturating_since(self.since) >= Duration::from_secs(SECONDS) {
             *self = Self::new(now);
         }
         self.count += 1;

@@ -75,6 +75,7 @@ impl Swarm {
         self.check_requests(conn);
         self.check_status(conn);
         self.check_sending(conn);
+        self.exchange(conn);
         if silent {
             self.send_keepalive(conn);
         }

@@ -32,6 +32,8 @@ pub const MAX_VERSION: usize = 64; // guess
 pub struct ExtendedHandshake {
     /// The id under which the sender takes `ut_metadata`; `None` or 0: it does not.
     pub ut_metadata: Option<u8>,
+    /// The id under which the sender takes `ut_pex` (BEP 11); `None` or 0: it does not.
+    pub ut_pex: Option<u8>,
     /// The id under which the sender takes `cc_status`; `None` or 0: it does not. Only ChunkCast clients say it.
     pub cc_status: Option<u8>,
     /// Size of the info dict in bytes, when the sender has it.
@@ -96,10 +98,13 @@ impl ExtendedHandshake {
                     if let Some(id) = self.cc_status {
                         m.emit_pair(b"cc_status", id)?;
                     }
-                    match self.ut_metadata {
-                        Some(id) => m.emit_pair(b"ut_metadata", id),
-                        None => Ok(()),
+                    if let Some(id) = self.ut_metadata {
+                        m.emit_pair(b"ut_metadata", id)?;
                     }
+                    if let Some(id) = self.ut_pex {
+                        m.emit_pair(b"ut_pex", id)?;
+                    }
+                    Ok(())
                 })
             })?;
             if let Some(size) = self.metadata_size {
@@ -150,6 +155,7 @@ impl ExtendedHandshake {
                             b"ut_metadata" => {
                                 handshake.ut_metadata = Some(extended_id(id, "ut_metadata")?);
                             }
+                            b"ut_pex" => handshake.ut_pex = Some(extended_id(id, "ut_pex")?),
                             _ => {}
                         }
                         reader.skip(id)?;
@@ -252,7 +258,7 @@ impl UtMetadata {
     }
 }
 
-fn encode_dict(
+pub(super) fn encode_dict(
     content: impl FnOnce(&mut bendy::encoding::SortedDictEncoder<'_>) -> Result<(), EncodeError>,
 ) -> BytesMut {
     let mut encoder = Encoder::new();

@@ -1,7 +1,7 @@
 //! Peer connections: messages, handshakes, framing, and the tokio task of one connection.
 //!
-//! [`message`], [`codec`], [`reader`], [`handshake`], [`extended`] and [`status`] are sans-IO: bytes in, values out, every length checked
-//! against a limit before anything is allocated. [`stream`], [`listen`], [`connect`] and [`conn`] are the I/O around them.
+//! [`message`], [`codec`], [`reader`], [`handshake`], [`extended`], [`pex`] and [`status`] are sans-IO: bytes in, values out, every length
+//! checked against a limit before anything is allocated. [`stream`], [`listen`], [`connect`] and [`conn`] are the I/O around them.
 
 pub mod codec;
 pub mod conn;
@@ -10,6 +10,7 @@ pub mod extended;
 pub mod handshake;
 pub mod listen;
 pub mod message;
+pub mod pex;
 pub mod reader;
 pub mod status;
 pub mod stream;

@@ -222,6 +222,7 @@ fn message() -> impl Strategy<Value = Message> {
         2 => (any::<Option<u8>>(), any::<Option<u32>>(), any::<Option<u16>>(), any::<Option<u32>>())
             .prop_map(|(id, size, port, reqq)| {
                 let handshake = ExtendedHandshake {
+                    ut_pex: None,
                     ut_metadata: id,
                     cc_status: id,
                     metadata_size: size.map(|s| s % 100_000),

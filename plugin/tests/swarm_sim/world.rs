@@ -174,6 +174,7 @@ impl World {
             keep_sent: false,
             metadata: None,
             index_nodes: Vec::new(),
+            exchanged: Vec::new(),
             published: Vec::new(),
             payload_sent: 0,
             disk_errors: BTreeSet::new(),
@@ -432,6 +433,11 @@ impl World {
                 Output::IndexNode(addr) => node.index_nodes.push(addr),
                 Output::Introduced { conn, addrs } => {
                     node.swarm.handle_introduced(conn, &addrs, now);
+                }
+                Output::Exchanged(addrs) => {
+                    let peers: Vec<_> = addrs.iter().map(|a| candidate(*a, Source::Pex)).collect();
+                    node.exchanged.extend(addrs);
+                    node.swarm.handle_candidates(&peers, now);
                 }
                 Output::PieceDone { piece } => assert!(node.disk.contains_key(&piece)),
                 Output::Complete => {

@@ -269,6 +269,37 @@ fn tables_stay_bounded_under_ten_thousand_hostile_candidates() {
 }
 
 #[test]
+fn peers_that_other_peers_name_leave_half_of_the_places_to_others() {
+    let named = |source: Source, n: u16| Candidate {
+        source,
+        apart: None,
+        ..candidate(
+            SocketAddr::from(([11, source as u8, (n >> 8) as u8, n as u8], 1)),
+            0.0,
+        )
+    };
+    let most = ClientConfig::default().max_candidates;
+    let mut one = One::new(ClientConfig::default());
+    for n in 0..2000 {
+        one.client
+            .handle_candidates(&[named(Source::Pex, n)], one.now);
+    }
+    assert_eq!(one.client.candidates.len(), most / 2);
+    for n in 0..2000 {
+        one.client
+            .handle_candidates(&[named(Source::Tracker, n)], one.now);
+    }
+    assert_eq!(one.client.candidates.len(), most);
+    // a near one, introduced by a near neighbour, is better than one that is merely named
+    let near = Candidate {
+        source: Source::Pex,
+        ..candidate(addr(1), 1.0)
+    };
+    one.client.handle_candidates(&[near], one.now);
+    assert!(one.client.candidates.get(addr(1)).is_some());
+}
+
+#[test]
 fn a_banned_peer_is_dropped_and_never_comes_back() {
     let mut one = One::new(ClientConfig::default());
     let a = one.join(10.0, 0, None);

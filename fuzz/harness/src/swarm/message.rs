@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use chunkcast_bittorrent::wire::extended::{ExtendedHandshake, OUR_UT_METADATA, UtMetadata};
 use chunkcast_bittorrent::wire::message::{BlockRef, Message};
+use chunkcast_bittorrent::wire::pex::{OUR_UT_PEX, PexPeer, UtPex};
 
 use super::{PIECE, PIECES, TORRENT};
 use crate::input::Input;
@@ -39,7 +40,7 @@ fn block(input: &mut Input<'_>) -> BlockRef {
 }
 
 pub(super) fn message(input: &mut Input<'_>) -> Message {
-    match input.byte() % 24 {
+    match input.byte() % 25 {
         0 => Message::KeepAlive,
         1 => Message::Choke,
         2 | 3 => Message::Unchoke,
@@ -75,6 +76,7 @@ pub(super) fn message(input: &mut Input<'_>) -> Message {
             let ids = input.byte();
             let handshake = ExtendedHandshake {
                 ut_metadata: Some(ids % 4),
+                ut_pex: Some(ids / 16 % 4),
                 cc_status: Some(ids / 4 % 4),
                 metadata_size: match input.byte() {
                     255 => Some(input.u32()),
@@ -90,6 +92,22 @@ pub(super) fn message(input: &mut Input<'_>) -> Message {
             Message::Extended {
                 id: 0,
                 payload: handshake.encode(),
+            }
+        }
+        24 => {
+            let some = input.byte() % 8;
+            let added = (0..some).map(|_| PexPeer {
+                addr: addr(input),
+                flags: input.byte(),
+            });
+            let payload = UtPex {
+                added: added.collect(),
+                dropped: (0..input.byte() % 4).map(|_| addr(input)).collect(),
+                cut: 0,
+            };
+            Message::Extended {
+                id: OUR_UT_PEX,
+                payload: payload.encode(),
             }
         }
         _ => {

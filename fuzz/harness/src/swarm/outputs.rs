@@ -8,6 +8,7 @@ use chunkcast_bittorrent::swarm::{ConnId, Output, PieceResult};
 use chunkcast_bittorrent::wire::codec::FrameLimits;
 use chunkcast_bittorrent::wire::extended::UtMetadata;
 use chunkcast_bittorrent::wire::message::{BlockRef, Message};
+use chunkcast_bittorrent::wire::pex::MAX_READ;
 use sha1::{Digest, Sha1};
 
 use super::{Bench, PIECES, TORRENT};
@@ -107,6 +108,7 @@ impl Bench {
             Output::PieceDone { piece } => assert!(self.verified.contains(&piece)),
             Output::Complete => assert_eq!(self.verified.len(), PIECES as usize),
             Output::IndexNode(addr) => assert_ne!(addr.port(), 0),
+            Output::Exchanged(addrs) => assert!((1..=MAX_READ).contains(&addrs.len())),
             Output::Introduced { addrs, .. } => assert!(addrs.len() <= MAX_INTRODUCED),
         }
     }

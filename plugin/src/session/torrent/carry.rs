@@ -80,6 +80,7 @@ impl Torrent {
                     let now = self.now();
                     self.swarm.handle_introduced(conn, &addrs, now);
                 }
+                Output::Exchanged(addrs) => self.candidates(PeersFrom::Pex, &addrs),
                 Output::PieceDone { piece } => self.numbers.piece_done(piece),
                 Output::Complete => self.finalize(),
             }
@@ -385,6 +386,7 @@ impl super::PeersFrom {
             Self::User => Source::Manual,
             Self::Tracker => Source::Tracker,
             Self::Dht => Source::Dht,
+            Self::Pex => Source::Pex,
             Self::Directory => Source::Directory,
         }
     }
