@@ -144,9 +144,10 @@ fn only_selected_files_appear() {
         );
     }
     let (_seed, listen, hash) = seed(dir.path(), "many");
-    let get = |so: &str, out: &str| {
-        let magnet = format!("magnet:?xt=urn:btih:{hash}&x.pe={listen}&so={so}");
-        let mut args = vec!["get", &magnet, "-o", out, "--json"];
+    let torrent = format!("magnet:?xt=urn:btih:{hash}&x.pe={listen}");
+    let get = |source: &str, more: &[&str], out: &str| {
+        let mut args = vec!["get", source, "-o", out, "--json"];
+        args.extend(more);
         args.extend(OFFLINE);
         let done = run(dir.path(), &args);
         assert!(done.status.success(), "{}", text(&done.stderr));
@@ -159,7 +160,9 @@ fn only_selected_files_appear() {
             .find(|e| e["event"] == "complete")
             .expect("complete")
     };
-    let part = get("0", "one")["total_bytes"].as_u64().expect("bytes");
+    let part = get(&format!("{torrent}&so=0"), &[], "one")["total_bytes"]
+        .as_u64()
+        .expect("bytes");
     assert!((100_000..120_000).contains(&part), "{part}");
     assert_eq!(
         fs::read(dir.path().join("one/many/a")).expect("a"),
@@ -167,8 +170,39 @@ fn only_selected_files_appear() {
     );
     assert!(!dir.path().join("one/many/c").exists());
     assert!(!dir.path().join("one/many/empty").exists());
-    get("0,3", "two");
+    get(&format!("{torrent}&so=0,3"), &[], "two");
     assert!(dir.path().join("two/many/empty").exists());
+    // the flag says it for .torrent files, and is stronger than a link
+    let by_flag = ["--select", "2-3", "--peer", &listen];
+    get("many.torrent", &by_flag, "three");
+    get(&format!("{torrent}&so=0"), &by_flag[..2], "four");
+    for out in ["three", "four"] {
+        let has = |name: &str| dir.path().join(out).join("many").join(name).exists();
+        assert_eq!(["a", "c", "empty"].map(has), [false, true, true], "{out}");
+    }
+}
+
+#[test]
+fn a_selection_that_names_no_file_is_told_with_the_files_there_are() {
+    let dir = scratch();
+    write(&dir.path().join("source/one"), &noise(1, 20_000));
+    let source = dir.path().join("source");
+    create(&source, &dir.path().join("t.torrent"), &[]);
+    let fails = |more: &[&str]| {
+        let mut args = vec!["get", "t.torrent", "-o", "out"];
+        args.extend(more);
+        args.extend(OFFLINE);
+        let out = run(dir.path(), &args);
+        (out.status.code(), text(&out.stderr))
+    };
+    let (code, line) = fails(&["--select", "7"]);
+    assert_eq!(code, Some(8), "{line}");
+    assert!(line.contains("files 0 to 0"), "{line}");
+    let (code, line) = fails(&["--select", "x"]);
+    assert_eq!(code, Some(2), "{line}");
+    let (code, line) = fails(&["t2.torrent", "--select", "0"]);
+    assert_eq!(code, Some(2), "{line}");
+    assert!(line.contains("--select"), "{line}");
 }
 
 #[test]

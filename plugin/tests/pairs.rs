@@ -16,6 +16,7 @@ async fn start(session: Session, content: &Content, peer: SocketAddr) -> Leech {
         source: content.torrent(),
         data: DataPath::OutputDir(dir.path().to_path_buf()),
         peers: vec![peer],
+        select: None,
         patience: Some(DEADLINE),
         seed_only: false,
         metadata_only: false,

@@ -52,6 +52,7 @@ fn download(content: &Content, dir: &std::path::Path, seed: &Session) -> AddTorr
         source: content.torrent(),
         data: DataPath::OutputDir(dir.to_path_buf()),
         peers: vec![seed.listen_addr()],
+        select: None,
         patience: Some(DEADLINE),
         seed_only: false,
         metadata_only: false,
@@ -69,6 +70,7 @@ async fn seed_of(contents: &[Arc<Content>]) -> (Session, Vec<TorrentHandle>, Vec
         let add = AddTorrent {
             data: DataPath::Content(path),
             peers: vec![],
+            select: None,
             patience: None,
             seed_only: true,
             ..download(content, dir.path(), &session)

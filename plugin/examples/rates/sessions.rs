@@ -54,6 +54,7 @@ impl Running {
             seed_only: matches!(data, DataPath::Content(_)),
             data,
             peers,
+            select: None,
             patience: None,
             metadata_only: false,
         };

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use super::budgets::BudgetArgs;
 use super::exit::{Code, Failure};
 use crate::limits::parse_bytes;
+use crate::metadata::FileSelection;
 
 /// A BitTorrent client that downloads from the neighbour who already has it.
 #[derive(Debug, Parser)]
@@ -219,6 +220,10 @@ pub(super) struct GetArgs {
     /// Only list the files, download nothing.
     #[arg(long)]
     pub list: bool,
+    /// Download only these files: numbers and ranges as `--list` shows them, such as 0,2,5-9 [default: all, or those that
+    /// the magnet link selects]
+    #[arg(long, value_name = "FILES", value_parser = FileSelection::parse, conflicts_with = "list")]
+    pub select: Option<FileSelection>,
     /// Give up when there is no metadata, or no peer at all, for this many seconds; 0 waits for ever.
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub timeout: u64,

@@ -15,6 +15,12 @@ use crate::state::User;
 /// # Errors
 /// The first [`Failure`] of any source.
 pub(super) async fn run(args: &GetArgs) -> Result<(), Failure> {
+    if args.select.is_some() && args.sources.len() > 1 {
+        return Err(Failure::new(
+            Code::Usage,
+            "--select numbers the files of one torrent; name one source",
+        ));
+    }
     let end = end_asked(args.network.until_stdin_closes);
     let mut jobs: Vec<Job> = Vec::new();
     let plan = match (args.list, args.seed) {
@@ -38,6 +44,7 @@ pub(super) async fn run(args: &GetArgs) -> Result<(), Failure> {
             source,
             data: DataPath::OutputDir(args.output.clone()),
             plan,
+            select: args.select.clone(),
         });
     }
     let timeout = (args.timeout > 0).then(|| Duration::from_secs(args.timeout));

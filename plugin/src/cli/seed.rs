@@ -31,6 +31,7 @@ pub(super) async fn run(args: &SeedArgs) -> Result<(), Failure> {
         source: TorrentSource::Metainfo(meta),
         data: DataPath::Content(args.data.clone()),
         plan: Plan::SeedOnly,
+        select: None,
     };
     run_jobs(vec![job], User::Seed, &args.network, None, end).await
 }

@@ -13,7 +13,7 @@ use super::index;
 use super::output::{Reporter, TorrentReporter, count, human, print_line};
 use super::signal::asked;
 use crate::discovery::{ResolveError, resolve};
-use crate::metadata::Metainfo;
+use crate::metadata::{FileSelection, Metainfo};
 use crate::session::{
     AddTorrent, DataPath, IndexUse, Progress, Session, SessionConfig, SessionError, TorrentError,
     TorrentEvent, TorrentHandle, TorrentSource,
@@ -38,6 +38,8 @@ pub(super) enum Plan {
 pub(super) struct Job {
     pub(super) source: TorrentSource,
     pub(super) data: DataPath,
+    /// The files that are wanted, if not all.
+    pub(super) select: Option<FileSelection>,
     pub(super) plan: Plan,
 }
 
@@ -134,6 +136,7 @@ pub(super) async fn run_jobs(
             source: job.source,
             data: job.data,
             peers: peers.clone(),
+            select: job.select,
             patience,
             seed_only: job.plan == Plan::SeedOnly,
             metadata_only: job.plan == Plan::List,
@@ -368,11 +371,13 @@ fn pieces(meta: &Metainfo) -> String {
 fn list(reporter: &Reporter, meta: &Metainfo, listen: Option<SocketAddr>) {
     let layout = &meta.layout;
     let hash: String = meta.info_hash.iter().map(|b| format!("{b:02x}")).collect();
-    let files: Vec<_> = layout.files.iter().filter(|f| !f.padding).collect();
+    // by the numbers that --select and `so=` take, which count padding too
+    let files = layout.files.iter().enumerate();
+    let files: Vec<_> = files.filter(|(_, f)| !f.padding).collect();
     if reporter.is_json() {
         let rows: Vec<_> = files
             .iter()
-            .map(|f| json!({ "path": f.path, "size": f.length }))
+            .map(|(index, f)| json!({ "index": index, "path": f.path, "size": f.length }))
             .collect();
         reporter.event(
             "metadata",
@@ -383,11 +388,12 @@ fn list(reporter: &Reporter, meta: &Metainfo, listen: Option<SocketAddr>) {
         );
         return;
     }
-    for f in &files {
-        print_line(&format!("{:>12}  {}", human(f.length), f.path.display()));
+    for (index, f) in &files {
+        let (size, path) = (human(f.length), f.path.display());
+        print_line(&format!("{index:>5}  {size:>12}  {path}"));
     }
     print_line(&format!(
-        "{:>12}  in {}, {} of {}, infohash {hash}{}",
+        "{:>19}  in {}, {} of {}, infohash {hash}{}",
         human(layout.total_length),
         count(files.len(), "file"),
         pieces(meta),

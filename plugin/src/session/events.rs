@@ -8,7 +8,7 @@ use std::time::Duration;
 use chunkcast::client::Source;
 use serde::Serialize;
 
-use crate::metadata::Metainfo;
+use crate::metadata::{Metainfo, SelectionError};
 use crate::swarm::DropReason;
 
 /// One thing that happened to a torrent.
@@ -171,13 +171,13 @@ pub enum TorrentError {
     /// The disk refused.
     #[error("{0}")]
     Disk(String),
-    /// Select-only names no file of the torrent.
-    #[error("`{name}` has {files} files and none of them is selected by the magnet's `so`")]
+    /// The selection names no file of the torrent that has data.
+    #[error("`{name}`: {reason}; `--list` shows them")]
     NothingSelected {
         /// The torrent's name.
         name: String,
-        /// Number of files.
-        files: usize,
+        /// What is wrong with it.
+        reason: SelectionError,
     },
     /// The torrent is already there.
     #[error("{info_hash} was given twice; name it once")]

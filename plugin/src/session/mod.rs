@@ -32,7 +32,7 @@ use crate::discovery::portmap::{LEASE, Protocol, unmap};
 use crate::discovery::{DhtConfig, DhtNode, PortMapConfig, PortMapper, RendezvousConfig};
 use crate::limits::address::OwnAddrs;
 use crate::limits::{Limiters, Limits, LimitsConfig};
-use crate::metadata::{Magnet, Metainfo};
+use crate::metadata::{FileSelection, Magnet, Metainfo};
 use crate::storage::{OpenFiles, StorageConfig, Target};
 use crate::wire::conn::ConnConfig;
 use crate::wire::connect::{accept, canonical};
@@ -180,6 +180,8 @@ pub struct AddTorrent {
     pub data: DataPath,
     /// Peers named by the user.
     pub peers: Vec<SocketAddr>,
+    /// The files to download; `None`: those that a magnet link selects (BEP 53), else all.
+    pub select: Option<FileSelection>,
     /// Give up without metadata, or without any peer, after this long.
     pub patience: Option<Duration>,
     /// The data must be complete already.

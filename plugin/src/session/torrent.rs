@@ -269,15 +269,13 @@ impl Torrent {
         let pieces = meta.layout.piece_count();
         self.private = meta.private;
         self.wanted = ChunkSet::full(pieces);
-        if let TorrentSource::Magnet(Magnet {
-            select: Some(select),
-            ..
-        }) = &self.add.source
-        {
-            self.wanted = select.wanted_pieces(&meta.layout).unwrap_or_default();
-            if self.wanted.is_none() {
-                let (name, files) = (meta.layout.name.clone(), meta.layout.files.len());
-                return self.fail(TorrentError::NothingSelected { name, files });
+        if let Some(select) = self.selection().filter(|_| !self.add.metadata_only) {
+            match select.wanted_pieces(&meta.layout) {
+                Ok(wanted) => self.wanted = wanted,
+                Err(reason) => {
+                    let name = meta.layout.name.clone();
+                    return self.fail(TorrentError::NothingSelected { name, reason });
+                }
             }
         }
         if self.private {

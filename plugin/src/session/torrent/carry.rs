@@ -12,7 +12,7 @@ use super::pacing;
 use super::reads::{Run, runs};
 use super::{Conn, Input, PeersFrom, Torrent, TorrentError};
 use crate::limits::{Pace, Permit, Room};
-use crate::metadata::{Magnet, Metainfo};
+use crate::metadata::{FileSelection, Metainfo};
 use crate::storage::{StorageError, Stored};
 use crate::swarm::{ConnId, DropReason, Output, PeerInfo};
 use crate::wire::codec::FrameLimits;
@@ -233,17 +233,19 @@ impl Torrent {
         }
     }
 
-    /// Which files a magnet's `so` asks for; `None`: all.
+    /// The files that are wanted; `None`: all.
+    pub(super) fn selection(&self) -> Option<&FileSelection> {
+        let of_magnet = match &self.add.source {
+            TorrentSource::Magnet(magnet) => magnet.select.as_ref(),
+            TorrentSource::Metainfo(_) => None,
+        };
+        self.add.select.as_ref().or(of_magnet)
+    }
+
+    /// The same, by number.
     pub(super) fn selected_files(&self) -> Option<Vec<usize>> {
-        match (&self.add.source, &self.meta) {
-            (
-                TorrentSource::Magnet(Magnet {
-                    select: Some(s), ..
-                }),
-                Some(meta),
-            ) => Some(s.files(meta.layout.files.len()).collect()),
-            _ => None,
-        }
+        let (select, meta) = (self.selection()?, self.meta.as_ref()?);
+        Some(select.files(meta.layout.files.len()).collect())
     }
 
     /// Peers sent an info dict that has the right hash: check it, then look at the disk.
