@@ -22,6 +22,7 @@ use crate::units::{Rate, duration, size};
         netlab flash-crowd --engines chunkcast,aria2 --runs 3\n  \
         netlab sites --sites 3 --per-site 5 --engines chunkcast,aria2,libtorrent --json > sites.json\n  \
         netlab mixed --seeds transmission,aria2,chunkcast --runs 3\n  \
+        netlab mixed --n 10 --ours 3 --no-directory --seeds aria2,libtorrent,transmission\n  \
         netlab loopback --engines chunkcast,libtorrent,aria2,transmission --runs 3\n  \
         netlab many --n 200 --size 4MiB\n\n\
         Exit codes: 0 done, 1 anything else, 2 usage, 3 not root, 4 the emulation is off and nothing was measured,\n\
@@ -40,7 +41,7 @@ pub(crate) enum Command {
     FlashCrowd(CrowdArgs),
     /// Sites with fast networks, joined by slow links with latency; the seed is at the first.
     Sites(SitesArgs),
-    /// The flash crowd, half of it ChunkCast and half of it stock clients, behind one tracker.
+    /// The flash crowd, ChunkCast and stock clients in it, behind one tracker.
     Mixed(MixedArgs),
     /// One seed and one downloader on one machine: what a byte costs.
     Loopback(LoopbackArgs),
@@ -165,7 +166,7 @@ pub(crate) struct MixedArgs {
         default_value = "transmission,aria2,chunkcast"
     )]
     pub(crate) seeds: Vec<Engine>,
-    /// The stock clients that share the half of the downloaders that is not ChunkCast.
+    /// The stock clients that share the downloaders that are not ChunkCast.
     #[arg(
         long,
         value_enum,
@@ -173,6 +174,12 @@ pub(crate) struct MixedArgs {
         default_value = "aria2,libtorrent,transmission"
     )]
     pub(crate) stock: Vec<Engine>,
+    /// Downloaders that are ChunkCast [default: half]
+    #[arg(long, value_name = "N")]
+    pub(crate) ours: Option<usize>,
+    /// ChunkCast's use the tracker alone, as the stock ones.
+    #[arg(long)]
+    pub(crate) no_directory: bool,
     /// The network.
     #[command(flatten)]
     pub(crate) net: CrowdNet,
@@ -326,13 +333,22 @@ impl MixedArgs {
         none_near("--seeds", &self.seeds)?;
         none_near("--stock", &self.stock)?;
         if self.stock.contains(&Engine::Chunkcast) {
-            return Err("--stock has chunkcast, which is the other half".to_owned());
+            return Err("--stock has chunkcast, which has the other places".to_owned());
         }
         if self.net.n < 3 {
             let n = self.net.n;
             return Err(format!("--n is {n}; a seed and one of each half are 3"));
         }
+        if !(1..self.net.n - 1).contains(&self.ours()) {
+            let (ours, most) = (self.ours(), self.net.n - 2);
+            return Err(format!("--ours is {ours}; it goes from 1 to {most}"));
+        }
         self.net.spec()
+    }
+
+    /// How many of the downloaders are ChunkCast's.
+    pub(crate) fn ours(&self) -> usize {
+        self.ours.unwrap_or(self.net.n / 2)
     }
 }
 
@@ -418,6 +434,8 @@ mod tests {
             (["flash-crowd", "--piece", "100000"], "--piece"),
             (["flash-crowd", "--engines", "aria2,aria2"], "--engines"),
             (["mixed", "--n", "2"], "--n"),
+            (["mixed", "--ours", "15"], "--ours"),
+            (["mixed", "--ours", "0"], "--ours"),
             (["mixed", "--stock", "aria2,chunkcast"], "--stock"),
             (["mixed", "--seeds", "aria2,chunkcast,aria2"], "--seeds"),
             (["sites", "--sites", "1"], "--sites"),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::cast::Cast;
-use crate::engine::{Chunkcast, Engine, Seat, Sign, meeting};
+use crate::engine::{Chunkcast, Directory, Engine, Seat, Sign, meeting};
 use crate::fault::Interrupt;
 use crate::lab::{Counters, Lab};
 use crate::proc::{self, Proc};
@@ -48,6 +48,8 @@ pub(crate) struct Outcome {
     pub(crate) fault: Option<&'static str>,
     /// Its processor seconds.
     pub(crate) cpu: f64,
+    /// Bytes on the wire that it sent while the run went on.
+    pub(crate) up: u64,
 }
 
 /// What a run came to.
@@ -117,7 +119,7 @@ impl Means<'_> {
 
     fn run_in(&mut self, dir: &Path, cast: &Cast, number: u32) -> Result<Run> {
         let gateway = &self.lab.gateways[0];
-        let needs = cast.needs(self.chunkcast.cold);
+        let needs = cast.needs(self.chunkcast.directory == Directory::Warm);
         let mut meeting = meeting::start(needs, gateway, dir, self.source, self.chunkcast)?;
         let mut prepared = Vec::new();
         for (i, engine) in cast.engines().iter().enumerate() {
@@ -168,7 +170,10 @@ impl Means<'_> {
         for (i, one) in watched.iter().enumerate().skip(1) {
             self.interrupt.check()?;
             let copy = self.seat(dir, i, needs.tracker).copy();
-            outcomes.push(self.outcome(one, i, cast.engines()[i], cpu[i], &copy));
+            outcomes.push(Outcome {
+                up: after.up[i] - before.up[i],
+                ..self.outcome(one, i, cast.engines()[i], cpu[i], &copy)
+            });
         }
         let cpu = (cpu.iter().sum::<f64>() + node_cpu, cpu[0]);
         let (worked, had) = worked.map_or((f64::NAN, f64::NAN), |(a, b)| (b.0 - a.0, b.1 - a.1));
@@ -241,6 +246,7 @@ impl Means<'_> {
         Outcome {
             engine,
             cpu,
+            up: 0,
             site: self.lab.peers[i].site,
             seconds: seconds.map(|d| d.as_secs_f64()),
             fault,

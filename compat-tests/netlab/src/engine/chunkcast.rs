@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Chunkcast, Seat, Sign, first_line};
+use super::{Chunkcast, Directory, Seat, Sign, first_line};
 use crate::lab::Lab;
 use crate::ns::Ns;
 
@@ -79,10 +79,13 @@ pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
             .arg(seat.data())
             .arg("--seed");
     }
-    let first = if seat.chunkcast.cold {
-        (!seat.seed).then(|| seat.seed_ip.to_owned())
-    } else {
-        Some(Lab::gateway_ip(0))
+    let first = match seat.chunkcast.directory {
+        Directory::Warm => Some(Lab::gateway_ip(0)),
+        Directory::Cold => (!seat.seed).then(|| seat.seed_ip.to_owned()),
+        Directory::None => {
+            command.arg("--no-index");
+            None
+        }
     };
     if let Some(ip) = first {
         command.args(["--bootstrap", &format!("{ip}:{INDEX_PORT}")]);

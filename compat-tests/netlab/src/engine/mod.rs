@@ -89,10 +89,28 @@ pub(crate) struct Chunkcast {
     pub(crate) program: PathBuf,
     /// More words for `get` and `seed`.
     pub(crate) words: Vec<String>,
-    /// No index node runs before: the downloaders are told of the seed's own, which starts with them.
-    pub(crate) cold: bool,
+    /// How ChunkCast's find each other.
+    pub(crate) directory: Directory,
     /// The stock clients do not exchange peers.
     pub(crate) no_pex: bool,
+}
+
+/// How ChunkCast's clients find each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Directory {
+    /// Through an index node that runs before.
+    Warm,
+    /// No index node runs before: the downloaders are told of the seed's own, which starts with them.
+    Cold,
+    /// Without the directory, as stock clients do.
+    None,
+}
+
+impl Directory {
+    /// One that runs before, unless it is `cold`.
+    pub(crate) fn of(cold: bool) -> Self {
+        if cold { Self::Cold } else { Self::Warm }
+    }
 }
 
 /// How a client says that it has everything.

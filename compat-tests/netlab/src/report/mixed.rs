@@ -46,6 +46,8 @@ struct Figures {
     fastest: Option<f64>,
     /// Processor seconds of one, in the mean.
     cpu: f64,
+    /// Bytes sent by one, in the mean.
+    up: f64,
 }
 
 impl Figures {
@@ -53,12 +55,14 @@ impl Figures {
         let its: Vec<&Outcome> = run.outcomes.iter().filter(|o| kind.has(o)).collect();
         let times: Vec<Option<f64>> = its.iter().map(|o| o.seconds).collect();
         let cpu: f64 = its.iter().map(|o| o.cpu).sum();
+        let up: f64 = its.iter().map(|o| o.up as f64).sum();
         Self {
             peers: its.len(),
             complete: times.iter().flatten().count(),
             summary: Summary::of(&times),
             fastest: times.iter().flatten().copied().min_by(f64::total_cmp),
             cpu: cpu / its.len().max(1) as f64,
+            up: up / its.len().max(1) as f64,
         }
     }
 
@@ -79,6 +83,7 @@ impl Figures {
             },
             fastest: middle(&|f| f.fastest),
             cpu: middle(&|f| Some(f.cpu)).unwrap_or(f64::NAN),
+            up: middle(&|f| Some(f.up)).unwrap_or(f64::NAN),
         }
     }
 
@@ -94,6 +99,7 @@ impl Figures {
             "median_x": times(self.summary.median),
             "slowest_x": times(self.summary.slowest),
             "cpu_s_per_peer": self.cpu,
+            "upload_per_peer": self.up / bounds.size as f64,
         })
     }
 }
@@ -143,6 +149,7 @@ pub(crate) fn tables(runs: &[Run], bounds: &Bounds) -> Vec<String> {
         "ours/its median",
         "ours/its slowest",
         "CPU s/peer",
+        "sent/peer",
     ]
     .map(str::to_owned);
     for (seed, its) in by_seed(runs) {
@@ -178,6 +185,7 @@ pub(crate) fn tables(runs: &[Run], bounds: &Bounds) -> Vec<String> {
                     number(ratio(ours.median, its.summary.median), 2),
                     number(ratio(ours.slowest, its.summary.slowest), 2),
                     number(Some(its.cpu), 1),
+                    number(Some(its.up / bounds.size as f64), 2),
                 ]
             })
             .collect();
@@ -205,9 +213,9 @@ pub(crate) fn tables(runs: &[Run], bounds: &Bounds) -> Vec<String> {
 /// What is asked of a mixed swarm, of one run.
 fn verdict(run: &Run, bounds: &Bounds) -> String {
     let all = Figures::of(run, Kind::All);
-    let (median, slowest) = against_stock(run);
+    let [median, slowest, sent] = against_stock(run);
     format!(
-        "seed {} run {}: {} of {} finished; ours/stock median {}, slowest {}; slowest/median of all {}; seed copies {}, \
+        "seed {} run {}: {} of {} finished; ours/stock median {}, slowest {}, sent {}; slowest/median of all {}; seed copies {}, \
          upload/n {}",
         run.engine,
         run.number,
@@ -215,20 +223,22 @@ fn verdict(run: &Run, bounds: &Bounds) -> String {
         all.peers,
         number(median, 2),
         number(slowest, 2),
+        number(sent, 2),
         number(ratio(all.summary.slowest, all.summary.median), 2),
         number(Some(run.seed_up as f64 / bounds.size as f64), 2),
         number(Some(upload(run, bounds.size)), 3),
     )
 }
 
-/// Median and slowest of ours, each as a part of the stock clients' together.
-fn against_stock(run: &Run) -> (Option<f64>, Option<f64>) {
-    let ours = Figures::of(run, Kind::Of(Engine::Chunkcast)).summary;
-    let theirs = Figures::of(run, Kind::Stock).summary;
-    (
-        ratio(ours.median, theirs.median),
-        ratio(ours.slowest, theirs.slowest),
-    )
+/// Median, slowest and what one has sent in the mean, of ours, each as a part of the stock clients' together.
+fn against_stock(run: &Run) -> [Option<f64>; 3] {
+    let ours = Figures::of(run, Kind::Of(Engine::Chunkcast));
+    let theirs = Figures::of(run, Kind::Stock);
+    [
+        ratio(ours.summary.median, theirs.summary.median),
+        ratio(ours.summary.slowest, theirs.summary.slowest),
+        ratio(Some(ours.up), Some(theirs.up)),
+    ]
 }
 
 /// Everything: the setting, and every run with every kind and every peer.
@@ -247,14 +257,14 @@ fn one(run: &Run, bounds: &Bounds) -> Value {
     let peers = run
         .outcomes
         .iter()
-        .map(|o| json!({ "engine": o.engine.to_string(), "seconds": o.seconds, "failed": o.fault, "cpu_s": o.cpu }));
+        .map(|o| json!({ "engine": o.engine.to_string(), "seconds": o.seconds, "failed": o.fault, "cpu_s": o.cpu, "up": o.up }));
     let all = Figures::of(run, Kind::All).summary;
-    let (median, slowest) = against_stock(run);
+    let [median, slowest, sent] = against_stock(run);
     json!({
         "seed": run.engine.to_string(),
         "run": run.number,
         "kinds": kinds,
-        "ours_to_stock": { "median": median, "slowest": slowest },
+        "ours_to_stock": { "median": median, "slowest": slowest, "sent": sent },
         "slowest_to_median": ratio(all.slowest, all.median),
         "peers": peers.collect::<Vec<_>>(),
         "failed": failures(run),
@@ -284,6 +294,11 @@ mod tests {
             seconds: *seconds,
             fault: seconds.is_none().then_some("not by the deadline"),
             cpu: 2.0,
+            up: if *engine == Engine::Chunkcast {
+                900_000
+            } else {
+                750_000
+            },
         });
         Run {
             engine: seed,
@@ -334,7 +349,7 @@ mod tests {
         );
         assert_eq!(row("aria2")[9], "0.75", "{text}");
         assert_eq!(row("chunkcast")[9..11], ["1.00", "1.00"], "{text}");
-        assert!(text.contains("4 of 4 finished; ours/stock median 0.50, slowest 0.40"));
+        assert!(text.contains("4 of 4 finished; ours/stock median 0.50, slowest 0.40, sent 1.20"));
     }
 
     #[test]

@@ -277,6 +277,7 @@ mod tests {
         let outcomes = times.iter().map(|(site, seconds)| Outcome {
             engine: Engine::Aria2,
             cpu: 1.0,
+            up: 0,
             site: *site,
             seconds: *seconds,
             fault: seconds.is_none().then_some("not by the deadline"),

@@ -9,7 +9,7 @@ use super::{chunkcast, exit_code, print, tell, tell_versions, versions};
 use crate::cast::Cast;
 use crate::check::{Checked, check};
 use crate::cli::{Common, MixedArgs, Shared, Uniform};
-use crate::engine::{Chunkcast, Engine, meeting};
+use crate::engine::{Chunkcast, Directory, Engine, meeting};
 use crate::fault::Interrupt;
 use crate::lab::{Lab, Spec};
 use crate::ns::Set;
@@ -33,7 +33,7 @@ pub(crate) fn uniform(
 ) -> Result<ExitCode> {
     let peers = spec.leechers.iter().sum::<usize>() + 1;
     let casts = uniform.engines.iter().map(|e| Cast::uniform(*e, peers));
-    let chunkcast = chunkcast(args, uniform.cold, uniform.no_pex);
+    let chunkcast = chunkcast(args, Directory::of(uniform.cold), uniform.no_pex);
     let done = measure(spec, &casts.collect::<Vec<_>>(), shared, &chunkcast, args)?;
     let text = if args.json {
         report::document(&done.setting(), &done.runs).to_string()
@@ -44,7 +44,7 @@ pub(crate) fn uniform(
     Ok(exit_code(done.runs.iter().map(report::failures).sum()))
 }
 
-/// Half ChunkCast, half stock clients, with each seed.
+/// Some of ChunkCast among stock clients, with each seed.
 ///
 /// # Errors
 /// As for [`uniform`].
@@ -52,9 +52,14 @@ pub(crate) fn mixed(spec: Spec, args: &MixedArgs) -> Result<ExitCode> {
     let leechers = spec.leechers.iter().sum();
     let casts = args.seeds.iter();
     let casts: Vec<Cast> = casts
-        .map(|seed| Cast::mixed(*seed, &args.stock, leechers))
+        .map(|seed| Cast::mixed(*seed, &args.stock, leechers, args.ours()))
         .collect();
-    let chunkcast = chunkcast(&args.common, false, false);
+    let directory = if args.no_directory {
+        Directory::None
+    } else {
+        Directory::Warm
+    };
+    let chunkcast = chunkcast(&args.common, directory, false);
     let done = measure(spec, &casts, &args.shared, &chunkcast, &args.common)?;
     let text = if args.common.json {
         mixed::document(&done.setting(), &done.runs).to_string()

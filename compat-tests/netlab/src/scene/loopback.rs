@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::standing::{Stage, end};
 use super::{chunkcast, exit_code, print, tell, tell_versions, versions};
 use crate::cli::LoopbackArgs;
-use crate::engine::{Engine, meeting};
+use crate::engine::{Directory, Engine, meeting};
 use crate::fault::Interrupt;
 use crate::host::{Host, carried};
 use crate::ns::Set;
@@ -66,7 +66,7 @@ pub(crate) struct Run {
 pub(crate) fn run(args: &LoopbackArgs) -> Result<ExitCode> {
     let interrupt = Interrupt::install()?;
     let set = Set::new(&std::env::temp_dir())?;
-    let chunkcast = chunkcast(&args.common, false, false);
+    let chunkcast = chunkcast(&args.common, Directory::Warm, false);
     let versions = versions(&args.engines, &chunkcast)?;
     let source = Source::make(set.dir(), args.size, args.piece, &meeting::announce_url())?;
     let host = Host::build(set)?;

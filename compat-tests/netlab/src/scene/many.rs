@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::standing::{Stage, end};
 use super::{chunkcast, exit_code, print, tell, tell_versions, versions};
 use crate::cli::ManyArgs;
-use crate::engine::{Engine, meeting};
+use crate::engine::{Directory, Engine, meeting};
 use crate::fault::Interrupt;
 use crate::host::Host;
 use crate::ns::Set;
@@ -69,7 +69,7 @@ pub(crate) struct Run {
 pub(crate) fn run(args: &ManyArgs) -> Result<ExitCode> {
     let interrupt = Interrupt::install()?;
     let set = Set::new(&std::env::temp_dir())?;
-    let chunkcast = chunkcast(&args.common, false, false);
+    let chunkcast = chunkcast(&args.common, Directory::Warm, false);
     let versions = versions(&args.engines, &chunkcast)?;
     let source = Source::make(set.dir(), args.size, args.piece, &meeting::announce_url())?;
     let host = Host::build(set)?;

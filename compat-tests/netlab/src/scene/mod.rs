@@ -12,17 +12,17 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::cli::Common;
-use crate::engine::{Chunkcast, Engine};
+use crate::engine::{Chunkcast, Directory, Engine};
 
 /// Measured, and some peer did not get the file.
 const INCOMPLETE: u8 = 5;
 
-/// How clients are started; with `cold` no index node runs before, with `no_pex` stock ones do not exchange peers.
-fn chunkcast(args: &Common, cold: bool, no_pex: bool) -> Chunkcast {
+/// How clients are started; with `no_pex` stock ones do not exchange peers.
+fn chunkcast(args: &Common, directory: Directory, no_pex: bool) -> Chunkcast {
     Chunkcast {
         program: args.chunkcast.clone().unwrap_or_else(beside),
         words: args.chunkcast_arg.clone(),
-        cold,
+        directory,
         no_pex,
     }
 }
