@@ -12,6 +12,7 @@
 mod batch;
 mod dial;
 pub mod lan;
+pub mod multicast;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

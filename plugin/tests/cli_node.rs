@@ -623,8 +623,8 @@ fn a_download_finds_a_seed_on_the_same_network_with_nothing_configured() {
     create(&dir.path().join("source"), &torrent, &[]);
     for get in ["", "--no-index"] {
         let script = format!(
-            "$CHUNKCAST seed t.torrent --data source --no-dht --no-state > seed.log 2>&1 & seed=$!
-             $CHUNKCAST get t.torrent -o out{get} --timeout 40 --no-dht --no-state {get}
+            "$CHUNKCAST seed t.torrent --data source --no-dht --no-lsd --no-state > seed.log 2>&1 & seed=$!
+             $CHUNKCAST get t.torrent -o out{get} --timeout 40 --no-dht --no-lsd --no-state {get}
              code=$?; kill $seed; wait $seed; exit $code"
         );
         let Some(out) = on_a_lan(dir.path(), &script) else {

@@ -13,23 +13,19 @@ mod beacon;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use network_interface::{NetworkInterface, NetworkInterfaceConfig};
 use rand::TryRng;
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
-use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
 
+use super::multicast::{self, Sockets};
 use super::{Clock, Handle};
 use crate::node::Network;
 
 pub use announcement::{ANNOUNCEMENT_LEN, Announcement, Kind, NetworkTag};
 pub use beacon::{Beacon, BeaconConfig, Target};
 
-/// Most interfaces that are announced on.
-const INTERFACES: usize = 64; // guess: a host with many bridges
 /// Pause after a receive error.
 const ERROR_PAUSE: Duration = Duration::from_millis(100); // guess
 
@@ -102,7 +98,7 @@ pub fn spawn(handle: &Handle, config: LanConfig) -> Result<Lan, LanError> {
     rand::rngs::SysRng
         .try_fill_bytes(&mut seed)
         .map_err(|e| LanError::Entropy(e.to_string()))?;
-    let (v4, v6) = families(listen.ip());
+    let (v4, v6) = multicast::families(listen.ip());
     let v4 = v4.map(|ip| Sockets::open(ip.into(), config.group_v4.into(), config.port));
     let v6 = v6.map(|ip| Sockets::open(ip.into(), config.group_v6.into(), config.port));
     let (v4, v6) = match (v4, v6) {
@@ -137,97 +133,6 @@ pub fn spawn(handle: &Handle, config: LanConfig) -> Result<Lan, LanError> {
     Ok(Lan { task })
 }
 
-/// The local address of each family that a node listening at `ip` is reached at.
-fn families(ip: IpAddr) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => (Some(ip), None),
-        IpAddr::V6(ip) if ip.is_unspecified() => (Some(Ipv4Addr::UNSPECIFIED), Some(ip)),
-        IpAddr::V6(ip) => (None, Some(ip)),
-    }
-}
-
-/// The sockets of one family.
-#[derive(Debug)]
-struct Sockets {
-    group: IpAddr,
-    port: u16,
-    /// Hears the group; shared with other processes.
-    ear: UdpSocket,
-    /// Announces and answers, and hears answers.
-    mouth: UdpSocket,
-}
-
-impl Sockets {
-    fn open(own: IpAddr, group: IpAddr, port: u16) -> io::Result<Self> {
-        let domain = Domain::for_address(SocketAddr::new(group, port));
-        let bound = |addr: SocketAddr, shared: bool| -> io::Result<UdpSocket> {
-            let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-            if addr.is_ipv6() {
-                socket.set_only_v6(true)?;
-            }
-            if shared {
-                socket.set_reuse_address(true)?;
-                // Linux shares a group's port between users with the option above alone, others need this one.
-                #[cfg(not(any(target_os = "linux", target_os = "android")))]
-                socket.set_reuse_port(true)?;
-            }
-            socket.set_nonblocking(true)?;
-            socket.bind(&addr.into())?;
-            UdpSocket::from_std(socket.into())
-        };
-        // Bound to the group, so that what is sent to the port alone does not arrive.
-        let ear = bound(SocketAddr::new(group, port), true)?;
-        let mouth = bound(SocketAddr::new(own, 0), false)?;
-        let options = SockRef::from(&mouth);
-        match group {
-            IpAddr::V4(_) => {
-                options.set_multicast_loop_v4(true)?;
-                options.set_multicast_ttl_v4(1)?;
-            }
-            IpAddr::V6(_) => {
-                options.set_multicast_loop_v6(true)?;
-                options.set_multicast_hops_v6(1)?;
-            }
-        }
-        Ok(Self {
-            group,
-            port,
-            ear,
-            mouth,
-        })
-    }
-
-    fn join(&self, interface: u32) {
-        // Once joined it says that the address is in use; an interface without multicast is left out.
-        let _ = match self.group {
-            IpAddr::V4(group) => SockRef::from(&self.ear)
-                .join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(interface)),
-            IpAddr::V6(group) => SockRef::from(&self.ear).join_multicast_v6(&group, interface),
-        };
-    }
-
-    /// To the group on one interface, whose address is `from`.
-    async fn announce(&self, payload: &[u8], interface: u32, from: IpAddr) {
-        let to = match (self.group, from) {
-            (IpAddr::V4(_), IpAddr::V4(from)) => {
-                if SockRef::from(&self.mouth)
-                    .set_multicast_if_v4(&from)
-                    .is_err()
-                {
-                    return;
-                }
-                SocketAddr::new(self.group, self.port)
-            }
-            (IpAddr::V6(group), IpAddr::V6(_)) => {
-                SocketAddrV6::new(group, self.port, 0, interface).into()
-            }
-            _ => return,
-        };
-        // An interface that is down loses it, as a network may.
-        let _ = self.mouth.send_to(payload, to).await;
-    }
-}
-
 struct Task {
     handle: Handle,
     listen: IpAddr,
@@ -253,10 +158,10 @@ impl Task {
             let wait = self.beacon.poll_timeout() - self.clock.now();
             let (v4, v6) = (self.v4.as_ref(), self.v6.as_ref());
             let received = tokio::select! {
-                r = receive(v4.map(|s| &s.ear), b0) => r,
-                r = receive(v4.map(|s| &s.mouth), b1) => r,
-                r = receive(v6.map(|s| &s.ear), b2) => r,
-                r = receive(v6.map(|s| &s.mouth), b3) => r,
+                r = multicast::heard(v4, b0) => r,
+                r = multicast::answered(v4, b1) => r,
+                r = multicast::heard(v6, b2) => r,
+                r = multicast::answered(v6, b3) => r,
                 () = tokio::time::sleep(wait) => {
                     self.beacon.rename(self.handle.id());
                     self.beacon.handle_timeout(self.clock.now());
@@ -292,7 +197,7 @@ impl Task {
             match target {
                 Target::One(to) => {
                     if let Some(sockets) = sockets(to.ip()) {
-                        let _ = sockets.mouth.send_to(&payload, to).await;
+                        sockets.answer(&payload, to).await;
                     }
                 }
                 Target::Everyone => {
@@ -329,44 +234,10 @@ impl Task {
         }
     }
 
-    /// One address of each family on each interface that the node is reached at; loopback only when it is all there is.
     fn scan(&self) -> BTreeMap<IpAddr, u32> {
-        let all = NetworkInterface::show().unwrap_or_default();
-        let mut one_each: BTreeMap<(u32, bool), IpAddr> = BTreeMap::new();
-        for interface in &all {
-            for ip in interface.addr.iter().map(|a| a.ip()) {
-                let ours = self.listen.is_unspecified() || self.listen == ip;
-                let family = match ip {
-                    IpAddr::V4(_) => self.v4.is_some(),
-                    IpAddr::V6(_) => self.v6.is_some(),
-                };
-                // others could not use an address that is valid on one link only
-                let told = !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-                if ours && family && told {
-                    let at = (interface.index, ip.is_ipv6());
-                    one_each.entry(at).or_insert(ip);
-                }
-            }
-        }
-        if one_each.values().any(|ip| !ip.is_loopback()) {
-            one_each.retain(|_, ip| !ip.is_loopback());
-        }
-        one_each
+        multicast::interfaces(self.listen, self.v4.is_some(), self.v6.is_some())
             .into_iter()
-            .take(INTERFACES)
-            .map(|((interface, _), ip)| (ip, interface))
+            .map(|(ip, interface)| (ip, interface.index))
             .collect()
     }
-}
-
-/// The next datagram of a socket, without what exceeds the buffer; never, when there is none.
-async fn receive<'b>(
-    socket: Option<&UdpSocket>,
-    buffer: &'b mut [u8],
-) -> io::Result<(&'b [u8], SocketAddr)> {
-    let Some(socket) = socket else {
-        return std::future::pending().await;
-    };
-    let (n, from) = socket.recv_from(buffer).await?;
-    Ok((&buffer[..n], from))
 }

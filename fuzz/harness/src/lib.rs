@@ -21,7 +21,7 @@ mod tracker;
 
 pub use auth::{sealed, signed};
 pub use datagram::{bencode, bits, datagram};
-pub use local::{control_request, lan_announcement, state_file};
+pub use local::{control_request, lan_announcement, lsd, state_file};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use node::node;
 pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata, ut_pex};
@@ -32,7 +32,7 @@ pub use tracker::{announce_http, announce_udp, gateway, tracker_http, tracker_ud
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
@@ -45,6 +45,7 @@ pub const TARGETS: [Target; 25] = [
     ("handshake", handshake),
     ("info_dict", info_dict),
     ("lan_announcement", lan_announcement),
+    ("lsd", lsd),
     ("magnet", magnet),
     ("metadata_assembly", metadata_assembly),
     ("node", node),

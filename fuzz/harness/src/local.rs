@@ -1,4 +1,4 @@
-//! What comes from this machine and its network: LAN announcements, the state file, control requests.
+//! What comes from this machine and its network: LAN announcements, local service discovery, the state file, control requests.
 
 use chunkcast::driver::lan::{
     ANNOUNCEMENT_LEN, Announcement, Beacon, BeaconConfig, Kind, NetworkTag,
@@ -7,11 +7,53 @@ use chunkcast::id::Id;
 use chunkcast::node::Network;
 use chunkcast::time::Instant;
 use chunkcast_bittorrent::control::{MAX_REQUEST, Request};
+use chunkcast_bittorrent::discovery::lsd::{LsdAnnouncement, LsdSchedule, MAX_ANNOUNCEMENT};
 use chunkcast_bittorrent::state::{MAX_CONTACTS, MAX_LEN, Saved, seal};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::input::Input;
+
+/// Datagrams of local service discovery, each after a wait and from one of 256 hosts: peers of our own torrents at the
+/// host's address, no torrent reported more often than its bounds allow, and announcements of ours that fit and are rare.
+pub fn lsd(data: &[u8]) {
+    let ours = [[0; 20], [b'0'; 20]];
+    let group = SocketAddr::from(([239, 192, 152, 143], 6771));
+    let mut now = Instant::from_micros(1);
+    let begin = now;
+    let mut schedule = LsdSchedule::new(6881, "us".to_owned());
+    for hash in ours {
+        schedule.join(hash, now);
+    }
+    let mut input = Input::new(data);
+    let (mut reported, mut said) = (0, 0);
+    while !input.is_done() {
+        now += Duration::from_millis(u64::from(input.u16()));
+        let from = IpAddr::from([10, 0, 0, input.byte()]);
+        let len = usize::from(input.u16());
+        let payload = input.take(len);
+        if let Some(read) = LsdAnnouncement::decode(payload) {
+            assert!(read.port != 0 && !read.info_hashes.is_empty());
+            assert_eq!(LsdAnnouncement::decode(&read.encode(group)), Some(read));
+        }
+        for (hash, at) in schedule.handle_datagram(from, payload, now) {
+            assert!(ours.contains(&hash) && at.ip() == from && at.port() != 0);
+            reported += 1;
+        }
+        schedule.handle_timeout(now);
+        while let Some(announcement) = schedule.poll_transmit() {
+            assert!(announcement.encode(group).len() <= MAX_ANNOUNCEMENT);
+            said += 1;
+        }
+        assert!(schedule.poll_timeout().is_some_and(|at| at > now));
+    }
+    let minutes = (now - begin).as_secs() / 60;
+    assert!(said <= 2 + 2 * minutes, "{said} in {minutes} minutes");
+    assert!(
+        reported <= 2 * 64 * (1 + minutes / 5),
+        "{reported} in {minutes} minutes"
+    );
+}
 
 /// Announcements from all sides: one form each, hints within their bounds, answers no larger than what they answer.
 pub fn lan_announcement(data: &[u8]) {

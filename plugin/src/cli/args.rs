@@ -110,6 +110,9 @@ pub(super) struct NetworkArgs {
     /// Do not use the Mainline DHT.
     #[arg(long)]
     pub no_dht: bool,
+    /// Neither announce torrents on the local network nor take peers from there (BEP 14).
+    #[arg(long)]
+    pub no_lsd: bool,
     /// Neither tell peers of each other nor believe them when they name others (BEP 11).
     #[arg(long)]
     pub no_pex: bool,

@@ -202,6 +202,7 @@ async fn config(args: &NetworkArgs) -> Result<SessionConfig, Failure> {
         bootstrap,
         trackers: !args.no_trackers,
         dht: !args.no_dht,
+        lsd: !args.no_lsd,
         pex: !args.no_pex,
         rendezvous: !args.index.no_rendezvous,
         map_ports: index::map_ports(&args.index),

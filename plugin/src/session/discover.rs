@@ -1,4 +1,4 @@
-//! Peers of one torrent from outside the directory: its trackers and the DHT, and the filter for every address.
+//! Peers of one torrent from outside the directory: its trackers, the DHT and the local network, and the filter for every address.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::Shared;
 use super::torrent::Input;
 pub(super) use crate::discovery::TransferCounts;
 use crate::discovery::{
-    AnnouncerConfig, AnnouncerHandle, DhtLookup, LookupConfig, resolve, spawn_announcer,
+    AnnouncerConfig, AnnouncerHandle, DhtLookup, LookupConfig, LsdLookup, resolve, spawn_announcer,
 };
 use crate::limits::address::{AddrSource, acceptable};
 use crate::metadata::PeerHint;
@@ -24,13 +24,15 @@ pub(crate) enum PeersFrom {
     Tracker,
     /// The Mainline DHT.
     Dht,
+    /// A client on the local network (BEP 14).
+    Lsd,
     /// A peer that we are connected to (BEP 11).
     Pex,
     /// The ChunkCast directory.
     Directory,
 }
 
-/// Trackers and DHT of one torrent.
+/// Trackers, DHT and local announcements of one torrent.
 pub(super) struct Discovery {
     shared: Arc<Shared>,
     info_hash: [u8; 20],
@@ -40,6 +42,7 @@ pub(super) struct Discovery {
     began_incomplete: bool,
     announcer: Option<AnnouncerHandle>,
     dht: Option<DhtLookup>,
+    lsd: Option<LsdLookup>,
     tasks: JoinSet<()>,
 }
 
@@ -58,6 +61,7 @@ impl Discovery {
             began_incomplete: false,
             announcer: None,
             dht: None,
+            lsd: None,
             tasks: JoinSet::new(),
         }
     }
@@ -72,12 +76,17 @@ impl Discovery {
         }
     }
 
-    /// Starts trackers and DHT.
+    /// Starts all that a torrent may use which is not known to be private.
     pub(super) fn start_public(&mut self, tiers: Vec<Vec<String>>, left: Option<u64>) {
         if let Some(left) = left {
             self.set_left(left);
         }
         self.announce(tiers, false);
+        if let Some(lsd) = &self.shared.lsd {
+            let (out, peers) = mpsc::channel(64); // as many as are remembered of a torrent
+            self.lsd = Some(lsd.look_for(self.info_hash, out));
+            self.forward(peers, PeersFrom::Lsd);
+        }
         let Some(dht) = &self.shared.dht else { return };
         let (out, peers) = mpsc::channel(16);
         self.dht = Some(dht.look_up(
@@ -89,9 +98,10 @@ impl Discovery {
         self.forward(peers, PeersFrom::Dht);
     }
 
-    /// The metadata says `private`: no DHT from now on, and no tracker but the torrent's own (BEP 27).
+    /// The metadata says `private`: neither DHT nor local network from now on, and no tracker but the torrent's own (BEP 27).
     pub(super) fn stop_public(&mut self) {
         self.dht = None;
+        self.lsd = None;
     }
 
     /// How much is missing, once that is known.
@@ -145,6 +155,7 @@ impl Discovery {
     pub(super) fn acceptable(&self, addr: SocketAddr, from: PeersFrom) -> bool {
         let source = match from {
             PeersFrom::User => AddrSource::Manual,
+            PeersFrom::Lsd => AddrSource::Local,
             PeersFrom::Directory if self.shared.local_directory && addr.ip().is_loopback() => {
                 AddrSource::Manual
             }
@@ -160,6 +171,7 @@ impl Discovery {
     /// Says goodbye to the tracker and ends everything.
     pub(super) async fn stop(&mut self) {
         self.dht = None;
+        self.lsd = None;
         if let Some(announcer) = self.announcer.take() {
             announcer.stop().await;
         }

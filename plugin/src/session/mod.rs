@@ -29,7 +29,7 @@ pub use self::index::{
 };
 use self::torrent::{Input, Torrent};
 use crate::discovery::portmap::{LEASE, Protocol, unmap};
-use crate::discovery::{DhtConfig, DhtNode, PortMapConfig, PortMapper, RendezvousConfig};
+use crate::discovery::{DhtConfig, DhtNode, Lsd, PortMapConfig, PortMapper, RendezvousConfig};
 use crate::limits::address::OwnAddrs;
 use crate::limits::{Limiters, Limits, LimitsConfig};
 use crate::metadata::{FileSelection, Magnet, Metainfo};
@@ -66,6 +66,8 @@ pub struct SessionConfig {
     pub trackers: bool,
     /// Whether the Mainline DHT is asked.
     pub dht: bool,
+    /// Whether torrents are announced on the local network, and peers heard of there (BEP 14); not where we listen on loopback.
+    pub lsd: bool,
     /// Whether peers are told of each other, and believed when they name others (BEP 11).
     pub pex: bool,
     /// DHT nodes to start from; `None`: the well-known ones.
@@ -94,6 +96,7 @@ impl Default for SessionConfig {
             rendezvous: false,
             trackers: true,
             dht: true,
+            lsd: true,
             pex: true,
             dht_bootstrap: None,
             map_ports: Some(LEASE),
@@ -202,6 +205,7 @@ pub(crate) struct Shared {
     limits: Limits,
     files: OpenFiles,
     dht: Option<DhtNode>,
+    lsd: Option<Lsd>,
     index: Option<IndexNode>,
     torrents: Mutex<BTreeMap<[u8; 20], mpsc::Sender<Input>>>,
 }
@@ -261,6 +265,7 @@ impl Session {
             peer_id: our_peer_id(&mut rand::rng()),
             files: OpenFiles::new(config.limits.open_files),
             limits,
+            lsd: config.lsd.then(|| Lsd::spawn(listen)).flatten(),
             dht: config.dht.then(|| {
                 let mut dht = DhtConfig::default();
                 if let Some(bootstrap) = &config.dht_bootstrap {

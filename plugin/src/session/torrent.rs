@@ -391,7 +391,7 @@ impl Torrent {
 
     /// Peers that were named, as far as they may be dialled.
     fn candidates(&mut self, from: PeersFrom, addrs: &[SocketAddr]) {
-        if self.private && matches!(from, PeersFrom::Dht | PeersFrom::Pex) {
+        if self.private && matches!(from, PeersFrom::Dht | PeersFrom::Lsd | PeersFrom::Pex) {
             return;
         }
         let source = from.source();

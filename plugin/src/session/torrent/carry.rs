@@ -388,6 +388,7 @@ impl super::PeersFrom {
             Self::User => Source::Manual,
             Self::Tracker => Source::Tracker,
             Self::Dht => Source::Dht,
+            Self::Lsd => Source::Lsd,
             Self::Pex => Source::Pex,
             Self::Directory => Source::Directory,
         }
