@@ -179,3 +179,18 @@ async fn a_taken_port_and_no_bootstrap_are_survived() {
     assert!(within(peers.recv()).await.is_none(), "no node, no lookup");
     within(dht.stop()).await;
 }
+
+#[tokio::test]
+async fn a_node_that_knows_nobody_starts_over_from_what_peers_name() {
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (other, _seen) = node().await;
+    let dht = DhtNode::spawn(config(&silent.local_addr().unwrap().to_string()));
+    dht.add_node(other);
+    within(async {
+        while dht.nodes() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    within(dht.stop()).await;
+}

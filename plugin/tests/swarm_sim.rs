@@ -41,6 +41,9 @@ mod hostile_status;
 #[path = "swarm_sim/status.rs"]
 mod status;
 
+#[path = "swarm_sim/dht.rs"]
+mod dht;
+
 #[path = "swarm_sim/pex.rs"]
 mod pex;
 

@@ -3,11 +3,13 @@
 //! An open peer stream of that crate asks again every 60 s, and all streams share one limit of 250 queries a second,
 //! so a lookup holds its stream for 30 s, drops it, and comes back after 15 to 30 minutes while peers are wanted.
 //! Without a network the node goes on trying and says so once; it never fails the client. Nothing is kept on disk.
+//! The crate takes no nodes while it runs, so those that peers name (BEP 5, PORT) are used where they matter most: a node that
+//! knows nobody is started over with them.
 //! A private torrent (BEP 27) must not be looked up here: that is the caller's to see to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -20,6 +22,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+/// Nodes kept that peers named; the newest.
+const MAX_NAMED: usize = 16; // guess: as many as are asked at the start of a lookup
 
 /// Limits and addresses of the DHT node.
 #[derive(Clone, Debug)]
@@ -101,6 +106,7 @@ impl LookupConfig {
 /// The node. Dropping it ends the node and all its lookups.
 pub struct DhtNode {
     state: watch::Receiver<Option<Dht>>,
+    named: Arc<Mutex<Named>>,
     token: CancellationToken,
     task: Option<JoinHandle<()>>,
 }
@@ -110,9 +116,11 @@ impl DhtNode {
     pub fn spawn(config: DhtConfig) -> Self {
         let token = CancellationToken::new();
         let (state_tx, state) = watch::channel(None);
-        let task = tokio::spawn(run_node(config, state_tx, token.clone()));
+        let named = Arc::new(Mutex::new(Named::default()));
+        let task = tokio::spawn(run_node(config, state_tx, named.clone(), token.clone()));
         Self {
             state,
+            named,
             token,
             task: Some(task),
         }
@@ -126,6 +134,11 @@ impl DhtNode {
     /// The local UDP address, once bound.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
         self.state.borrow().as_ref().map(|dht| dht.listen_addr())
+    }
+
+    /// A peer's DHT node: one more to start from, should ours come to know nobody.
+    pub fn add_node(&self, addr: SocketAddr) {
+        named(&self.named).add(addr);
     }
 
     /// Looks for peers of `info_hash` until the returned handle is dropped. `announce_port`: also tell the DHT that we
@@ -201,7 +214,12 @@ impl Drop for DhtLookup {
 }
 
 /// Keeps a node alive: binds, watches, and starts over when it has ended.
-async fn run_node(config: DhtConfig, state: watch::Sender<Option<Dht>>, token: CancellationToken) {
+async fn run_node(
+    config: DhtConfig,
+    state: watch::Sender<Option<Dht>>,
+    nodes: Arc<Mutex<Named>>,
+    token: CancellationToken,
+) {
     if config.bootstrap.is_empty() {
         debug!("no DHT: no bootstrap node is configured");
         return;
@@ -214,14 +232,17 @@ async fn run_node(config: DhtConfig, state: watch::Sender<Option<Dht>>, token: C
     };
     let mut backoff = config.check;
     loop {
-        match start(&config, token.child_token()).await {
+        let started = token.child_token();
+        let more = named(&nodes).take();
+        match start(&config, &more, started.clone()).await {
             Ok(dht) => {
                 backoff = config.check;
                 state.send_replace(Some(dht));
-                let alive = watch_node(&config, &state, &mut warn_once);
+                let alive = watch_node(&config, &state, &nodes, &mut warn_once);
                 if token.run_until_cancelled(alive).await.is_none() {
                     break;
                 }
+                started.cancel();
             }
             Err(error) => warn_once(format!(
                 "DHT: no UDP socket ({error}); peers come from elsewhere. Free the port or use --no-dht"
@@ -238,10 +259,16 @@ async fn run_node(config: DhtConfig, state: watch::Sender<Option<Dht>>, token: C
 }
 
 /// A bound node with a random id. On a system without IPv6 the dual-stack socket fails and IPv4 alone is taken.
-async fn start(config: &DhtConfig, token: CancellationToken) -> Result<Dht, librqbit_dht::Error> {
+async fn start(
+    config: &DhtConfig,
+    more: &[SocketAddr],
+    token: CancellationToken,
+) -> Result<Dht, librqbit_dht::Error> {
+    let more = more.iter().map(SocketAddr::to_string);
+    let bootstrap: Vec<String> = config.bootstrap.iter().cloned().chain(more).collect();
     let with = |listen: Option<SocketAddr>| librqbit_dht::DhtConfig {
         peer_id: Some(Id20::new(rand::random())),
-        bootstrap_addrs: Some(config.bootstrap.clone()),
+        bootstrap_addrs: Some(bootstrap.clone()),
         listen_addr: listen,
         cancellation_token: Some(token.clone()),
         ..librqbit_dht::DhtConfig::default()
@@ -254,10 +281,11 @@ async fn start(config: &DhtConfig, token: CancellationToken) -> Result<Dht, libr
     }
 }
 
-/// Returns when the node has ended.
+/// Returns when the node has ended, or knows nobody and there are nodes to start from that it was not told of.
 async fn watch_node(
     config: &DhtConfig,
     state: &watch::Sender<Option<Dht>>,
+    nodes: &Mutex<Named>,
     warn_once: &mut impl FnMut(String),
 ) {
     let begin = Instant::now();
@@ -271,6 +299,9 @@ async fn watch_node(
                 "DHT: none of {} answers; peers come from elsewhere. Check the network or use --no-dht",
                 config.bootstrap.join(", ")
             ));
+            if named(nodes).new {
+                return;
+            }
         }
         // The node's task holds a reference. Ours are the one in `state` and the one here; open streams hold more, so
         // an ended node is seen between rounds.
@@ -278,6 +309,36 @@ async fn watch_node(
             return;
         }
     }
+}
+
+/// Nodes that peers named.
+#[derive(Debug, Default)]
+struct Named {
+    nodes: VecDeque<SocketAddr>,
+    /// There are some that no start has used.
+    new: bool,
+}
+
+impl Named {
+    fn add(&mut self, addr: SocketAddr) {
+        if self.nodes.contains(&addr) {
+            return;
+        }
+        if self.nodes.len() >= MAX_NAMED {
+            self.nodes.pop_front();
+        }
+        self.nodes.push_back(addr);
+        self.new = true;
+    }
+
+    fn take(&mut self) -> Vec<SocketAddr> {
+        self.new = false;
+        self.nodes.iter().copied().collect()
+    }
+}
+
+fn named(nodes: &Mutex<Named>) -> MutexGuard<'_, Named> {
+    nodes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Nodes in both routing tables.

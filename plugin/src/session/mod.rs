@@ -207,11 +207,19 @@ pub(crate) struct Shared {
     dht: Option<DhtNode>,
     lsd: Option<Lsd>,
     index: Option<IndexNode>,
-    torrents: Mutex<BTreeMap<[u8; 20], mpsc::Sender<Input>>>,
+    torrents: Mutex<BTreeMap<[u8; 20], Listed>>,
+}
+
+/// A torrent as the listener knows it.
+#[derive(Clone)]
+struct Listed {
+    input: mpsc::Sender<Input>,
+    /// It is known to be private (BEP 27).
+    private: bool,
 }
 
 impl Shared {
-    fn torrents(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 20], mpsc::Sender<Input>>> {
+    fn torrents(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 20], Listed>> {
         self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -337,7 +345,11 @@ impl Session {
                     info_hash: hex(&info_hash),
                 });
             }
-            torrents.insert(info_hash, input.clone());
+            let listed = Listed {
+                input: input.clone(),
+                private: matches!(&add.source, TorrentSource::Metainfo(m) if m.private),
+            };
+            torrents.insert(info_hash, listed);
         }
         let (events, outbox) = mpsc::channel(64);
         let (stop, stopped) = watch::channel(false);
@@ -431,10 +443,9 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
         let shared = shared.clone();
         callers.admit(async move {
             let ours = |hash: &[u8; 20]| {
-                shared
-                    .torrents()
-                    .contains_key(hash)
-                    .then(|| Handshake::ours(*hash, shared.peer_id))
+                let private = shared.torrents().get(hash)?.private;
+                let dht = shared.dht.is_some() && !private;
+                Some(Handshake::ours(*hash, shared.peer_id).with_dht(dht))
             };
             let peer = match accept(stream, remote, ours, &shared.config.conn).await {
                 Ok(peer) => peer,
@@ -446,7 +457,9 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
             let torrent = shared.torrents().get(&peer.handshake.info_hash).cloned();
             if let Some(torrent) = torrent {
                 // in a task of its own: this caller is no longer one
-                tokio::spawn(async move { torrent.send(Input::Accepted(peer, permit)).await });
+                tokio::spawn(
+                    async move { torrent.input.send(Input::Accepted(peer, permit)).await },
+                );
             }
         });
     }

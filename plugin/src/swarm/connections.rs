@@ -63,6 +63,34 @@ impl Swarm {
         // A full client may say at once what the peer is to know of; with Fast it must hear something.
         self.run_actions();
         self.open(conn);
+        self.tell_dht_port(conn);
+    }
+
+    /// Where our DHT node is, if we have one.
+    fn our_dht(&self) -> Option<u16> {
+        self.dht_port.filter(|_| !self.config.private)
+    }
+
+    /// Tells a peer that has a DHT node where ours is.
+    fn tell_dht_port(&mut self, conn: ConnId) {
+        let has_one = |p: &Peer| p.info.handshake.dht();
+        if let Some(port) = self.our_dht()
+            && self.peers.get(&conn).is_some_and(has_one)
+        {
+            self.send(conn, Message::Port(port));
+        }
+    }
+
+    /// The peer says where its DHT node is: told on once.
+    pub(super) fn on_dht_port(&mut self, conn: ConnId, port: u16) {
+        let wanted = port != 0 && self.our_dht().is_some();
+        if let Some(peer) = self.peers.get_mut(&conn).filter(|_| wanted)
+            && !std::mem::replace(&mut peer.ext.dht_told, true)
+        {
+            let addr = SocketAddr::new(peer.info.addr.ip(), port);
+            self.push(Output::DhtNode(addr));
+        }
+        self.noise(conn);
     }
 
     /// Whether the connection may stay, before the client is asked.

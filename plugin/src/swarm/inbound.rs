@@ -22,13 +22,11 @@ impl Swarm {
             return self.fault(conn, DropReason::NotNegotiated);
         }
         match msg {
-            // Hints of BEP 6 that we do not follow: the client picks. The DHT port is the session's business.
-            Message::KeepAlive
-            | Message::Port(_)
-            | Message::Suggest(_)
-            | Message::AllowedFast(_) => {
+            // Hints of BEP 6 that we do not follow: the client picks.
+            Message::KeepAlive | Message::Suggest(_) | Message::AllowedFast(_) => {
                 self.noise(conn);
             }
+            Message::Port(port) => self.on_dht_port(conn, port),
             Message::Choke => self.on_choke(conn),
             Message::Unchoke => self.on_unchoke(conn),
             Message::Interested => self.on_interested(conn, true),

@@ -101,6 +101,8 @@ pub struct Swarm {
     last_tick: Instant,
     outputs: VecDeque<Output>,
     counters: Counters,
+    /// Where our DHT node is.
+    dht_port: Option<u16>,
     complete_told: bool,
     stopped: bool,
     /// Blocks or room became free: every pipeline is looked at again.
@@ -137,6 +139,7 @@ impl Swarm {
             last_tick: now,
             outputs: VecDeque::new(),
             counters: Counters::default(),
+            dht_port: None,
             complete_told: false,
             stopped: false,
             refill: false,
@@ -173,6 +176,12 @@ impl Swarm {
     /// Our own addresses, which are never dialled.
     pub fn set_own_addrs(&mut self, addrs: &[SocketAddr]) {
         self.client.set_own_addrs(addrs);
+    }
+
+    /// The UDP port of our DHT node, which peers that have one too are told (BEP 5); never in a private torrent. `None`: there
+    /// is none, and theirs are of no interest.
+    pub fn set_dht_port(&mut self, port: Option<u16>) {
+        self.dht_port = port;
     }
 
     /// Whether others can dial us: see [`Client::set_reachable`](chunkcast::client::Client::set_reachable).

@@ -117,6 +117,8 @@ pub enum Output {
     Metadata(Bytes),
     /// A ChunkCast peer's index node accepts datagrams here.
     IndexNode(SocketAddr),
+    /// A peer's DHT node accepts datagrams here (BEP 5).
+    DhtNode(SocketAddr),
     /// A near peer names others that are near it: those that may be dialled go to
     /// [`Swarm::handle_introduced`](super::Swarm::handle_introduced).
     Introduced {

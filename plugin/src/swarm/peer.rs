@@ -186,6 +186,8 @@ pub(super) struct Extensions {
     pub(super) reqq: Option<u32>,
     /// Its index node was reported.
     pub(super) index_told: bool,
+    /// Its DHT node was reported.
+    pub(super) dht_told: bool,
     /// Our metadata requests in flight, and when they were sent.
     pub(super) asked: BTreeMap<u32, Instant>,
     /// Its metadata requests that wait.

@@ -88,7 +88,9 @@ mod tests {
         let bytes = ours.to_bytes();
         assert_eq!(&bytes[..20], b"\x13BitTorrent protocol");
         assert_eq!(Handshake::from_bytes(&bytes), Ok(ours));
-        assert!(ours.extended() && ours.fast());
+        assert!(ours.extended() && ours.fast() && !ours.dht());
+        assert_eq!(ours.with_dht(false), ours);
+        assert!(ours.with_dht(true).dht());
     }
 
     #[test]

@@ -40,6 +40,18 @@ impl Handshake {
         }
     }
 
+    /// The same with the offer to tell our DHT node's port (BEP 5), if `dht`.
+    #[must_use]
+    pub fn with_dht(mut self, dht: bool) -> Self {
+        self.reserved[7] |= u8::from(dht);
+        self
+    }
+
+    /// Whether the sender has a DHT node (BEP 5).
+    pub fn dht(&self) -> bool {
+        self.reserved[7] & 0x01 != 0
+    }
+
     /// Whether the sender speaks the extension protocol (BEP 10).
     pub fn extended(&self) -> bool {
         self.reserved[5] & 0x10 != 0

@@ -75,6 +75,7 @@ pub(crate) struct Node {
     pub(crate) keep_sent: bool,
     pub(crate) metadata: Option<Bytes>,
     pub(crate) index_nodes: Vec<SocketAddr>,
+    pub(crate) dht_nodes: Vec<SocketAddr>,
     pub(crate) exchanged: Vec<SocketAddr>,
     pub(crate) published: Vec<ChunkSet>,
     pub(crate) payload_sent: u64,

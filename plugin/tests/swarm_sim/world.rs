@@ -174,6 +174,7 @@ impl World {
             keep_sent: false,
             metadata: None,
             index_nodes: Vec::new(),
+            dht_nodes: Vec::new(),
             exchanged: Vec::new(),
             published: Vec::new(),
             payload_sent: 0,
@@ -205,6 +206,11 @@ impl World {
             Kind::Swarm(node) => node,
             Kind::Script(_) => panic!("node {at} is scripted"),
         }
+    }
+
+    /// The node's handshakes say that it has a DHT node.
+    pub(crate) fn offer_dht(&mut self, node: usize) {
+        self.reserved[node][7] |= 0x01;
     }
 
     /// Bytes per second that `node` can send.
@@ -431,6 +437,7 @@ impl World {
                     node.swarm.set_metainfo(meta, none, wanted, now);
                 }
                 Output::IndexNode(addr) => node.index_nodes.push(addr),
+                Output::DhtNode(addr) => node.dht_nodes.push(addr),
                 Output::Introduced { conn, addrs } => {
                     node.swarm.handle_introduced(conn, &addrs, now);
                 }

@@ -107,7 +107,7 @@ impl Bench {
             }
             Output::PieceDone { piece } => assert!(self.verified.contains(&piece)),
             Output::Complete => assert_eq!(self.verified.len(), PIECES as usize),
-            Output::IndexNode(addr) => assert_ne!(addr.port(), 0),
+            Output::DhtNode(addr) | Output::IndexNode(addr) => assert_ne!(addr.port(), 0),
             Output::Exchanged(addrs) => assert!((1..=MAX_READ).contains(&addrs.len())),
             Output::Introduced { addrs, .. } => assert!(addrs.len() <= MAX_INTRODUCED),
         }

@@ -11,6 +11,7 @@ use super::super::{Directory, TorrentSource, object_id};
 use super::pacing;
 use super::reads::{Run, runs};
 use super::{Conn, Input, PeersFrom, Torrent, TorrentError};
+use crate::discovery::DhtNode;
 use crate::limits::{Pace, Permit, Room};
 use crate::metadata::{FileSelection, Metainfo};
 use crate::storage::{StorageError, Stored};
@@ -74,6 +75,13 @@ impl Torrent {
                         index.learn(addr);
                     }
                 }
+                Output::DhtNode(addr) => {
+                    if let Some(dht) = &self.shared.dht
+                        && self.discovery.acceptable(addr, PeersFrom::Pex)
+                    {
+                        dht.add_node(addr);
+                    }
+                }
                 Output::Introduced { conn, mut addrs } => {
                     // as far as the directory would be believed
                     addrs.retain(|a| self.discovery.acceptable(*a, PeersFrom::Directory));
@@ -94,8 +102,9 @@ impl Torrent {
             return self.swarm.handle_dial_failed(addr, now);
         };
         let (shared, input, hash) = (self.shared.clone(), self.input.clone(), self.info_hash);
+        let dht = shared.dht.is_some() && !self.private;
         self.tasks.spawn(async move {
-            let ours = Handshake::ours(hash, shared.peer_id);
+            let ours = Handshake::ours(hash, shared.peer_id).with_dht(dht);
             let dialled = {
                 let _half_open = shared.limits.half_open().await;
                 connect::dial(addr, ours, Some(shared.listen.ip()), &shared.config.conn).await
@@ -149,6 +158,8 @@ impl Torrent {
             },
         );
         let now = self.now();
+        let dht = self.shared.dht.as_ref().and_then(DhtNode::listen_addr);
+        self.swarm.set_dht_port(dht.map(|addr| addr.port()));
         self.swarm.handle_connected(id, info, now);
     }
 
