@@ -110,6 +110,7 @@ pub(super) async fn run_jobs(
         // BEP 27: nothing of a private torrent concerns the DHT or who else is in this network
         let public = jobs.iter().any(|j| !j.is_private());
         config.dht &= public;
+        config.lsd &= public;
         config.index_settings = index::settings(&args.index, user, &reporter)?;
         config.index_settings.lan &= public;
         let settings = config.index_settings.clone();
