@@ -58,3 +58,6 @@ mod held;
 
 #[path = "swarm_sim/memory.rs"]
 mod memory;
+
+#[path = "swarm_sim/stock.rs"]
+mod stock;

@@ -37,7 +37,7 @@ impl Client {
         self.rebuild_picker();
         self.reset_showing();
         self.sent_chunks.resize(chunks);
-        self.slots_memo = None;
+        self.regroup_slots();
         if !was_known && self.is_full() {
             self.showing.gather(now + self.config.gather);
         }
@@ -236,7 +236,7 @@ impl Client {
             self.reset_showing();
         }
         if self.missing.is_none() {
-            self.slots_memo = None;
+            self.regroup_slots();
         }
         // fewer chunks are missing: interest can only end
         let told = self.table.map.iter().filter(|(_, n)| n.told_interest);
@@ -263,7 +263,7 @@ impl Client {
             n.assigned = n.assigned.saturating_sub(1);
         }
         let (was_full, was_complete) = (self.is_full(), self.is_complete());
-        self.slots_memo = None;
+        self.regroup_slots();
         if self.held.remove(chunk) {
             self.publisher.changed(false);
         }

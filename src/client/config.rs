@@ -159,6 +159,13 @@ pub struct ClientConfig {
     pub slot_hold: Duration,
     /// Slots kept for those who send us most, while we download.
     pub reciprocal_slots: usize,
+    /// Upload slots that clients of other kinds have of their own while we download, one of them optimistic; 0: they are
+    /// counted among all others.
+    pub stranger_slots: usize,
+    /// They have one more for each so many bytes a second that are being sent to them, up to `unlimited_up_to`.
+    pub stranger_slot_rate: u64,
+    /// How long a client of another kind keeps a slot that it has not earned.
+    pub optimistic_hold: Duration,
 
     /// Whether a seed alone among downloaders reveals its chunks one by one.
     pub superseed: bool,
@@ -236,6 +243,9 @@ impl Default for ClientConfig {
             unlimited_up_to: 16, // measured: no slots among 16 equals
             slot_hold: Duration::from_secs(10), // BitTorrent's choke period
             reciprocal_slots: 3, // BitTorrent's regular slots
+            stranger_slots: 4, // BEP 3: three regular ones and an optimistic one
+            stranger_slot_rate: 256 << 10, // guess: what four slots of 8 Mbit/s are worth: it outbids most home uplinks
+            optimistic_hold: Duration::from_secs(30), // BEP 3
 
             superseed: true,                          // measured: 1.08 to 1.18 copies
             reveal_ahead: 8,                          // measured: 6 starved the uplink
@@ -287,6 +297,7 @@ impl ClientConfig {
             superseed: false,    // not in the paper
             gather: Duration::ZERO, // not in the paper
             reciprocal_slots: 0, // not in the paper
+            stranger_slots: 0,   // not in the paper
             near_uploads: 0,     // not in the paper
             ..Self::default()
         }
@@ -298,7 +309,7 @@ impl ClientConfig {
     /// The first field that does not, and what it must be.
     pub fn validate(&self) -> Result<(), ClientConfigError> {
         let positive = |d: Duration| d > Duration::ZERO;
-        let rules: [(bool, &'static str, &'static str); 18] = [
+        let rules: [(bool, &'static str, &'static str); 20] = [
             (self.max_neighbours > 0, "max_neighbours", "at least 1"),
             (
                 self.max_neighbours <= 1000,
@@ -356,6 +367,16 @@ impl ClientConfig {
                 "longer than zero",
             ),
             (positive(self.slot_hold), "slot_hold", "longer than zero"),
+            (
+                self.optimistic_hold >= self.slot_hold,
+                "optimistic_hold",
+                "at least slot_hold",
+            ),
+            (
+                self.stranger_slot_rate > 0,
+                "stranger_slot_rate",
+                "at least 1",
+            ),
         ];
         match rules.iter().find(|(ok, ..)| !ok) {
             Some(&(_, name, rule)) => Err(ClientConfigError { name, rule }),

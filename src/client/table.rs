@@ -15,17 +15,19 @@ use crate::time::Instant;
 
 /// Seconds that a rate is taken over.
 const WINDOW: usize = 10;
+/// Seconds that the rate is taken over by which strangers earn slots.
+const LONG_WINDOW: usize = 20; // BEP 3: its reference client's
 /// Round-trip time assumed of a peer that is not measured and has no coordinate. // guess
 const UNKNOWN_RTT: Duration = Duration::from_millis(100);
 
 /// A neighbour younger than this may still turn out useful. // guess
 const SETTLING: Duration = Duration::from_secs(10);
 
-/// Bytes in all, and over the last ten seconds.
+/// Bytes in all, and over the last seconds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Meter {
     pub(super) total: u64,
-    seconds: [u64; WINDOW],
+    seconds: [u64; LONG_WINDOW],
     last: u64,
 }
 
@@ -40,13 +42,24 @@ impl Meter {
 
     /// Amount per second over the last ten seconds.
     pub(super) fn rate(&self, now: Instant) -> u64 {
-        let mut copy = self.clone();
-        copy.forget_before(now.as_micros() / 1_000_000);
-        copy.seconds.iter().fold(0u64, |a, b| a.saturating_add(*b)) / WINDOW as u64
+        self.rate_over(WINDOW as u64, now)
+    }
+
+    /// Amount per second over the last twenty seconds.
+    pub(super) fn long_rate(&self, now: Instant) -> u64 {
+        self.rate_over(LONG_WINDOW as u64, now)
+    }
+
+    fn rate_over(&self, window: u64, now: Instant) -> u64 {
+        // as of the latest amount if that is later
+        let end = self.last.max(now.as_micros() / 1_000_000);
+        let from = (end + 1).saturating_sub(window);
+        let seconds = (from..=self.last).map(|second| self.seconds[slot_of(second)]);
+        seconds.fold(0u64, u64::saturating_add) / window
     }
 
     fn forget_before(&mut self, second: u64) {
-        let stale = second.saturating_sub(self.last).min(WINDOW as u64);
+        let stale = second.saturating_sub(self.last).min(LONG_WINDOW as u64);
         for back in 0..stale {
             self.seconds[slot_of(second - back)] = 0;
         }
@@ -55,7 +68,7 @@ impl Meter {
 }
 
 fn slot_of(second: u64) -> usize {
-    usize::try_from(second % WINDOW as u64).unwrap_or(0)
+    usize::try_from(second % LONG_WINDOW as u64).unwrap_or(0)
 }
 
 /// What a neighbour has been told of our chunks.
@@ -101,6 +114,10 @@ pub(super) struct Neighbour {
     pub(super) served: Option<Instant>,
     /// When it last lost its slot or became interested: the order of waiting.
     pub(super) waiting: Instant,
+    /// Whether it ever had a slot.
+    pub(super) ever_served: bool,
+    /// Whether it is a client of another kind.
+    pub(super) stranger: bool,
     pub(super) down: Meter,
     pub(super) up: Meter,
     /// Chunks assigned to it.
@@ -146,6 +163,8 @@ impl Neighbour {
             told_interest: false,
             served: None,
             waiting: now,
+            ever_served: false,
+            stranger: false,
             down: Meter::default(),
             up: Meter::default(),
             assigned: 0,
@@ -195,6 +214,10 @@ impl Neighbour {
         Tally {
             interested: usize::from(self.interested),
             waiting: usize::from(self.interested && self.served.is_none()),
+            strangers: usize::from(self.interested && self.stranger),
+            strangers_waiting: usize::from(
+                self.interested && self.stranger && self.served.is_none(),
+            ),
             allowed: usize::from(self.allowed),
             useful: usize::from(self.is_useful()),
             ready: usize::from(self.is_useful() && self.back_at().is_none()),
@@ -216,6 +239,10 @@ pub(super) struct Tally {
     pub(super) interested: usize,
     /// Those of them without an upload slot.
     pub(super) waiting: usize,
+    /// Clients of other kinds that want chunks of ours.
+    pub(super) strangers: usize,
+    /// Those of them without an upload slot.
+    pub(super) strangers_waiting: usize,
     /// May be asked for chunks.
     pub(super) allowed: usize,
     /// Have something for us, or have not told yet.
@@ -232,6 +259,8 @@ impl Tally {
     fn add(&mut self, other: Self) {
         self.interested += other.interested;
         self.waiting += other.waiting;
+        self.strangers += other.strangers;
+        self.strangers_waiting += other.strangers_waiting;
         self.allowed += other.allowed;
         self.useful += other.useful;
         self.ready += other.ready;
@@ -242,6 +271,8 @@ impl Tally {
     fn subtract(&mut self, other: Self) {
         self.interested -= other.interested;
         self.waiting -= other.waiting;
+        self.strangers -= other.strangers;
+        self.strangers_waiting -= other.strangers_waiting;
         self.allowed -= other.allowed;
         self.useful -= other.useful;
         self.ready -= other.ready;

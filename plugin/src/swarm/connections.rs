@@ -59,6 +59,8 @@ impl Swarm {
             });
             return;
         }
+        // until its extended handshake says otherwise
+        self.client.handle_stranger(conn.into(), true, self.now);
         self.send_extended_handshake(conn);
         // A full client may say at once what the peer is to know of; with Fast it must hear something.
         self.run_actions();

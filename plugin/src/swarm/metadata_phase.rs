@@ -92,7 +92,11 @@ impl Swarm {
         }
         if let Some(id) = handshake.cc_status {
             peer.status.id = Some(id).filter(|id| *id != 0);
+            self.client.handle_stranger(conn.into(), id == 0, self.now);
         }
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
         if let Some(id) = handshake.ut_pex {
             peer.pex.id = Some(id).filter(|id| *id != 0);
         }

@@ -20,6 +20,14 @@ pub(crate) use crate::node::{Content, Node};
 pub(crate) trait Script {
     fn connected(&mut self, conn: ConnId) -> Vec<(Duration, Message)>;
     fn message(&mut self, conn: ConnId, msg: Message, now: Instant) -> Vec<(Duration, Message)>;
+    /// What it says a second after this was last called, and to whom.
+    fn second(&mut self, _now: Instant) -> Option<(ConnId, Vec<Message>)> {
+        None
+    }
+    /// Whether it has a use for [`Script::second`].
+    fn has_clock(&self) -> bool {
+        false
+    }
     /// Whether it hangs up now.
     fn hangs_up(&self) -> bool {
         false
@@ -61,6 +69,9 @@ enum Event {
         block: BlockRef,
     },
     Answer {
+        node: usize,
+    },
+    Second {
         node: usize,
     },
     Connect {
@@ -195,10 +206,14 @@ impl World {
         if !fast {
             reserved = [0; 8];
         }
+        let node = self.kinds.len();
+        if script.has_clock() {
+            self.schedule(self.now + Duration::from_secs(1), Event::Second { node });
+        }
         self.kinds.push(Kind::Script(Box::new(script)));
         self.uplink.push((2_500_000, self.now));
         self.reserved.push(reserved);
-        self.kinds.len() - 1
+        node
     }
 
     pub(crate) fn node(&mut self, at: usize) -> &mut Node {
@@ -545,6 +560,16 @@ impl World {
                 let data = data.map(Bytes::copy_from_slice);
                 n.swarm.handle_block_read(conn, block, data, now);
                 self.drain(node);
+            }
+            Event::Second { node } => {
+                if let Kind::Script(script) = &mut self.kinds[node] {
+                    let says = script.second(now);
+                    self.schedule(now + Duration::from_secs(1), Event::Second { node });
+                    if let Some((conn, says)) = says {
+                        says.into_iter()
+                            .for_each(|msg| self.transmit(node, conn, msg));
+                    }
+                }
             }
             Event::Answer { node } => {
                 let peers: Vec<Candidate> = (0..self.kinds.len())

@@ -11,6 +11,7 @@ mod policy;
 mod refusals;
 mod serving;
 mod share;
+mod strangers;
 mod unreachable;
 
 use std::collections::BTreeSet;

@@ -65,6 +65,7 @@ pub(super) fn client_config(config: &SessionConfig, rates: Rates) -> ClientConfi
         };
         client.unlimited_up_to = client.unlimited_up_to.min(slots);
         client.reciprocal_slots = client.reciprocal_slots.min(client.slots - 1);
+        client.stranger_slots = client.stranger_slots.min(slots);
     }
     client
 }
@@ -89,6 +90,8 @@ mod tests {
     fn few_are_served_at_a_time_at_a_low_rate() {
         let base = ClientConfig::default();
         assert_eq!((at(16 << 10).slots, at(16 << 10).unlimited_up_to), (2, 2));
+        assert_eq!(at(16 << 10).stranger_slots, 2);
+        assert_eq!(at(1 << 20).stranger_slots, base.stranger_slots);
         assert_eq!(at(1 << 20).slots, base.slots);
         assert_eq!(at(1 << 20).unlimited_up_to, base.unlimited_up_to);
         for bytes in [1 << 10, 16 << 10, 40 << 10, 1 << 30] {
