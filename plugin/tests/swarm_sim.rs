@@ -59,5 +59,8 @@ mod held;
 #[path = "swarm_sim/memory.rs"]
 mod memory;
 
+#[path = "swarm_sim/upload_only.rs"]
+mod upload_only;
+
 #[path = "swarm_sim/stock.rs"]
 mod stock;

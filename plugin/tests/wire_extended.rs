@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use chunkcast_bittorrent::wire::extended::{
     ExtendedError, ExtendedHandshake, MAX_HANDSHAKE, MAX_METADATA, MAX_VERSION, UtMetadata,
+    decode_upload_only,
 };
 use librqbit_peer_protocol::{Message as StockMessage, extended as stock};
 use proptest::collection::vec;
@@ -19,10 +20,23 @@ fn handshake() -> impl Strategy<Value = ExtendedHandshake> {
         option::of("[a-zA-Z0-9 ./µ-]{1,64}"),
         option::of(1..=u32::MAX),
         option::of(1..=u16::MAX),
+        (option::of(any::<u8>()), option::of(any::<bool>())),
     )
         .prop_map(
-            |(ut_metadata, ut_pex, cc_status, metadata_size, port, version, reqq, index_port)| {
+            |(
+                ut_metadata,
+                ut_pex,
+                cc_status,
+                metadata_size,
+                port,
+                version,
+                reqq,
+                index_port,
+                upload,
+            )| {
                 ExtendedHandshake {
+                    upload_only_id: upload.0,
+                    upload_only: upload.1,
                     ut_metadata,
                     ut_pex,
                     cc_status,
@@ -81,6 +95,7 @@ proptest! {
     #[test]
     fn any_bytes_are_refused_or_read_but_never_a_panic(bytes in vec(any::<u8>(), 0..200)) {
         let _ = ExtendedHandshake::decode(&bytes);
+        prop_assert_eq!(decode_upload_only(&bytes).is_ok(), bytes.len() == 1);
         let _ = UtMetadata::decode(&bytes);
     }
 
@@ -124,6 +139,8 @@ fn a_libtorrent_handshake_is_read() {
             ut_metadata: Some(2),
             ut_pex: Some(1),
             cc_status: None,
+            upload_only_id: Some(3),
+            upload_only: Some(true),
             metadata_size: Some(31235),
             port: None,
             version: Some("libtorrent/2.0.11".into()),

@@ -236,7 +236,11 @@ impl Client {
             let Some(useless) = useless else {
                 return Verdict::Refuse;
             };
-            let both_full = full && self.table.get(useless).is_some_and(Neighbour::is_complete);
+            let both_full = full
+                && self
+                    .table
+                    .get(useless)
+                    .is_some_and(Neighbour::wants_nothing);
             let reason = if both_full {
                 DropReason::Useless
             } else {
@@ -371,7 +375,7 @@ impl Client {
         self.picker.left(peer);
         if let Some(listen) = n.listen {
             self.candidates
-                .disconnected(listen, n.is_complete(), &self.config, now);
+                .disconnected(listen, n.wants_nothing(), &self.config, now);
             if n.assigned > 0 {
                 self.lookups.note_failure(listen, now);
             }
@@ -417,6 +421,24 @@ impl Client {
                 }
             });
             self.slots_dirty = true;
+            self.showing.dirty = true;
+            self.settle(now);
+        }
+    }
+
+    /// The neighbour says whether it downloads nothing more although it may not hold everything (a partial seed).
+    pub fn handle_upload_only(&mut self, peer: NeighbourId, upload_only: bool, now: Instant) {
+        if self.neighbour(peer).is_none() {
+            return;
+        }
+        if let Some(n) = self.table.get_mut(peer)
+            && n.upload_only != upload_only
+        {
+            n.upload_only = upload_only;
+            if upload_only {
+                self.forget_shown(peer);
+            }
+            self.servers.cover = None;
             self.showing.dirty = true;
             self.settle(now);
         }

@@ -90,7 +90,8 @@ impl Client {
         let sharing = |near: bool| {
             let shares = |n: &&Neighbour| {
                 let is_near = self.table.is_near(n);
-                is_near == near && (near || !n.is_complete() && !self.config.abroad_wait.is_zero())
+                is_near == near
+                    && (near || !n.wants_nothing() && !self.config.abroad_wait.is_zero())
             };
             let mut peers: Vec<SocketAddr> = self
                 .table

@@ -16,6 +16,9 @@
 //! A crowd of more downloaders than a client keeps as neighbours, most of them of another kind, is shown everything: whether
 //! they reach each other is not known.
 //!
+//! Who says that it downloads nothing more (a partial seed) is no downloader here, and no other seed either: it has not
+//! everything.
+//!
 //! Otherwise everything is revealed at once by a client that is not complete, with another seed in view, and to a downloader
 //! that is (or is left) alone. Nobody starves: a served neighbour that gets nothing for `reveal_patience` is shown
 //! everything, and what was kept for it is offered to others.
@@ -100,8 +103,8 @@ impl Client {
         if !self.known {
             return;
         }
-        let downloaders = self.table.map.values().filter(|n| !n.is_complete()).count();
-        let seeds = self.table.len() - downloaders;
+        let downloaders = self.downloaders().count();
+        let seeds = self.table.map.values().filter(|n| n.is_complete()).count();
         let several = downloaders >= 2 || now < self.showing.gather_until;
         if self.config.superseed && self.is_full() && seeds == 0 && several && !self.is_crowd() {
             self.table.change(peer, |n| {
@@ -123,10 +126,21 @@ impl Client {
         if self.table.len() <= self.config.max_neighbours {
             return false;
         }
-        let downloaders = self.table.map.values().filter(|n| !n.is_complete());
+        let downloaders = self.downloaders();
         let tell = downloaders.clone().filter(|n| n.tells).count();
         let silent = downloaders.count() - tell;
         silent > self.config.max_neighbours.max(tell)
+    }
+
+    /// Whether the neighbour is told of everything held, and of every later chunk as it comes.
+    pub fn shows_all(&self, peer: NeighbourId) -> bool {
+        self.table.get(peer).is_some_and(|n| n.shown == Shown::All)
+    }
+
+    /// Neighbours that fetch, and may pass on what they get.
+    fn downloaders(&self) -> impl Iterator<Item = &Neighbour> + Clone {
+        let all = self.table.map.values();
+        all.filter(|n| !n.wants_nothing())
     }
 
     fn show_all(&mut self, peer: NeighbourId) {
@@ -178,14 +192,14 @@ impl Client {
             .table
             .map
             .iter()
-            .filter(|(_, n)| matches!(n.shown, Shown::Drip { .. }) && !n.is_complete())
+            .filter(|(_, n)| matches!(n.shown, Shown::Drip { .. }) && !n.wants_nothing())
             .map(|(id, n)| (n.held.count(), *id))
             .collect();
         drips.sort_unstable();
         if drips.is_empty() {
             return;
         }
-        let downloaders = self.table.map.values().filter(|n| !n.is_complete()).count();
+        let downloaders = self.downloaders().count();
         let alone = downloaders == 1 && now >= self.showing.gather_until;
         if alone || !self.is_full() || self.is_crowd() {
             drips.iter().for_each(|(_, peer)| self.show_all(*peer));
@@ -308,7 +322,7 @@ impl Client {
         else {
             return None;
         };
-        if n.is_complete() {
+        if n.wants_nothing() {
             None
         } else if outstanding.is_empty() {
             Some((*progress + IDLE).max(self.showing.gather_until))

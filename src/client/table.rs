@@ -118,6 +118,8 @@ pub(super) struct Neighbour {
     pub(super) ever_served: bool,
     /// Whether it is a client of another kind.
     pub(super) stranger: bool,
+    /// Whether it says that it downloads nothing more.
+    pub(super) upload_only: bool,
     pub(super) down: Meter,
     pub(super) up: Meter,
     /// Chunks assigned to it.
@@ -165,6 +167,7 @@ impl Neighbour {
             waiting: now,
             ever_served: false,
             stranger: false,
+            upload_only: false,
             down: Meter::default(),
             up: Meter::default(),
             assigned: 0,
@@ -208,6 +211,11 @@ impl Neighbour {
     /// Whether it has something that we may fetch, or may turn out to.
     pub(super) fn is_useful(&self) -> bool {
         self.allowed && (self.told_interest || !self.heard)
+    }
+
+    /// Whether it will fetch nothing more of anybody: it holds everything, or says so.
+    pub(super) fn wants_nothing(&self) -> bool {
+        self.is_complete() || self.upload_only
     }
 
     fn tally(&self) -> Tally {
@@ -475,11 +483,11 @@ impl Table {
         };
         let nearer = |n: &Neighbour| rtt.is_some_and(|r| r < n.distance().mul_f64(0.9));
         let replaceable =
-            |n: &&Neighbour| (we_are_full && n.is_complete()) || (!self.is_near(n) && nearer(n));
+            |n: &&Neighbour| (we_are_full && n.wants_nothing()) || (!self.is_near(n) && nearer(n));
         self.map
             .iter()
             .filter(|(_, n)| useless(n) && replaceable(n))
-            .max_by_key(|(id, n)| (n.is_complete() && we_are_full, n.distance(), **id))
+            .max_by_key(|(id, n)| (n.wants_nothing() && we_are_full, n.distance(), **id))
             .map(|(id, _)| *id)
     }
 

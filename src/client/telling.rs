@@ -50,7 +50,7 @@ impl Client {
             let peers = table
                 .map
                 .iter()
-                .filter(|(_, n)| table.is_near(n) == near && !n.is_complete())
+                .filter(|(_, n)| table.is_near(n) == near && !n.wants_nothing())
                 .map(|(id, _)| Action::Tell { peer: *id });
             self.actions.extend(peers);
             self.telling.0[usize::from(near)] = Told {

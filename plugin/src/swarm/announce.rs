@@ -25,6 +25,11 @@ impl Swarm {
 
     /// Tells the peer everything that is held, and from now on every piece that comes.
     pub(super) fn reveal_all(&mut self, conn: ConnId) {
+        self.say_all(conn);
+        self.tell_upload_only(conn);
+    }
+
+    fn say_all(&mut self, conn: ConnId) {
         let Some(torrent) = &self.torrent else { return };
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;

@@ -81,11 +81,11 @@ impl Swarm {
 
     /// Two ends that want nothing of each other need no connection.
     pub(super) fn close_if_useless(&mut self, conn: ConnId) {
-        let seed = self
+        let useless = self
             .peers
             .get(&conn)
-            .is_some_and(super::peer::Peer::is_seed);
-        if seed && self.is_complete() {
+            .is_some_and(super::peer::Peer::wants_nothing);
+        if useless && self.is_complete() {
             self.close(conn, CloseReason::Useless);
         }
     }

@@ -247,6 +247,7 @@ impl Swarm {
         let conns: Vec<ConnId> = self.peers.keys().copied().collect();
         for conn in conns {
             self.tell_withheld(conn);
+            self.tell_upload_only(conn);
             self.close_if_useless(conn);
         }
     }

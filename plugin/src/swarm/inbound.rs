@@ -51,8 +51,7 @@ impl Swarm {
             return self.fault(conn, DropReason::Redundant);
         }
         peer.noise += 1;
-        self.client
-            .handle_interested(conn.into(), interested, self.now);
+        self.report_interest(conn);
         if !interested {
             self.tell_withheld(conn);
         }

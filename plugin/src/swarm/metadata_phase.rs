@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::blame::Contributor;
 use super::{CloseReason, ConnId, DropReason, Output, Swarm};
 use crate::metadata::{Outcome, metadata_piece};
-use crate::wire::extended::{ExtendedHandshake, OUR_UT_METADATA, UtMetadata};
+use crate::wire::extended::{
+    ExtendedHandshake, OUR_UPLOAD_ONLY, OUR_UT_METADATA, UtMetadata, decode_upload_only,
+};
 use crate::wire::message::Message;
 use crate::wire::pex::OUR_UT_PEX;
 use crate::wire::status::OUR_CC_STATUS;
@@ -27,7 +29,14 @@ impl Swarm {
             .as_ref()
             .and_then(|t| u32::try_from(t.meta.info.len()).ok());
         let port = Some(self.config.listen_port).filter(|port| *port != 0);
+        let upload_only = self.is_upload_only_to(conn);
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let told = std::mem::replace(&mut peer.ext.told_upload_only, upload_only);
         let handshake = ExtendedHandshake {
+            upload_only_id: Some(OUR_UPLOAD_ONLY),
+            upload_only: (upload_only || told).then_some(upload_only),
             ut_metadata: Some(OUR_UT_METADATA),
             ut_pex: self.our_pex(),
             cc_status: Some(OUR_CC_STATUS),
@@ -58,11 +67,18 @@ impl Swarm {
                 Ok(handshake) => self.on_extended_handshake(conn, handshake),
                 Err(_) => self.fault(conn, DropReason::BadExtended),
             },
-            OUR_UT_METADATA | OUR_UT_PEX | OUR_CC_STATUS if !peer.ext.shaken => {
+            OUR_UT_METADATA | OUR_UT_PEX | OUR_CC_STATUS | OUR_UPLOAD_ONLY if !peer.ext.shaken => {
                 self.fault(conn, DropReason::BadExtended);
             }
             OUR_CC_STATUS => self.on_status(conn, payload),
             OUR_UT_PEX => self.on_pex(conn, payload),
+            OUR_UPLOAD_ONLY => match decode_upload_only(payload) {
+                Ok(upload_only) => {
+                    self.noise(conn);
+                    self.on_upload_only(conn, upload_only);
+                }
+                Err(_) => self.fault(conn, DropReason::BadExtended),
+            },
             OUR_UT_METADATA => match UtMetadata::decode(payload) {
                 Ok(msg) => self.on_ut_metadata(conn, msg),
                 Err(_) => self.fault(conn, DropReason::BadExtended),
@@ -100,6 +116,9 @@ impl Swarm {
         if let Some(id) = handshake.ut_pex {
             peer.pex.id = Some(id).filter(|id| *id != 0);
         }
+        if let Some(id) = handshake.upload_only_id {
+            peer.ext.upload_only_id = Some(id).filter(|id| *id != 0);
+        }
         let understands = handshake.cc_status.is_some();
         peer.ext.reqq = handshake.reqq.or(peer.ext.reqq);
         if handshake.version.is_some() {
@@ -124,6 +143,10 @@ impl Swarm {
             self.client
                 .handle_listen_addr(conn.into(), listen, self.now);
         }
+        if let Some(upload_only) = handshake.upload_only {
+            self.on_upload_only(conn, upload_only);
+        }
+        self.tell_upload_only(conn);
         self.ping(conn);
         if understands {
             self.tell_status(conn);

@@ -41,6 +41,7 @@ mod sending;
 mod stats;
 mod status;
 mod timers;
+mod upload_only;
 mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

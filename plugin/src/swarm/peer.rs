@@ -41,6 +41,8 @@ pub(super) struct Peer {
     pub(super) interesting: bool,
     /// It told us that it is interested.
     pub(super) interested: bool,
+    /// It told us that it downloads nothing more (BEP 21).
+    pub(super) upload_only: bool,
     /// It refuses to serve us.
     pub(super) choking: bool,
     pub(super) ext: Extensions,
@@ -74,6 +76,7 @@ impl Peer {
             announce: false,
             interesting: false,
             interested: false,
+            upload_only: false,
             choking: true,
             ext: Extensions::default(),
             status: PeerStatus::new(limits.ping_pause, now),
@@ -114,6 +117,11 @@ impl Peer {
     /// Whether it says that it has every piece.
     pub(super) fn is_seed(&self) -> bool {
         matches!(&self.has, Has::Known(set) if set.is_full())
+    }
+
+    /// Whether it wants nothing of anybody, as far as it says.
+    pub(super) fn wants_nothing(&self) -> bool {
+        self.is_seed() || self.upload_only
     }
 
     /// The least round-trip time measured.
@@ -182,6 +190,10 @@ pub(super) struct Extensions {
     pub(super) shaken: bool,
     /// The id under which it takes `ut_metadata`.
     pub(super) ut_metadata: Option<u8>,
+    /// The id under which it takes `upload_only`.
+    pub(super) upload_only_id: Option<u8>,
+    /// What it was told last of whether we download nothing more.
+    pub(super) told_upload_only: bool,
     /// Requests that it queues.
     pub(super) reqq: Option<u32>,
     /// Its index node was reported.

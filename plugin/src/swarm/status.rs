@@ -131,7 +131,7 @@ impl Swarm {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        let Some(id) = peer.status.id.filter(|_| !peer.is_seed()) else {
+        let Some(id) = peer.status.id.filter(|_| !peer.wants_nothing()) else {
             return;
         };
         if self.torrent.is_none() {

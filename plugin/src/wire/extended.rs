@@ -1,4 +1,4 @@
-//! The extension protocol (BEP 10) and metadata exchange (BEP 9). Sans-IO.
+//! The extension protocol (BEP 10), metadata exchange (BEP 9), and who only uploads (BEP 21). Sans-IO.
 //!
 //! Reading is tolerant where clients in the wild are sloppy (unsorted or unknown keys, bytes after a handshake, a
 //! useless `p` or `reqq`) and strict where a value would be used to allocate or to send: `metadata_size`,
@@ -14,6 +14,9 @@ use crate::bencode::{Malformed, Reader, Token};
 
 /// The id under which we take `ut_metadata` messages.
 pub const OUR_UT_METADATA: u8 = 2;
+
+/// The id under which we take `upload_only` messages.
+pub const OUR_UPLOAD_ONLY: u8 = 5;
 
 /// Length of a metadata piece in bytes (BEP 9); the last one may be shorter.
 pub const METADATA_PIECE: u32 = 16 * 1024;
@@ -36,6 +39,11 @@ pub struct ExtendedHandshake {
     pub ut_pex: Option<u8>,
     /// The id under which the sender takes `cc_status`; `None` or 0: it does not. Only ChunkCast clients say it.
     pub cc_status: Option<u8>,
+    /// The id under which the sender takes `upload_only` messages (libtorrent's and µTorrent's way to say that it changed);
+    /// `None` or 0: it does not, and hears of it in another handshake.
+    pub upload_only_id: Option<u8>,
+    /// Whether the sender downloads nothing more (BEP 21); `None`: not said, which is no unless it was said before.
+    pub upload_only: Option<bool>,
     /// Size of the info dict in bytes, when the sender has it.
     pub metadata_size: Option<u32>,
     /// TCP port where the sender accepts connections.
@@ -98,6 +106,9 @@ impl ExtendedHandshake {
                     if let Some(id) = self.cc_status {
                         m.emit_pair(b"cc_status", id)?;
                     }
+                    if let Some(id) = self.upload_only_id {
+                        m.emit_pair(b"upload_only", id)?;
+                    }
                     if let Some(id) = self.ut_metadata {
                         m.emit_pair(b"ut_metadata", id)?;
                     }
@@ -115,6 +126,9 @@ impl ExtendedHandshake {
             }
             if let Some(reqq) = self.reqq {
                 dict.emit_pair(b"reqq", reqq)?;
+            }
+            if let Some(upload_only) = self.upload_only {
+                dict.emit_pair(b"upload_only", u8::from(upload_only))?;
             }
             if let Some(version) = &self.version {
                 dict.emit_pair(b"v", version)?;
@@ -152,6 +166,9 @@ impl ExtendedHandshake {
                             b"cc_status" => {
                                 handshake.cc_status = Some(extended_id(id, "cc_status")?);
                             }
+                            b"upload_only" => {
+                                handshake.upload_only_id = Some(extended_id(id, "upload_only")?);
+                            }
                             b"ut_metadata" => {
                                 handshake.ut_metadata = Some(extended_id(id, "ut_metadata")?);
                             }
@@ -173,6 +190,7 @@ impl ExtendedHandshake {
                         .and_then(|reqq| u32::try_from(reqq).ok())
                         .filter(|&reqq| reqq > 0);
                 }
+                b"upload_only" => handshake.upload_only = number(value).map(|n| n != 0),
                 b"v" => {
                     if let Token::Bytes(version) = value {
                         handshake.version = printable(version);
@@ -183,6 +201,22 @@ impl ExtendedHandshake {
             reader.skip(value)?;
         }
         Ok(handshake)
+    }
+}
+
+/// The payload of a message with the receiver's id for `upload_only`.
+pub fn encode_upload_only(upload_only: bool) -> Bytes {
+    Bytes::copy_from_slice(&[u8::from(upload_only)])
+}
+
+/// Reads the payload of a message with our id for `upload_only`: one byte.
+///
+/// # Errors
+/// [`ExtendedError::Key`] when it is not one byte.
+pub fn decode_upload_only(payload: &[u8]) -> Result<bool, ExtendedError> {
+    match payload {
+        [byte] => Ok(*byte != 0),
+        _ => Err(ExtendedError::Key("upload_only")),
     }
 }
 

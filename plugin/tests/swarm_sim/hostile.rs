@@ -223,6 +223,8 @@ fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(id, size, port, reqq)| {
                 let handshake = ExtendedHandshake {
                     ut_pex: None,
+                    upload_only_id: id,
+                    upload_only: port.map(|p| p % 2 == 0),
                     ut_metadata: id,
                     cc_status: id,
                     metadata_size: size.map(|s| s % 100_000),

@@ -88,6 +88,8 @@ pub(super) fn message(input: &mut Input<'_>) -> Message {
                 version: None,
                 reqq: port.map(|_| input.small()),
                 index_port: port,
+                upload_only_id: Some(ids / 16 % 2 * 9),
+                upload_only: (ids >= 64).then_some(ids >= 160),
             };
             Message::Extended {
                 id: 0,
