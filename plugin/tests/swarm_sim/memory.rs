@@ -40,10 +40,10 @@ fn while_nothing_may_be_begun_every_connection_stays_and_nobody_is_blamed() {
     let content = Content::random(4 << 20, PIECE as usize, 4);
     let mut w = World::new(4);
     w.directory = false;
-    let get = w.add(&content, Some(content.none()));
-    let seeds: Vec<usize> = (0..3)
-        .map(|_| w.add(&content, Some(content.full())))
-        .collect();
+    // nobody meets others than those it is connected to here
+    let mut add = |held| w.add_with(&content, Some(held), None, |c| c.pex = false);
+    let get = add(content.none());
+    let seeds: Vec<usize> = (0..3).map(|_| add(content.full())).collect();
     for seed in &seeds {
         w.connect(get, *seed);
     }

@@ -107,8 +107,11 @@ fn of_two_near_each_other_only_one_fetches_a_piece_from_far() {
         w.far.insert(seed, Duration::from_millis(50));
         w.set_uplink(seed, 200_000);
         // Each has a piece that the other wants: they serve each other.
-        let a = w.add(&content, Some(ChunkSet::from_indices(4, [0])));
-        let b = w.add(&content, Some(ChunkSet::from_indices(4, [3])));
+        let mut add = |piece| {
+            let held = ChunkSet::from_indices(4, [piece]);
+            w.add_with(&content, Some(held), None, |c| c.pex = false)
+        };
+        let (a, b) = (add(0), add(3));
         w.connect(b, a);
         w.run_for(SECOND);
         let from_a = w.connect(a, seed);
