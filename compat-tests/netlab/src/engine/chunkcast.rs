@@ -13,13 +13,17 @@ use crate::ns::Ns;
 const INDEX_PORT: u16 = 4240;
 
 /// Nobody but the index nodes of this network, and nothing kept.
-const ALONE: [&str; 5] = [
+const ALONE: [&str; 6] = [
     "--json",
     "--no-dht",
     "--no-rendezvous",
     "--no-lan",
     "--no-state",
+    "--no-upnp",
 ];
+
+/// Peers are found through the directory alone.
+const DIRECTORY_ONLY: [&str; 3] = ["--no-trackers", "--no-pex", "--no-lsd"];
 
 pub(super) fn version(chunkcast: &Chunkcast) -> Result<String> {
     let program = chunkcast.program.display().to_string();
@@ -91,7 +95,7 @@ pub(super) fn prepare(seat: &Seat<'_>) -> (Command, Sign) {
         command.args(["--bootstrap", &format!("{ip}:{INDEX_PORT}")]);
     }
     if !seat.tracked {
-        command.arg("--no-trackers");
+        command.args(DIRECTORY_ONLY);
     }
     if let Some(port) = seat.port() {
         command
