@@ -86,6 +86,7 @@ impl Lsd {
             interfaces: BTreeMap::new(),
             v4: None,
             v6: None,
+            scanned: false,
             silent: false,
         };
         let task = tokio::spawn(task.run()).abort_handle();
@@ -135,6 +136,8 @@ struct Task {
     interfaces: BTreeMap<IpAddr, Interface>,
     v4: Option<Sockets>,
     v6: Option<Sockets>,
+    /// The interfaces have been looked at. Before the first torrent there is no group to join.
+    scanned: bool,
     /// It was said that there is no socket.
     silent: bool,
 }
@@ -147,13 +150,17 @@ impl Task {
         loop {
             self.say().await;
             let due = self.shared.table().schedule.poll_timeout();
+            if due.is_some() && !self.scanned {
+                self.scan();
+                continue;
+            }
             let due = due.map(|at| self.shared.clock.deadline(at));
             let received = tokio::select! {
                 r = heard(self.v4.as_ref(), &mut b0) => r,
                 r = heard(self.v6.as_ref(), &mut b1) => r,
                 () = sleep_until(due), if due.is_some() => continue,
                 () = self.shared.changed.notified() => continue,
-                _ = scan.tick() => {
+                _ = scan.tick(), if self.scanned => {
                     self.scan();
                     continue;
                 }
@@ -205,6 +212,7 @@ impl Task {
 
     /// Looks at the interfaces, and opens what sockets are missing.
     fn scan(&mut self) {
+        self.scanned = true;
         let (v4, v6) = families(self.listen);
         let mut fault = None;
         let mut open = |sockets: &mut Option<Sockets>, own: Option<IpAddr>, group: IpAddr| {

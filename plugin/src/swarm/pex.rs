@@ -66,7 +66,7 @@ impl PeerPex {
     /// The peer names `wanted` addresses: how many of them count.
     fn take(&mut self, wanted: usize, now: Instant) -> usize {
         let minutes = now.saturating_since(self.added_up).as_secs() / 60;
-        self.added_up = self.added_up + Duration::from_secs(60 * minutes);
+        self.added_up += Duration::from_secs(60 * minutes);
         let more = usize::try_from(minutes).unwrap_or(usize::MAX);
         let more = more.saturating_mul(NAMED_A_MINUTE);
         self.room = self.room.saturating_add(more).min(MAX_NAMED);

@@ -161,7 +161,7 @@ fn read(addrs: Addrs<'_>) -> Box<dyn Iterator<Item = SocketAddr> + '_> {
                 .0
                 .iter()
                 .take(MAX_READ)
-                .map(move |&[ip @ .., p, q]| socket(<[u8; 16]>::from(ip).into(), [p, q])),
+                .map(move |&[ip @ .., p, q]| socket(ip.into(), [p, q])),
         ),
     }
 }

@@ -270,13 +270,13 @@ fn tables_stay_bounded_under_ten_thousand_hostile_candidates() {
 
 #[test]
 fn peers_that_other_peers_name_leave_half_of_the_places_to_others() {
-    let named = |source: Source, n: u16| Candidate {
-        source,
-        apart: None,
-        ..candidate(
-            SocketAddr::from(([11, source as u8, (n >> 8) as u8, n as u8], 1)),
-            0.0,
-        )
+    let named = |source: Source, n: u16| {
+        let [a, b] = n.to_be_bytes();
+        Candidate {
+            source,
+            apart: None,
+            ..candidate(SocketAddr::from(([11, source as u8, a, b], 1)), 0.0)
+        }
     };
     let most = ClientConfig::default().max_candidates;
     let mut one = One::new(ClientConfig::default());
