@@ -28,7 +28,7 @@ use chunkcast_bittorrent::metadata::Metainfo;
 use chunkcast_bittorrent::session::{IndexSettings, start_colocated_node};
 use chunkcast_bittorrent::wire::codec::FrameLimits;
 use chunkcast_bittorrent::wire::conn::{ConnConfig, start};
-use chunkcast_bittorrent::wire::connect::accept;
+use chunkcast_bittorrent::wire::connect::{Asked, accept};
 use chunkcast_bittorrent::wire::message::{Handshake, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -144,7 +144,10 @@ async fn client(hashes: &Arc<Vec<[u8; 20]>>) -> SocketAddr {
         let config = ConnConfig::default();
         let mut kept = Vec::new();
         while let Ok((stream, remote)) = listener.accept().await {
-            let ours = |h: &[u8; 20]| known.contains_key(h).then(|| Handshake::ours(*h, [7; 20]));
+            let ours = |asked: Asked<'_>| match asked {
+                Asked::InfoHash(h) => known.contains_key(h).then(|| Handshake::ours(*h, [7; 20])),
+                Asked::KeyHash(_) => None,
+            };
             let Ok(peer) = accept(stream, remote, ours, &config).await else {
                 continue;
             };

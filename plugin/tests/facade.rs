@@ -32,7 +32,7 @@ use chunkcast_bittorrent::metadata::{Metainfo, metadata_piece};
 use chunkcast_bittorrent::session::{Directory, DirectoryTraffic};
 use chunkcast_bittorrent::wire::codec::FrameLimits;
 use chunkcast_bittorrent::wire::conn::{ConnConfig, ConnEvent, Outbox, start};
-use chunkcast_bittorrent::wire::connect::accept;
+use chunkcast_bittorrent::wire::connect::{Asked, accept};
 use chunkcast_bittorrent::wire::extended::{ExtendedHandshake, OUR_UT_METADATA, UtMetadata};
 use chunkcast_bittorrent::wire::message::{Handshake, Message};
 use futures::future::BoxFuture;
@@ -208,7 +208,9 @@ impl Client {
             let config = ConnConfig::default();
             while let Ok((stream, remote)) = listener.accept().await {
                 let hash = meta.info_hash;
-                let ours = |h: &[u8; 20]| (*h == hash).then(|| Handshake::ours(hash, id));
+                let ours = |asked: Asked<'_>| {
+                    (asked == Asked::InfoHash(&hash)).then(|| Handshake::ours(hash, id))
+                };
                 let Ok(peer) = accept(stream, remote, ours, &config).await else {
                     continue;
                 };
@@ -707,7 +709,10 @@ async fn a_client_that_shakes_one_hand_at_a_time_is_read_for_all_its_torrents() 
                 sleep(Duration::from_millis(50)).await;
                 *at_work.lock().unwrap() = false;
                 let config = ConnConfig::default();
-                let ours = |h: &[u8; 20]| Some(Handshake::ours(*h, [7; 20]));
+                let ours = |asked: Asked<'_>| match asked {
+                    Asked::InfoHash(hash) => Some(Handshake::ours(*hash, [7; 20])),
+                    Asked::KeyHash(_) => None,
+                };
                 let peer = accept(stream, remote, ours, &config).await;
                 sleep(DEADLINE).await;
                 drop(peer);

@@ -9,7 +9,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use chunkcast_bittorrent::wire::codec::{FrameError, FrameLimits};
 use chunkcast_bittorrent::wire::conn::{CloseReason, ConnConfig, ConnEvent, Outbox, start};
-use chunkcast_bittorrent::wire::connect::{AcceptError, DialError, PeerStream, accept, dial};
+use chunkcast_bittorrent::wire::connect::{
+    AcceptError, Asked, DialError, PeerStream, accept, dial,
+};
+use chunkcast_bittorrent::wire::encryption::Encryption;
 use chunkcast_bittorrent::wire::message::{BlockRef, Handshake, Message};
 use chunkcast_bittorrent::wire::stream::{Stream, Transport};
 use socket2::SockRef;
@@ -36,6 +39,14 @@ async fn listener() -> (TcpListener, SocketAddr) {
     (listener, addr)
 }
 
+/// One attempt each, in plaintext.
+fn plaintext() -> ConnConfig {
+    ConnConfig {
+        encryption: Encryption::Off,
+        ..ConnConfig::default()
+    }
+}
+
 /// Dials and accepts with these handshakes, the accepting side serving `serving`.
 async fn connect(
     dialing: Handshake,
@@ -44,11 +55,12 @@ async fn connect(
     Result<PeerStream, DialError>,
     Result<PeerStream, AcceptError>,
 ) {
-    let config = ConnConfig::default();
+    let config = plaintext();
     let (listener, addr) = listener().await;
     let answer = async {
         let (stream, remote) = listener.accept().await.expect("a caller");
-        let lookup = |torrent: &[u8; 20]| (*torrent == serving.info_hash).then_some(serving);
+        let lookup =
+            |asked: Asked<'_>| (asked == Asked::InfoHash(&serving.info_hash)).then_some(serving);
         accept(stream, remote, lookup, &config).await
     };
     tokio::join!(dial(addr, dialing, None, &config), answer)
@@ -195,7 +207,7 @@ async fn handshakes_for_another_torrent_and_with_ourselves_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn another_protocol_is_refused_at_its_first_bytes() {
-    let config = ConnConfig::default();
+    let config = plaintext();
     let (listener, addr) = listener().await;
     let answer = async {
         let (mut stream, _) = listener.accept().await.expect("a caller");

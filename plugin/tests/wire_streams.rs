@@ -10,6 +10,7 @@ use chunkcast_bittorrent::wire::conn::{
     CloseReason, ConnConfig, ConnEvent, Outbox, start, start_paced,
 };
 use chunkcast_bittorrent::wire::connect::{PeerStream, accept, greet};
+use chunkcast_bittorrent::wire::encryption::Opening;
 use chunkcast_bittorrent::wire::message::{Handshake, Message};
 use chunkcast_bittorrent::wire::stream::{Stream, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -31,7 +32,14 @@ async fn connect(room: usize) -> (PeerStream, PeerStream) {
     let [ours, theirs] = [1, 2].map(|id| Handshake::ours([9; 20], [id; 20]));
     let config = ConnConfig::default();
     let (dialled, accepted) = tokio::join!(
-        greet(near, addr(), ours, Duration::from_millis(7), &config),
+        greet(
+            near,
+            addr(),
+            ours,
+            Duration::from_millis(7),
+            Opening::Plaintext,
+            &config
+        ),
         accept(far, addr(), |_| Some(theirs), &config)
     );
     (dialled.expect("connected"), accepted.expect("connected"))

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use chunkcast::auth::seal::NetworkKey;
 use chunkcast::node::Network;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::budgets::BudgetArgs;
 use super::exit::{Code, Failure};
 use crate::limits::parse_bytes;
 use crate::metadata::FileSelection;
+use crate::wire::encryption::Encryption;
 
 /// A BitTorrent client that downloads from the neighbour who already has it.
 #[derive(Debug, Parser)]
@@ -104,6 +105,9 @@ pub(super) struct NetworkArgs {
     /// UDP address of the colocated index node [default: --listen's address, port 4240 or any free one]
     #[arg(long, value_name = "IP:PORT")]
     pub index_listen: Option<SocketAddr>,
+    /// Whether connections to peers are encrypted (MSE, a disguise against who filters BitTorrent).
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub encryption: EncryptionArg,
     /// Ask no tracker.
     #[arg(long)]
     pub no_trackers: bool,
@@ -138,6 +142,31 @@ pub(super) struct NetworkArgs {
     /// Rate limits and budgets; last, as its heading holds for all that follow.
     #[command(flatten)]
     pub budgets: BudgetArgs,
+}
+
+/// Values of `--encryption`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum EncryptionArg {
+    /// Plaintext only; encrypted callers are refused.
+    Off,
+    /// Plaintext, and encrypted with peers that insist on it: the fastest way to reach all.
+    #[default]
+    Allow,
+    /// Encrypted, and plaintext with peers that cannot do that.
+    Prefer,
+    /// Encrypted only; plaintext callers are refused.
+    Require,
+}
+
+impl From<EncryptionArg> for Encryption {
+    fn from(arg: EncryptionArg) -> Self {
+        match arg {
+            EncryptionArg::Off => Self::Off,
+            EncryptionArg::Allow => Self::Allow,
+            EncryptionArg::Prefer => Self::Prefer,
+            EncryptionArg::Require => Self::Require,
+        }
+    }
 }
 
 /// Who an index node is, how it finds others and how they reach it; shared by `node`, `tracker`, `get` and `seed`.

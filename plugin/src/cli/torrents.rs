@@ -19,6 +19,7 @@ use crate::session::{
     TorrentEvent, TorrentHandle, TorrentSource,
 };
 use crate::state::User;
+use crate::wire::conn::ConnConfig;
 
 /// What is to become of a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +209,10 @@ async fn config(args: &NetworkArgs) -> Result<SessionConfig, Failure> {
         rendezvous: !args.index.no_rendezvous,
         map_ports: index::map_ports(&args.index),
         dht_bootstrap: (!args.dht_bootstrap.is_empty()).then(|| args.dht_bootstrap.clone()),
+        conn: ConnConfig {
+            encryption: args.encryption.into(),
+            ..ConnConfig::default()
+        },
         ..SessionConfig::default()
     })
 }

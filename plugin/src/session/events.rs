@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::metadata::{Metainfo, SelectionError};
 use crate::swarm::DropReason;
+use crate::wire::stream::Transport;
 
 /// One thing that happened to a torrent.
 #[derive(Clone, Debug)]
@@ -91,6 +92,10 @@ pub struct PeerRow {
     pub near: bool,
     /// Whether the connection is open now.
     pub connected: bool,
+    /// What carries the connection, or did.
+    pub transport: Option<Transport>,
+    /// Whether it is encrypted, or was.
+    pub encrypted: Option<bool>,
     /// Block bytes received from it.
     pub downloaded: u64,
     /// Block bytes sent to it.

@@ -6,9 +6,10 @@ mod directory;
 mod discover;
 mod events;
 mod index;
+mod served;
 mod torrent;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,7 @@ pub use self::index::{
     IndexNode, IndexSettings, Question, ask_once, object_id, start_colocated_node,
     start_index_node, unanswered,
 };
+use self::served::{Listed, Served};
 use self::torrent::{Input, Torrent};
 use crate::discovery::portmap::{LEASE, Protocol, unmap};
 use crate::discovery::{DhtConfig, DhtNode, Lsd, PortMapConfig, PortMapper, RendezvousConfig};
@@ -35,7 +37,7 @@ use crate::limits::{Limiters, Limits, LimitsConfig};
 use crate::metadata::{FileSelection, Magnet, Metainfo};
 use crate::storage::{OpenFiles, StorageConfig, Target};
 use crate::wire::conn::ConnConfig;
-use crate::wire::connect::{accept, canonical};
+use crate::wire::connect::{Asked, accept, canonical};
 use crate::wire::handshake::our_peer_id;
 use crate::wire::listen::ListenError;
 use crate::wire::message::Handshake;
@@ -207,19 +209,11 @@ pub(crate) struct Shared {
     dht: Option<DhtNode>,
     lsd: Option<Lsd>,
     index: Option<IndexNode>,
-    torrents: Mutex<BTreeMap<[u8; 20], Listed>>,
-}
-
-/// A torrent as the listener knows it.
-#[derive(Clone)]
-struct Listed {
-    input: mpsc::Sender<Input>,
-    /// It is known to be private (BEP 27).
-    private: bool,
+    torrents: Mutex<Served>,
 }
 
 impl Shared {
-    fn torrents(&self) -> std::sync::MutexGuard<'_, BTreeMap<[u8; 20], Listed>> {
+    fn torrents(&self) -> std::sync::MutexGuard<'_, Served> {
         self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -338,18 +332,14 @@ impl Session {
     pub async fn add(&self, add: AddTorrent) -> Result<TorrentHandle, TorrentError> {
         let info_hash = add.source.info_hash();
         let (input, inbox) = mpsc::channel(self.shared.config.inbox);
-        {
-            let mut torrents = self.shared.torrents();
-            if torrents.contains_key(&info_hash) {
-                return Err(TorrentError::Twice {
-                    info_hash: hex(&info_hash),
-                });
-            }
-            let listed = Listed {
-                input: input.clone(),
-                private: matches!(&add.source, TorrentSource::Metainfo(m) if m.private),
-            };
-            torrents.insert(info_hash, listed);
+        let listed = Listed {
+            input: input.clone(),
+            private: matches!(&add.source, TorrentSource::Metainfo(m) if m.private),
+        };
+        if !self.shared.torrents().insert(info_hash, listed) {
+            return Err(TorrentError::Twice {
+                info_hash: hex(&info_hash),
+            });
         }
         let (events, outbox) = mpsc::channel(64);
         let (stop, stopped) = watch::channel(false);
@@ -442,10 +432,11 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
         };
         let shared = shared.clone();
         callers.admit(async move {
-            let ours = |hash: &[u8; 20]| {
-                let private = shared.torrents().get(hash)?.private;
-                let dht = shared.dht.is_some() && !private;
-                Some(Handshake::ours(*hash, shared.peer_id).with_dht(dht))
+            let ours = |asked: Asked<'_>| {
+                let torrents = shared.torrents();
+                let (hash, listed) = torrents.find(asked)?;
+                let dht = shared.dht.is_some() && !listed.private;
+                Some(Handshake::ours(hash, shared.peer_id).with_dht(dht))
             };
             let peer = match accept(stream, remote, ours, &shared.config.conn).await {
                 Ok(peer) => peer,

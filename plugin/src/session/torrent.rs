@@ -279,9 +279,7 @@ impl Torrent {
             }
         }
         if self.private {
-            if let Some(listed) = self.shared.torrents().get_mut(&self.info_hash) {
-                listed.private = true;
-            }
+            self.shared.torrents().set_private(&self.info_hash);
             self.discovery.stop_public();
             if let Some(index) = &self.shared.index {
                 super::Directory::withdraw(index, super::object_id(&self.info_hash), None);

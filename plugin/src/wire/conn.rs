@@ -41,18 +41,21 @@ use self::paced::Held;
 use self::queue::WriteQueue;
 use super::codec::{FrameError, FrameLimits};
 use super::connect::PeerStream;
+use super::encryption::Encryption;
 use super::message::Message;
 use super::reader::{Batch, FrameReader};
 use super::stream::{ReadEnd, Stream, WriteEnd, is_for_later};
 use crate::limits::{Memory, Pace, Room};
 
-/// Timeouts and bounds of a connection.
+/// Timeouts and bounds of a connection, and how it begins.
 #[derive(Clone, Debug)]
 pub struct ConnConfig {
     /// Longest wait for the connection to be there, before any handshake.
     pub connect_timeout: Duration,
     /// Longest wait for the whole handshake, once connected.
     pub handshake_timeout: Duration,
+    /// Whether connections are encrypted.
+    pub encryption: Encryption,
     /// A connection on which nothing arrives for that long is closed.
     pub idle_timeout: Duration,
     /// A keep-alive is sent when nothing else was for that long.
@@ -81,6 +84,7 @@ impl Default for ConnConfig {
         Self {
             connect_timeout: Duration::from_secs(5), // guess: one lost SYN is retried after 1 s, two after 3 s
             handshake_timeout: Duration::from_secs(10), // libtorrent's handshake_timeout
+            encryption: Encryption::default(),
             idle_timeout: Duration::from_secs(150), // BEP 3: keep-alives every two minutes, and some slack
             keep_alive: Duration::from_secs(100), // BEP 3: "generally two minutes", sent ahead of that
             write_timeout: Duration::from_secs(60), // guess

@@ -1,4 +1,6 @@
-//! Opening connections: dial or accept, handshakes both ways, checks (BEP 3).
+//! Opening connections: dial or accept, key exchanges where connections are encrypted, handshakes both ways, checks (BEP 3).
+
+mod secure;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,9 +10,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
+use self::secure::{SecureError, initiate, respond};
 use super::conn::ConnConfig;
+use super::encryption::Opening;
 use super::handshake::{ASK_LEN, NotBitTorrent, PROTOCOL, check_protocol};
 use super::message::Handshake;
+use super::mse::MseError;
 use super::stream::Stream;
 
 /// A connection on which both handshakes are exchanged and right.
@@ -51,6 +56,14 @@ pub enum DialError {
         /// What the system said.
         source: io::Error,
     },
+    /// No key exchange: something else listens there, or it wants plaintext.
+    #[error("{addr}: {source}")]
+    Mse {
+        /// Whom we dialled.
+        addr: SocketAddr,
+        /// What was wrong.
+        source: MseError,
+    },
     /// Something else listens there.
     #[error("{0} does not speak the BitTorrent protocol")]
     NotBitTorrent(SocketAddr),
@@ -74,6 +87,12 @@ pub enum AcceptError {
     /// It wants something else.
     #[error(transparent)]
     NotBitTorrent(#[from] NotBitTorrent),
+    /// Its key exchange failed.
+    #[error("a caller's key exchange failed: {0}")]
+    Mse(#[from] MseError),
+    /// It speaks plaintext, and we do not ([`Encryption::Require`](super::encryption::Encryption::Require)).
+    #[error("a caller spoke plaintext, and only encrypted connections are taken")]
+    Plaintext,
     /// It wants a torrent that we do not serve.
     #[error("a caller asked for a torrent that is not served here")]
     UnknownTorrent,
@@ -82,25 +101,63 @@ pub enum AcceptError {
     SelfConnection,
 }
 
+/// How a caller names the torrent that it wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked<'a> {
+    /// By its infohash.
+    InfoHash(&'a [u8; 20]),
+    /// By the [`key_hash`](super::mse::key_hash) of that, in a key exchange.
+    KeyHash(&'a [u8; 20]),
+}
+
 /// Connects to a peer over TCP and exchanges handshakes. `bind` is the local address to dial from; it is left out when it is
 /// unspecified or of the other family.
 ///
 /// # Errors
-/// [`DialError`]: all of them say something about that peer, none about us.
+/// As [`dial_over`].
 pub async fn dial(
     addr: SocketAddr,
     ours: Handshake,
     bind: Option<IpAddr>,
     config: &ConnConfig,
 ) -> Result<PeerStream, DialError> {
-    let started = Instant::now();
-    let stream = match timeout(config.connect_timeout, connect(addr, bind)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(source)) => return Err(DialError::Connect { addr, source }),
-        Err(_) => return Err(DialError::ConnectTimeout(addr)),
-    };
-    let rtt = started.elapsed();
-    greet(stream.into(), addr, ours, rtt, config).await
+    dial_over(addr, ours, config, || connect(addr, bind)).await
+}
+
+/// Connects to a peer by `open` and exchanges handshakes: in plaintext or encrypted, as [`ConnConfig::encryption`] says, and
+/// the other way, over another connection, when the peer closes the first one.
+///
+/// # Errors
+/// [`DialError`]: all of them say something about that peer, none about us.
+pub async fn dial_over<O, S>(
+    addr: SocketAddr,
+    ours: Handshake,
+    config: &ConnConfig,
+    open: impl Fn() -> O,
+) -> Result<PeerStream, DialError>
+where
+    O: Future<Output = io::Result<S>>,
+    S: Into<Stream>,
+{
+    let mut openings = config.encryption.openings().iter().copied().peekable();
+    loop {
+        let opening = openings.next().expect("one at least");
+        let started = Instant::now();
+        let stream = match timeout(config.connect_timeout, open()).await {
+            Ok(Ok(stream)) => stream.into(),
+            Ok(Err(source)) => return Err(DialError::Connect { addr, source }),
+            Err(_) => return Err(DialError::ConnectTimeout(addr)),
+        };
+        let rtt = started.elapsed();
+        match greet(stream, addr, ours, rtt, opening, config).await {
+            Err(error @ (DialError::Closed { .. } | DialError::Mse { .. }))
+                if openings.peek().is_some() =>
+            {
+                tracing::trace!("dial, {opening:?}: {error}");
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Exchanges handshakes over a connection that we have opened to `addr`, which took `rtt`.
@@ -112,18 +169,23 @@ pub async fn greet(
     addr: SocketAddr,
     ours: Handshake,
     rtt: Duration,
+    opening: Opening,
     config: &ConnConfig,
 ) -> Result<PeerStream, DialError> {
     let exchange = async {
-        stream.write_all(&ours.to_bytes()).await?;
+        match opening {
+            Opening::Plaintext => stream.write_all(&ours.to_bytes()).await?,
+            Opening::Encrypted => initiate(&mut stream, &ours, config.encryption).await?,
+        }
         let mut bytes = [0; Handshake::LEN];
-        read_checked(&mut stream, &mut bytes).await?;
+        read_checked(&mut stream, &mut bytes, 0).await?;
         Ok(Handshake::from_bytes(&bytes)?)
     };
     let handshake = match timeout(config.handshake_timeout, exchange).await {
         Ok(Ok(handshake)) => handshake,
         Ok(Err(ReadError::Closed(source))) => return Err(DialError::Closed { addr, source }),
         Ok(Err(ReadError::NotBitTorrent(_))) => return Err(DialError::NotBitTorrent(addr)),
+        Ok(Err(ReadError::Mse(source))) => return Err(DialError::Mse { addr, source }),
         Err(_) => return Err(DialError::HandshakeTimeout(addr)),
     };
     if handshake.info_hash != ours.info_hash {
@@ -140,7 +202,7 @@ pub async fn greet(
     })
 }
 
-/// Answers a caller. `lookup` gives our handshake for the torrent that it names, `None` for one that we do not serve.
+/// Answers a caller, encrypted or not, as [`ConnConfig::encryption`] allows. `lookup` gives our handshake for the torrent that it names, `None` for one that we do not serve.
 /// Our handshake goes out as soon as the torrent is known, before the caller's peer id, which some callers hold back
 /// until then.
 ///
@@ -149,7 +211,7 @@ pub async fn greet(
 pub async fn accept(
     stream: impl Into<Stream>,
     remote: SocketAddr,
-    lookup: impl Fn(&[u8; 20]) -> Option<Handshake>,
+    lookup: impl Fn(Asked<'_>) -> Option<Handshake>,
     config: &ConnConfig,
 ) -> Result<PeerStream, AcceptError> {
     let mut stream = stream.into();
@@ -158,9 +220,29 @@ pub async fn accept(
             socket.set_nodelay(true)?;
         }
         let mut bytes = [0; Handshake::LEN];
-        read_checked(&mut stream, &mut bytes[..ASK_LEN]).await?;
-        let torrent = Handshake::from_bytes(&bytes)?.info_hash;
-        let ours = lookup(&torrent).ok_or(AcceptError::UnknownTorrent)?;
+        let (opening, begun) = first_bytes(&mut stream, &mut bytes[..ASK_LEN]).await?;
+        if !config.encryption.takes(opening) {
+            return Err(match opening {
+                Opening::Plaintext => AcceptError::Plaintext,
+                Opening::Encrypted => NotBitTorrent.into(),
+            });
+        }
+        let ours = match opening {
+            Opening::Plaintext => {
+                read_checked(&mut stream, &mut bytes[..ASK_LEN], begun).await?;
+                let torrent = Handshake::from_bytes(&bytes)?.info_hash;
+                lookup(Asked::InfoHash(&torrent))
+            }
+            Opening::Encrypted => {
+                let found = |key: &[u8; 20]| lookup(Asked::KeyHash(key)).map(|h| h.info_hash);
+                let begun = bytes[..begun].to_vec();
+                let torrent = respond(&mut stream, &begun, found, config.encryption).await?;
+                read_checked(&mut stream, &mut bytes[..ASK_LEN], 0).await?;
+                let named = Handshake::from_bytes(&bytes)?.info_hash;
+                lookup(Asked::InfoHash(&named)).filter(|_| named == torrent)
+            }
+        };
+        let ours = ours.ok_or(AcceptError::UnknownTorrent)?;
         stream.write_all(&ours.to_bytes()).await?;
         stream.read_exact(&mut bytes[ASK_LEN..]).await?;
         let theirs = Handshake::from_bytes(&bytes)?;
@@ -203,6 +285,22 @@ async fn connect(addr: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream
 enum ReadError {
     Closed(io::Error),
     NotBitTorrent(NotBitTorrent),
+    Mse(MseError),
+}
+
+impl From<SecureError> for ReadError {
+    fn from(error: SecureError) -> Self {
+        match error {
+            SecureError::Closed(error) => Self::Closed(error),
+            SecureError::Mse(error) => Self::Mse(error),
+        }
+    }
+}
+
+impl From<SecureError> for AcceptError {
+    fn from(error: SecureError) -> Self {
+        ReadError::from(error).into()
+    }
 }
 
 impl From<io::Error> for ReadError {
@@ -222,13 +320,33 @@ impl From<ReadError> for AcceptError {
         match error {
             ReadError::Closed(error) => Self::Closed(error),
             ReadError::NotBitTorrent(error) => Self::NotBitTorrent(error),
+            ReadError::Mse(error) => Self::Mse(error),
         }
     }
 }
 
-/// Fills `bytes` with the start of a handshake, and gives up at the first byte that cannot be in one.
-async fn read_checked(stream: &mut Stream, bytes: &mut [u8]) -> Result<(), ReadError> {
+/// Reads until it is clear how a caller begins: `bytes` then hold so many of its first ones.
+async fn first_bytes(stream: &mut Stream, bytes: &mut [u8]) -> io::Result<(Opening, usize)> {
     let mut filled = 0;
+    while filled < PROTOCOL.len() {
+        match stream.read(&mut bytes[filled..]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => filled += read,
+        }
+        if check_protocol(&bytes[..filled]).is_err() {
+            return Ok((Opening::Encrypted, filled));
+        }
+    }
+    Ok((Opening::Plaintext, filled))
+}
+
+/// Fills `bytes`, of which the first `filled` are there, with the start of a handshake, and gives up at the first byte that
+/// cannot be in one.
+async fn read_checked(
+    stream: &mut Stream,
+    bytes: &mut [u8],
+    mut filled: usize,
+) -> Result<(), ReadError> {
     while filled < bytes.len() {
         match stream.read(&mut bytes[filled..]).await? {
             0 => return Err(ReadError::Closed(io::ErrorKind::UnexpectedEof.into())),

@@ -4,6 +4,9 @@
 //! takes blocks from where they are. Other transports are polled instead. They cannot say that bytes have come without
 //! giving one away, which is kept for the read that follows; and what is written to them is copied first, up to
 //! [`STAGE`] bytes at a time.
+//!
+//! Either may be encrypted: what comes in is decrypted where it was read to, and what goes out is copied, as blocks belong
+//! to more than one connection.
 
 mod halves;
 
@@ -13,8 +16,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use super::mse::{Cipher, Secured};
 
 pub(super) use self::halves::{ReadEnd, WriteEnd, is_for_later};
 
@@ -23,7 +29,8 @@ pub(super) use self::halves::{ReadEnd, WriteEnd, is_for_later};
 pub const STAGE: usize = 64 * 1024;
 
 /// What carries the bytes of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// TCP.
     Tcp,
@@ -47,7 +54,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for T {}
 
 /// The bytes of one connection, both ways.
 ///
-/// Reading and writing it as a whole serves handshakes; the task of a connection takes its halves.
+/// Reading and writing it as a whole serves handshakes, and is to be flushed; the task of a connection takes its halves.
 #[derive(Debug)]
 pub struct Stream {
     carrier: Carrier,
@@ -72,15 +79,19 @@ impl fmt::Debug for Carrier {
 /// What belongs to the way in.
 #[derive(Debug, Default)]
 struct Incoming {
-    /// Read from the carrier, and not yet asked for.
+    /// Read from the carrier, decrypted, and not yet asked for.
     ahead: BytesMut,
+    /// Decrypts what the carrier brings.
+    cipher: Option<Box<Cipher>>,
 }
 
 /// What belongs to the way out.
 #[derive(Debug, Default)]
 struct Outgoing {
-    /// Taken from the caller, and not yet by the carrier; at most [`STAGE`] bytes.
+    /// Taken from the caller, encrypted, and not yet taken by the carrier; at most [`STAGE`] bytes.
     staged: BytesMut,
+    /// Encrypts what is staged; without one, TCP needs no stage.
+    cipher: Option<Box<Cipher>>,
 }
 
 impl Stream {
@@ -107,7 +118,16 @@ impl Stream {
 
     /// Whether what goes over the wire is encrypted.
     pub fn is_encrypted(&self) -> bool {
-        false
+        self.outgoing.cipher.is_some()
+    }
+
+    /// Goes on as a key exchange over it says. All that was written before is out, and all that was read was for that.
+    pub(super) fn secure(&mut self, secured: Secured) {
+        self.incoming.ahead = secured.ahead;
+        if let Some((incoming, outgoing)) = secured.ciphers {
+            self.incoming.cipher = Some(Box::new(incoming));
+            self.outgoing.cipher = Some(Box::new(outgoing));
+        }
     }
 
     /// The socket, if it is TCP: for its options. Whoever reads or writes it garbles the connection.
@@ -147,14 +167,14 @@ impl Carrier {
 }
 
 impl Incoming {
-    /// Fills `buf` with what was read ahead and then from the carrier.
+    /// Fills `buf` with what was read ahead and then from the carrier, by `read`.
     fn poll_read(
         &mut self,
         buf: &mut ReadBuf<'_>,
-        more: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+        read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
     ) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
-            return more(buf);
+            return self.poll_carrier(buf, read);
         }
         let part = self.ahead.len().min(buf.remaining());
         buf.put_slice(&self.ahead[..part]);
@@ -164,14 +184,27 @@ impl Incoming {
         }
         if buf.remaining() > 0 {
             // an end or an error comes again
-            let _ = more(buf);
+            let _ = self.poll_carrier(buf, read);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_carrier(
+        &mut self,
+        buf: &mut ReadBuf<'_>,
+        read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(read(buf))?;
+        if let Some(cipher) = &mut self.cipher {
+            cipher.apply(&mut buf.filled_mut()[before..]);
         }
         Poll::Ready(Ok(()))
     }
 }
 
 impl Outgoing {
-    /// Takes the beginning of what is offered; how much.
+    /// Takes the beginning of what is offered, while nothing is staged; how much.
     fn stage<'a>(&mut self, offered: impl Iterator<Item = &'a [u8]>) -> usize {
         for bytes in offered {
             let part = bytes.len().min(STAGE - self.staged.len());
@@ -179,6 +212,9 @@ impl Outgoing {
             if part < bytes.len() {
                 break;
             }
+        }
+        if let Some(cipher) = &mut self.cipher {
+            cipher.apply(&mut self.staged);
         }
         self.staged.len()
     }
@@ -231,7 +267,15 @@ impl AsyncWrite for Stream {
             carrier, outgoing, ..
         } = self.get_mut();
         ready!(outgoing.poll_taken(|staged| carrier.poll_write(cx, staged)))?;
-        carrier.poll_write(cx, bytes)
+        if outgoing.cipher.is_none() {
+            return carrier.poll_write(cx, bytes);
+        }
+        let taken = outgoing.stage(std::iter::once(bytes));
+        // what does not go out now goes with the next call
+        match outgoing.poll_taken(|staged| carrier.poll_write(cx, staged)) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => Poll::Ready(Ok(taken)),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

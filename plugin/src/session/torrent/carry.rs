@@ -127,6 +127,7 @@ impl Torrent {
         source: Source,
         outbound: bool,
     ) {
+        self.numbers.connected(&peer);
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
         let info = PeerInfo {

@@ -63,6 +63,9 @@ impl ReadEnd<'_> {
                 let mut byte = [0];
                 let mut buf = ReadBuf::new(&mut byte);
                 poll_fn(|cx| Pin::new(&mut *half).poll_read(cx, &mut buf)).await?;
+                if let Some(cipher) = &mut self.state.cipher {
+                    cipher.apply(buf.filled_mut());
+                }
                 self.state.ahead.extend_from_slice(buf.filled());
                 Ok(())
             }
@@ -115,11 +118,22 @@ impl WriteEnd<'_> {
         &mut self,
         slices: &[IoSlice<'_>],
     ) -> io::Result<usize> {
-        match &self.to {
-            To::Tcp(half) => half.try_write_vectored(slices),
-            To::Other(_) if !self.is_out() => Err(io::ErrorKind::WouldBlock.into()),
-            To::Other(_) => Ok(self.state.stage(slices.iter().map(|slice| &**slice))),
+        let Self { to, state } = self;
+        if let (To::Tcp(half), None) = (&to, &state.cipher) {
+            return half.try_write_vectored(slices);
         }
+        if !state.staged.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let taken = state.stage(slices.iter().map(|slice| &**slice));
+        if let To::Tcp(half) = to {
+            match half.try_write(&state.staged) {
+                Ok(written) => state.taken(written)?,
+                Err(error) if is_for_later(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
     }
 
     /// Whether all that was handed over has left; [`Self::writable`] sees to it.
