@@ -158,6 +158,35 @@ fn private_name_and_trackers_go_in() {
 }
 
 #[test]
+fn web_seeds_go_in_as_a_list_and_only_urls_do() {
+    let (_tmp, root) = tree(&[("a", b"1")]);
+    let with = |seeds: &[&str]| {
+        let web_seeds = seeds.iter().map(|s| (*s).to_owned()).collect();
+        let options = CreateOptions {
+            web_seeds,
+            ..CreateOptions::default()
+        };
+        make(&root, &options)
+    };
+    let seeds = ["http://a.example/d/", "https://b.example/"];
+    let created = with(&seeds).unwrap();
+    assert_eq!(created.metainfo.web_seeds, seeds);
+    assert!(
+        created
+            .bytes
+            .ends_with(b"8:url-listl19:http://a.example/d/18:https://b.example/ee")
+    );
+    assert_eq!(created.info_hash, with(&[]).unwrap().info_hash);
+    for bad in [
+        &["ftp://a.example/"][..],
+        &["a"],
+        &["http://a/", "http://a/"],
+    ] {
+        assert!(matches!(with(bad), Err(CreateError::WebSeed(_))), "{bad:?}");
+    }
+}
+
+#[test]
 fn the_piece_length_follows_the_size() {
     let tmp = tempfile::tempdir().unwrap();
     let file = tmp.path().join("f");

@@ -118,6 +118,19 @@ fn useless_trackers_and_peers_are_left_out_and_counted() {
 }
 
 #[test]
+fn web_seeds_are_read_and_written_back() {
+    let magnet =
+        magnet("&ws=http%3A%2F%2Fa.example%2Ff&ws.1=https://b.example/d/&ws=ftp://c/&ws=x");
+    assert_eq!(
+        magnet.web_seeds,
+        ["http://a.example/f", "https://b.example/d/"]
+    );
+    assert_eq!(magnet.left_out, 2);
+    let again = Magnet::parse(&magnet.to_string()).unwrap();
+    assert_eq!(again.web_seeds, magnet.web_seeds);
+}
+
+#[test]
 fn numbers_of_trackers_and_peers_are_bounded() {
     let many: String = (1..=100)
         .map(|i| format!("&tr=http://t{i}.org/&x.pe=10.0.0.{i}:{i}"))
@@ -279,7 +292,7 @@ proptest! {
     /// A panic means a bug.
     #[test]
     fn any_text_is_refused_or_read_back_the_same(
-        tail in "(&(xt|dn|tr|x\\.pe|so|xt\\.1)=(urn:btih:|http://|udp://h:|[0-9a-z,-]{0,40}|\\PC{0,12})){0,6}",
+        tail in "(&(xt|dn|tr|ws|x\\.pe|so|xt\\.1)=(urn:btih:|http://|udp://h:|[0-9a-z,-]{0,40}|\\PC{0,12})){0,6}",
         text in "\\PC{0,60}",
     ) {
         for link in [text.clone(), format!("magnet:?{text}"), format!("magnet:?xt=urn:btih:{text}"),

@@ -320,6 +320,27 @@ fn usable_trackers_keep_their_tiers_and_replace_announce() {
     }
 }
 
+/// BEP 19: a string or a list; whatever else stands there costs the torrent its web seeds and nothing more.
+#[test]
+fn web_seeds_are_a_string_or_a_list() {
+    let file = fixture("good/private_as_text");
+    let end = file.len() - 1;
+    let read = |value: &str| {
+        let torrent = [&file[..end], b"8:url-list", value.as_bytes(), b"e"].concat();
+        Metainfo::from_torrent(&torrent).unwrap().web_seeds
+    };
+    assert_eq!(read("12:http://a.b/c"), ["http://a.b/c"]);
+    assert_eq!(
+        read("l10:http://a/x0:10:http://a/x6:ftp://9:file:///xi7ele11:https://b/ye"),
+        ["http://a/x", "https://b/y"]
+    );
+    for none in ["0:", "i7e", "le", "de", "1:\u{7f}", "l2:\u{ff}e"] {
+        assert_eq!(read(none), [""; 0], "{none}");
+    }
+    let many: String = (100..300).map(|i| format!("12:http://a/{i}")).collect();
+    assert_eq!(read(&format!("l{many}e")).len(), 64);
+}
+
 #[test]
 fn an_info_dict_from_peers_must_have_the_hash() {
     let meta = good("v1");

@@ -20,6 +20,7 @@ pub fn torrent(data: &[u8]) {
     safe(&meta);
     let limits = MetadataLimits::default();
     assert!(meta.trackers.iter().map(Vec::len).sum::<usize>() <= limits.trackers);
+    assert!(meta.web_seeds.len() <= limits.web_seeds);
     let bare = Metainfo::from_info(meta.info.clone(), Some(meta.info_hash));
     let bare = bare.expect("the info dict of an accepted torrent is accepted");
     assert_eq!(bare.layout, meta.layout);
@@ -81,6 +82,7 @@ pub fn magnet(data: &[u8]) {
     assert!(recognised, "read, but not recognised");
     let limits = MetadataLimits::default();
     assert!(magnet.trackers.len() <= limits.trackers);
+    assert!(magnet.web_seeds.len() <= limits.web_seeds);
     assert!(magnet.peers.len() <= limits.magnet_peers);
     assert!(magnet.peers.iter().all(|p| match p {
         PeerHint::Addr(addr) => addr.port() != 0,

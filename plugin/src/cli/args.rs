@@ -57,6 +57,7 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  \
         chunkcast create ./dataset\n  \
         chunkcast create image.raw -o image.torrent --piece-length 1MiB\n  \
+        chunkcast create image.raw --web-seed https://mirror.example/images/image.raw\n  \
         chunkcast create ./internal --private --tracker http://tracker.corp/announce\n\n\
         An existing .torrent file is replaced; any other file in its place is not.")]
     Create(CreateArgs),
@@ -292,6 +293,10 @@ pub(super) struct CreateArgs {
     /// A tracker's announce URL (repeatable; each becomes a tier of its own).
     #[arg(long, value_name = "URL")]
     pub tracker: Vec<String>,
+    /// BEP 19: a web server that holds the data (repeatable). For a folder, or if it ends in `/`, the URL of what holds
+    /// PATH.
+    #[arg(long, value_name = "URL")]
+    pub web_seed: Vec<String>,
     /// BEP 27: peers from the tracker only; no directory, no DHT.
     #[arg(long)]
     pub private: bool,

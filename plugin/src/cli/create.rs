@@ -50,6 +50,7 @@ fn make(args: &CreateArgs, given_up: &AtomicBool) -> Result<(), Failure> {
     let options = CreateOptions {
         piece_length,
         trackers: args.tracker.clone(),
+        web_seeds: args.web_seed.clone(),
         private: args.private,
         ..CreateOptions::default()
     };
@@ -110,7 +111,7 @@ fn tell(
             count(created.skipped.len(), "symbolic link or special file")
         ));
     }
-    if args.private && args.tracker.is_empty() {
+    if args.private && args.tracker.is_empty() && args.web_seed.is_empty() {
         reporter.line(
             "it is private and names no tracker: nobody can find peers for it; add one with --tracker",
         );
@@ -212,7 +213,9 @@ fn write(output: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn code_of(error: &CreateError) -> Code {
     match error {
-        CreateError::PieceLength(_) | CreateError::Tracker(_) => Code::Usage,
+        CreateError::PieceLength(_) | CreateError::Tracker(_) | CreateError::WebSeed(_) => {
+            Code::Usage
+        }
         CreateError::Refused(_) => Code::BadTorrent,
         _ => Code::Disk,
     }

@@ -1,4 +1,4 @@
-//! Making a .torrent file (BEP 3, 12, 27). Reads files; no clock: the same files and options give the same bytes.
+//! Making a .torrent file (BEP 3, 12, 19, 27). Reads files; no clock: the same files and options give the same bytes.
 //!
 //! Own code: `librqbit`'s writes one hash too many when the length is a multiple of the piece length, and stock clients
 //! refuse that. Files are in bytewise order of their path components, symbolic links and special files are left out and
@@ -13,7 +13,7 @@ use bendy::encoding::{Encoder, Error as BendyError, SingleItemEncoder};
 use sha1::{Digest, Sha1};
 
 use super::bencode::scan;
-use super::{MetadataLimits, Metainfo, MetainfoError, NameError, names, trackers};
+use super::{MetadataLimits, Metainfo, MetainfoError, NameError, names, trackers, web_seeds};
 
 /// Smallest piece length, and the unit of all others: one block.
 const MIN_PIECE: u32 = 16 << 10;
@@ -31,6 +31,8 @@ pub struct CreateOptions {
     pub piece_length: Option<u32>,
     /// Tracker URLs, one tier each, the first is asked first.
     pub trackers: Vec<String>,
+    /// Web seeds (BEP 19): URLs of web servers that hold the data.
+    pub web_seeds: Vec<String>,
     /// BEP 27: peers come from the trackers only.
     pub private: bool,
     /// The torrent's name. `None`: that of the file or folder.
@@ -96,6 +98,11 @@ pub enum CreateError {
     /// A tracker URL that nobody could ask.
     #[error("{0:?} is not a tracker's URL; use http://…, https://… or udp://HOST:PORT/…")]
     Tracker(String),
+    /// A web seed URL that nobody could ask, or more of them than are read.
+    #[error(
+        "{0:?} is not a web seed's URL, or named twice; use up to 64 different http://… or https://…"
+    )]
+    WebSeed(String),
     /// A file grew or shrank meanwhile.
     #[error("{} changed while it was read; try again when nobody writes to it", .0.display())]
     Changed(PathBuf),
@@ -120,6 +127,11 @@ pub fn create(
         .find(|t| !trackers::usable(t, &limits))
     {
         return Err(CreateError::Tracker(bad.clone()));
+    }
+    let mut seeds = Vec::new();
+    if let Some(bad) = (options.web_seeds.iter()).find(|s| !web_seeds::add(&mut seeds, s, &limits))
+    {
+        return Err(CreateError::WebSeed(bad.clone()));
     }
     let name = match &options.name {
         Some(name) => name.clone(),
@@ -364,7 +376,11 @@ fn encode(
         if let Some(program) = &options.created_by {
             e.emit_pair(b"created by", program)?;
         }
-        e.emit_pair_with(b"info", info)
+        e.emit_pair_with(b"info", info)?;
+        if !options.web_seeds.is_empty() {
+            e.emit_pair(b"url-list", &options.web_seeds)?;
+        }
+        Ok(())
     })?;
     encoder.get_output()
 }

@@ -17,6 +17,10 @@ pub struct MetadataLimits {
     pub trackers: usize,
     /// Bytes in a tracker URL; longer ones are dropped.
     pub tracker_bytes: usize,
+    /// Web seed URLs that are kept; the rest is dropped.
+    pub web_seeds: usize,
+    /// Bytes in a web seed URL; longer ones are dropped.
+    pub web_seed_bytes: usize,
     /// Bytes in a magnet link.
     pub magnet_bytes: usize,
     /// Peer addresses kept from a magnet link; the rest is dropped.
@@ -35,6 +39,8 @@ impl Default for MetadataLimits {
             pieces: 1 << 21, // libtorrent's max_pieces
             trackers: 64, // guess
             tracker_bytes: 2048, // guess
+            web_seeds: 64, // guess
+            web_seed_bytes: 2048, // guess
             magnet_bytes: 64 << 10, // guess
             magnet_peers: 64, // guess
             selection_ranges: 1024, // guess

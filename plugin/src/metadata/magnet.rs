@@ -10,7 +10,7 @@ use url::Url;
 use url::form_urlencoded::byte_serialize;
 
 use super::metainfo::hex;
-use super::{FileSelection, MetadataLimits, Metainfo, SelectionError, trackers};
+use super::{FileSelection, MetadataLimits, Metainfo, SelectionError, trackers, web_seeds};
 
 /// Where a magnet link says that a peer is (`x.pe`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,9 @@ pub struct Magnet {
     pub peers: Vec<PeerHint>,
     /// Files to download (`so`); `None`: all.
     pub select: Option<FileSelection>,
-    /// Trackers and peers of the link that were left out: unusable, repeated or beyond the limit.
+    /// URLs of web servers that hold the data (`ws`, BEP 19).
+    pub web_seeds: Vec<String>,
+    /// Trackers, web seeds and peers of the link that were left out: unusable, repeated or beyond the limit.
     pub left_out: usize,
 }
 
@@ -84,6 +86,7 @@ impl Magnet {
             trackers: Vec::new(),
             peers: Vec::new(),
             select: None,
+            web_seeds: Vec::new(),
             left_out: 0,
         }
     }
@@ -100,7 +103,7 @@ impl Magnet {
     /// Reads a magnet link, or a bare infohash of 40 hex digits.
     ///
     /// # Errors
-    /// [`MagnetError`]; unusable trackers and peers are no error, they are counted in [`Magnet::left_out`].
+    /// [`MagnetError`]; unusable trackers, web seeds and peers are no error, they are counted in [`Magnet::left_out`].
     pub fn parse(source: &str) -> Result<Self, MagnetError> {
         Self::parse_with(source, &MetadataLimits::default())
     }
@@ -157,6 +160,9 @@ impl Magnet {
                         magnet.trackers.push(value.to_owned());
                     }
                 }
+                "ws" if !web_seeds::add(&mut magnet.web_seeds, &value, limits) => {
+                    magnet.left_out += 1;
+                }
                 "x.pe" => match peer(value.trim()) {
                     Some(p)
                         if magnet.peers.len() < limits.magnet_peers
@@ -192,6 +198,9 @@ impl fmt::Display for Magnet {
         for tracker in &self.trackers {
             write!(f, "&tr={}", escape(tracker))?;
         }
+        for seed in &self.web_seeds {
+            write!(f, "&ws={}", escape(seed))?;
+        }
         for peer in &self.peers {
             match peer {
                 PeerHint::Addr(addr) => write!(f, "&x.pe={addr}")?,
@@ -206,11 +215,12 @@ impl fmt::Display for Magnet {
 }
 
 impl Metainfo {
-    /// The magnet link for this torrent: infohash, name and trackers.
+    /// The magnet link for this torrent: infohash, name, trackers and web seeds.
     pub fn magnet(&self) -> String {
         Magnet {
             display_name: Some(self.layout.name.clone()),
             trackers: self.trackers.iter().flatten().cloned().collect(),
+            web_seeds: self.web_seeds.clone(),
             ..Magnet::new(self.info_hash)
         }
         .to_string()

@@ -18,7 +18,7 @@ use sha1::{Digest, Sha1};
 
 use super::bencode::scan;
 use super::trackers::Tiers;
-use super::{FileEntry, Layout, MetadataLimits, NameError, names};
+use super::{FileEntry, Layout, MetadataLimits, NameError, names, web_seeds};
 
 mod error;
 
@@ -37,6 +37,8 @@ pub struct Metainfo {
     pub private: bool,
     /// Tracker URLs in tiers (BEP 12); empty for an info dict from peers.
     pub trackers: Vec<Vec<String>>,
+    /// URLs of web servers that hold the data (BEP 19), http or https; empty for an info dict from peers.
+    pub web_seeds: Vec<String>,
 }
 
 impl Metainfo {
@@ -66,10 +68,11 @@ impl Metainfo {
         let info = file.info.ok_or(MetainfoError::Missing("info"))?;
         let mut meta = checked(Bytes::copy_from_slice(info.raw_bytes.0), limits)?;
         meta.trackers = trackers(file.announce.as_ref(), file.announce_list.as_ref(), limits);
+        meta.web_seeds = url_list(file.url_list.as_ref(), limits);
         Ok(meta)
     }
 
-    /// Reads a bare info dict, as peers hand it out (BEP 9). It has no trackers.
+    /// Reads a bare info dict, as peers hand it out (BEP 9). It has no trackers and no web seeds.
     ///
     /// # Errors
     /// [`MetainfoError`] when its SHA-1 is not `expected_hash`, or it is not safe to open.
@@ -120,6 +123,8 @@ struct RawTorrent<'a> {
     announce: Option<BencodeValue<ByteBuf<'a>>>,
     #[serde(borrow, rename = "announce-list")]
     announce_list: Option<BencodeValue<ByteBuf<'a>>>,
+    #[serde(borrow, rename = "url-list")]
+    url_list: Option<BencodeValue<ByteBuf<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -253,6 +258,7 @@ fn checked(info: Bytes, limits: &MetadataLimits) -> Result<Metainfo, MetainfoErr
         layout,
         private,
         trackers: Vec::new(),
+        web_seeds: Vec::new(),
     })
 }
 
@@ -409,12 +415,6 @@ fn trackers(
     list: Option<&BencodeValue<ByteBuf<'_>>>,
     limits: &MetadataLimits,
 ) -> Vec<Vec<String>> {
-    fn text<'a>(value: &BencodeValue<ByteBuf<'a>>) -> Option<&'a str> {
-        match value {
-            BencodeValue::Bytes(b) => std::str::from_utf8(b.0).ok(),
-            _ => None,
-        }
-    }
     let mut tiers = Tiers::new(limits);
     if let Some(BencodeValue::List(list)) = list {
         for tier in list {
@@ -431,4 +431,25 @@ fn trackers(
     let mut tiers = Tiers::new(limits);
     tiers.add(announce.and_then(text));
     tiers.into_tiers()
+}
+
+/// Web seeds (BEP 19): one string, or a list of them. What is neither is left out.
+fn url_list(list: Option<&BencodeValue<ByteBuf<'_>>>, limits: &MetadataLimits) -> Vec<String> {
+    let mut seeds = Vec::new();
+    let urls = match list {
+        Some(BencodeValue::List(urls)) => urls.as_slice(),
+        Some(url) => std::slice::from_ref(url),
+        None => &[],
+    };
+    for url in urls.iter().filter_map(text) {
+        web_seeds::add(&mut seeds, url, limits);
+    }
+    seeds
+}
+
+fn text<'a>(value: &BencodeValue<ByteBuf<'a>>) -> Option<&'a str> {
+    match value {
+        BencodeValue::Bytes(b) => std::str::from_utf8(b.0).ok(),
+        _ => None,
+    }
 }

@@ -10,6 +10,7 @@ mod metainfo;
 mod names;
 mod selection;
 mod trackers;
+mod web_seeds;
 
 pub use assembly::{
     AssemblyConfig, METADATA_PIECE, MetadataAssembly, Outcome, metadata_piece, metadata_pieces,
