@@ -28,4 +28,6 @@ pub mod state;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod storage;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod webseed;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod wire;

@@ -301,7 +301,7 @@ async fn trouble_in_mid_download_is_told_once_and_the_same_write_is_tried_again(
     let last = loop {
         match event(&mut handle).await {
             TorrentEvent::Paused(line) => lines.push(line),
-            TorrentEvent::Resumed => {}
+            TorrentEvent::Resumed | TorrentEvent::Warning(_) => {}
             TorrentEvent::Complete(p) => break p,
             other => panic!("{other:?}"),
         }

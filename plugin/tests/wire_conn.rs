@@ -97,7 +97,7 @@ impl Conn {
                     messages.extend(batch);
                 }
                 ConnEvent::Flushed(bytes) => flushed += bytes,
-                ConnEvent::Held { .. } => {}
+                ConnEvent::Held { .. } | ConnEvent::BadAnswer => {}
                 ConnEvent::Unknown { count, .. } => skipped += count,
                 ConnEvent::Closed(why) => reason = Some(why),
             }

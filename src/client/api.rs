@@ -26,6 +26,9 @@ pub enum Source {
     Manual,
     /// It connected to us.
     Incoming,
+    /// The torrent names it: a web server that has everything (BEP 19). Always far, whatever its round-trip time, and no
+    /// neighbour that others are told of or that makes looking for others needless.
+    WebSeed,
 }
 
 /// A peer that may be worth a connection.

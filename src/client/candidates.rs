@@ -105,7 +105,7 @@ fn class(source: Source) -> u8 {
     match source {
         Source::Manual | Source::Lsd => 0,
         Source::Directory => 1,
-        Source::Tracker | Source::Dht | Source::Pex | Source::Incoming => 2,
+        Source::Tracker | Source::Dht | Source::Pex | Source::Incoming | Source::WebSeed => 2,
     }
 }
 

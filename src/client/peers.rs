@@ -176,7 +176,8 @@ impl Client {
         }
         let salt = self.rng.next_u32();
         let mut neighbour = Neighbour::new(&info, ChunkSet::empty(self.held.len()), salt, now);
-        neighbour.allowed = info.outbound || self.config.ask_inbound;
+        let named = info.outbound || info.source == Source::WebSeed;
+        neighbour.allowed = named || self.config.ask_inbound;
         if let Some(listen) = info.listen {
             self.meet(&mut neighbour, listen, now);
         }
@@ -444,12 +445,13 @@ impl Client {
         }
     }
 
-    /// A measured round-trip time; the least counts.
+    /// A measured round-trip time; the least counts. That of a web seed does not: it is far.
     pub fn handle_rtt(&mut self, peer: NeighbourId, rtt: Duration, now: Instant) {
         if self.neighbour(peer).is_none() {
             return;
         }
         if let Some(n) = self.table.get_mut(peer)
+            && n.source != Source::WebSeed
             && n.rtt.is_none_or(|known| rtt < known)
         {
             n.rtt = Some(rtt);

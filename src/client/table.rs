@@ -153,7 +153,7 @@ impl Neighbour {
             listen: info.listen,
             outbound: info.outbound,
             source: info.source,
-            rtt: info.rtt,
+            rtt: info.rtt.filter(|_| info.source != Source::WebSeed),
             apart: None,
             load: 0,
             connected: now,
@@ -219,6 +219,8 @@ impl Neighbour {
     }
 
     fn tally(&self) -> Tally {
+        // a web seed has everything at once, and nothing that peers would not have in time: they are looked for all the same
+        let is_peer = self.source != Source::WebSeed;
         Tally {
             interested: usize::from(self.interested),
             waiting: usize::from(self.interested && self.served.is_none()),
@@ -226,9 +228,9 @@ impl Neighbour {
             strangers_waiting: usize::from(
                 self.interested && self.stranger && self.served.is_none(),
             ),
-            allowed: usize::from(self.allowed),
-            useful: usize::from(self.is_useful()),
-            ready: usize::from(self.is_useful() && self.back_at().is_none()),
+            allowed: usize::from(self.allowed && is_peer),
+            useful: usize::from(self.is_useful() && is_peer),
+            ready: usize::from(self.is_useful() && is_peer && self.back_at().is_none()),
             drips: usize::from(matches!(self.shown, Shown::Drip { .. })),
             uploads: self.uploads.len(),
         }
@@ -251,7 +253,7 @@ pub(super) struct Tally {
     pub(super) strangers: usize,
     /// Those of them without an upload slot.
     pub(super) strangers_waiting: usize,
-    /// May be asked for chunks.
+    /// May be asked for chunks; here and below no web seeds.
     pub(super) allowed: usize,
     /// Have something for us, or have not told yet.
     pub(super) useful: usize,
@@ -399,7 +401,8 @@ impl Table {
             .map_or(Duration::ZERO, |r| r.saturating_mul(config.near_factor));
         self.near_limit = relative.max(config.near_floor);
         self.floor = config.near_floor;
-        let mut all: Vec<Duration> = self.map.values().map(Neighbour::distance).collect();
+        let peers = self.map.values().filter(|n| n.source != Source::WebSeed);
+        let mut all: Vec<Duration> = peers.map(Neighbour::distance).collect();
         let middle = all.len() / 2;
         self.median = (!all.is_empty()).then(|| *all.select_nth_unstable(middle).1);
     }

@@ -18,6 +18,7 @@ mod node;
 mod peer;
 mod swarm;
 mod tracker;
+mod web;
 
 pub use auth::{sealed, signed};
 pub use datagram::{bencode, bits, datagram};
@@ -27,12 +28,13 @@ pub use node::node;
 pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata, ut_pex};
 pub use swarm::swarm_messages;
 pub use tracker::{announce_http, announce_udp, gateway, tracker_http, tracker_udp};
+pub use web::web_seed;
 
 /// A target: its name, which is also its corpus's folder, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 27] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
@@ -59,4 +61,5 @@ pub const TARGETS: [Target; 26] = [
     ("tracker_udp", tracker_udp),
     ("ut_metadata", ut_metadata),
     ("ut_pex", ut_pex),
+    ("web_seed", web_seed),
 ];

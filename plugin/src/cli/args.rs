@@ -121,6 +121,9 @@ pub(super) struct NetworkArgs {
     /// Neither tell peers of each other nor believe them when they name others (BEP 11).
     #[arg(long)]
     pub no_pex: bool,
+    /// Do not download from the web servers that a torrent names (BEP 19).
+    #[arg(long)]
+    pub no_web_seeds: bool,
     /// Run no index node: ask and publish through a --bootstrap node or one that is found, or not at all without one.
     #[arg(long)]
     pub no_index: bool,

@@ -233,7 +233,7 @@ impl TorrentReporter {
     pub(super) fn peers(&self, info_hash: &str, p: &Progress) {
         self.reporter.event(
             "peers",
-            json!({ "info_hash": info_hash, "near": p.near, "far": p.far, "peers": p.peers,
+            json!({ "info_hash": info_hash, "near": p.near, "far": p.far, "web_seeds": p.web_seeds, "peers": p.peers,
                     "directory": p.directory }),
         );
     }
@@ -273,6 +273,9 @@ fn summary(p: &Progress) -> String {
         p.far,
         human(p.rate_up)
     ));
+    if p.web_seeds > 0 {
+        text.push_str(&format!(", {}", count(p.web_seeds as usize, "web seed")));
+    }
     text
 }
 

@@ -206,6 +206,7 @@ async fn config(args: &NetworkArgs) -> Result<SessionConfig, Failure> {
         dht: !args.no_dht,
         lsd: !args.no_lsd,
         pex: !args.no_pex,
+        web_seeds: !args.no_web_seeds,
         rendezvous: !args.index.no_rendezvous,
         map_ports: index::map_ports(&args.index),
         dht_bootstrap: (!args.dht_bootstrap.is_empty()).then(|| args.dht_bootstrap.clone()),
@@ -271,7 +272,7 @@ impl Watcher {
                 }
                 Some(TorrentEvent::Progress(p)) => {
                     self.torrent.progress(&self.info_hash, &p);
-                    let connected = p.near + p.far;
+                    let connected = p.near + p.far + p.web_seeds;
                     if connected != last_peers {
                         last_peers = connected;
                         self.torrent.peers(&self.info_hash, &p);
@@ -296,6 +297,10 @@ impl Watcher {
                     self.reporter.event("resumed", hash);
                     let text = format!("{}: goes on, the disk takes data again", name(&self));
                     self.reporter.line(&text);
+                }
+                Some(TorrentEvent::Warning(line)) => {
+                    let text = format!("{}: {line}", name(&self));
+                    self.reporter.warning(&text);
                 }
                 Some(TorrentEvent::Failed(e)) => break Err(failure_of(&e)),
                 None => {
@@ -390,7 +395,8 @@ fn list(reporter: &Reporter, meta: &Metainfo, listen: Option<SocketAddr>) {
             "metadata",
             json!({ "info_hash": hash, "name": layout.name, "size": layout.total_length,
                     "piece_length": layout.piece_length, "pieces": layout.piece_count(),
-                    "private": meta.private, "trackers": meta.trackers, "files": files.len(),
+                    "private": meta.private, "trackers": meta.trackers,
+                    "web_seeds": meta.web_seeds, "files": files.len(),
                     "file_list": rows, "listen": listen.map(|l| l.to_string()) }),
         );
         return;

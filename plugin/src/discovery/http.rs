@@ -1,4 +1,5 @@
-//! One bounded HTTP request: a GET for trackers and .torrent files, or what a router is asked.
+//! One bounded HTTP request: a GET for trackers and .torrent files, or what a router is asked; and what web seeds have in
+//! common with that.
 //!
 //! The client for http has no TLS roots and always builds; the one for https is built at the first https URL and may
 //! fail where the system has no CA certificates, which then fails https alone. Redirects are followed here, not in the
@@ -18,11 +19,11 @@ use url::Url;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Redirects followed.
-pub(super) const MAX_REDIRECTS: usize = 5;
+pub(crate) const MAX_REDIRECTS: usize = 5;
 
 /// Why a GET brought no body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum HttpError {
+pub(crate) enum HttpError {
     /// https, and no CA certificates on this system.
     NoCertificates,
     /// More than so many bytes announced or sent.
@@ -45,15 +46,15 @@ pub(super) enum HttpError {
 
 /// Status and body.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// HTTP status.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// The body, at most `max_bytes`.
-    pub(super) body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// Gets `url`, all within `deadline`. The body of a status other than 200 is read only if `any_body`.
-pub(super) async fn get(
+pub(crate) async fn get(
     url: Url,
     deadline: Duration,
     max_bytes: u64,
@@ -84,7 +85,7 @@ async fn follow(mut url: Url, max_bytes: u64, any_body: bool) -> Result<Page, Ht
     for _ in 0..=MAX_REDIRECTS {
         let client = client_for(&url).await?;
         let response = client.get(url.clone()).send().await.map_err(classify)?;
-        if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        if !redirects(&response) {
             return read(response, max_bytes, any_body).await;
         }
         url = target(&url, &response)?;
@@ -92,7 +93,13 @@ async fn follow(mut url: Url, max_bytes: u64, any_body: bool) -> Result<Page, Ht
     Err(HttpError::Redirects)
 }
 
-fn target(from: &Url, response: &Response) -> Result<Url, HttpError> {
+/// Whether the answer is to be looked for elsewhere.
+pub(crate) fn redirects(response: &Response) -> bool {
+    matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Where a redirect leads.
+pub(crate) fn target(from: &Url, response: &Response) -> Result<Url, HttpError> {
     let bad = |what: &str| HttpError::BadRedirect(what.to_owned());
     let location = response
         .headers()
@@ -148,7 +155,8 @@ async fn client_for(url: &Url) -> Result<Client, HttpError> {
     built.ok_or(HttpError::NoCertificates)
 }
 
-fn builder() -> ClientBuilder {
+/// What all clients have in common; no connection is kept by default.
+pub(crate) fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("ChunkCast/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -159,7 +167,7 @@ fn builder() -> ClientBuilder {
 }
 
 /// reqwest's error by what the user can do about it. The URL is left out: it may hold a passkey.
-fn classify(error: reqwest::Error) -> HttpError {
+pub(crate) fn classify(error: reqwest::Error) -> HttpError {
     let error = error.without_url();
     if error.is_timeout() {
         return HttpError::Timeout;

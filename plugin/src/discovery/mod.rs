@@ -10,7 +10,7 @@
 
 mod announce;
 mod exchange;
-mod http;
+pub(crate) mod http;
 
 pub mod announcer;
 pub mod dht;

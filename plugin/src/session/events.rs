@@ -28,6 +28,8 @@ pub enum TorrentEvent {
     Paused(String),
     /// The disk takes what it refused before; the download goes on.
     Resumed,
+    /// Something is not as it should be and stops nothing. One line that ends with the way out.
+    Warning(String),
     /// The torrent stopped for good.
     Failed(TorrentError),
 }
@@ -66,6 +68,8 @@ pub struct Progress {
     pub near: u32,
     /// Connected peers that are not.
     pub far: u32,
+    /// Web seeds (BEP 19) that are asked; none of them counts as near or far.
+    pub web_seeds: u32,
     /// Seconds to go at the present rate.
     pub eta_seconds: Option<u64>,
     /// Peers, connected ones and those that moved bytes before.
@@ -78,8 +82,11 @@ pub struct Progress {
 /// One peer in a [`Progress`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PeerRow {
-    /// Remote address of the connection.
+    /// Remote address of the connection; of a web seed one of the discard prefix (RFC 6666) that stands for it.
     pub addr: SocketAddr,
+    /// The URL of a web seed, without what may be a secret in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webseed: Option<String>,
     /// Where the peer accepts connections, if it said so.
     pub listen: Option<SocketAddr>,
     /// Client name and version, if it said so.
@@ -125,6 +132,7 @@ pub(super) fn source_name(source: Source) -> &'static str {
         Source::Pex => "pex",
         Source::Manual => "manual",
         Source::Incoming => "incoming",
+        Source::WebSeed => "webseed",
     }
 }
 

@@ -36,6 +36,7 @@ use crate::limits::address::OwnAddrs;
 use crate::limits::{Limiters, Limits, LimitsConfig};
 use crate::metadata::{FileSelection, Magnet, Metainfo};
 use crate::storage::{OpenFiles, StorageConfig, Target};
+use crate::webseed::WebClient;
 use crate::wire::conn::ConnConfig;
 use crate::wire::connect::{Asked, accept, canonical};
 use crate::wire::handshake::our_peer_id;
@@ -72,6 +73,8 @@ pub struct SessionConfig {
     pub lsd: bool,
     /// Whether peers are told of each other, and believed when they name others (BEP 11).
     pub pex: bool,
+    /// Whether the web servers that torrents name (BEP 19) are asked.
+    pub web_seeds: bool,
     /// DHT nodes to start from; `None`: the well-known ones.
     pub dht_bootstrap: Option<Vec<String>>,
     /// For how long at a time the router is asked (UPnP) to let others reach the ports; `None`: not at all.
@@ -100,6 +103,7 @@ impl Default for SessionConfig {
             dht: true,
             lsd: true,
             pex: true,
+            web_seeds: true,
             dht_bootstrap: None,
             map_ports: Some(LEASE),
             limits: LimitsConfig::default(),
@@ -206,6 +210,7 @@ pub(crate) struct Shared {
     peer_id: [u8; 20],
     limits: Limits,
     files: OpenFiles,
+    web: Arc<WebClient>,
     dht: Option<DhtNode>,
     lsd: Option<Lsd>,
     index: Option<IndexNode>,
@@ -259,8 +264,10 @@ impl Session {
         };
         let colocated = matches!(config.index, IndexUse::Colocated(_));
         let reach = reach(listen, &config.bootstrap, colocated);
+        let own = OwnAddrs::new(listen);
         let shared = Arc::new(Shared {
-            own: OwnAddrs::new(listen),
+            web: Arc::new(WebClient::new(own.clone())),
+            own,
             local_directory: reach.local,
             addrs: reach.addrs,
             listen,

@@ -9,6 +9,7 @@ mod memory;
 mod numbers;
 mod pacing;
 mod reads;
+mod web;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,6 +30,7 @@ use self::disk::Disk;
 use self::memory::Memory;
 use self::numbers::Numbers;
 use self::reads::Run;
+use self::web::WebSeeds;
 use super::discover::{Discovery, PeersFrom};
 use super::events::{DirectoryTraffic, Progress, TorrentError, TorrentEvent};
 use super::{AddTorrent, Shared, TorrentSource, hex};
@@ -36,6 +38,7 @@ use crate::limits::{Limiters, Permit, Rates, Room};
 use crate::metadata::{Magnet, Metainfo};
 use crate::storage::{Mode, PieceBuffers, PieceResult, Storage, StorageError};
 use crate::swarm::{ConnId, Swarm, SwarmConfig, max_buffered};
+use crate::webseed;
 use crate::wire::codec::FrameLimits;
 use crate::wire::conn::{ConnEvent, Outbox};
 use crate::wire::connect::{DialError, PeerStream};
@@ -74,12 +77,14 @@ pub(crate) enum Input {
     Finalized(Result<(), StorageError>),
     /// What the directory cost so far.
     Traffic(DirectoryTraffic),
+    /// A web seed's task ended.
+    WebSeed(ConnId, webseed::End),
 }
 
-/// A connection's way out and its place in the global budget.
+/// A connection's way out and its place in the global budget; a web seed's has a place for each of its own.
 struct Conn {
     outbox: Outbox,
-    _permit: Permit,
+    _permits: Vec<Permit>,
 }
 
 /// The state of one torrent's task.
@@ -94,6 +99,7 @@ pub(crate) struct Torrent {
     /// Blocks of unfinished pieces, once the pieces are known.
     buffers: Option<PieceBuffers>,
     conns: BTreeMap<ConnId, Conn>,
+    web: WebSeeds,
     /// Its own rate limits.
     limiters: Limiters,
     /// The rates that the swarm knows of.
@@ -163,6 +169,7 @@ impl Torrent {
             storage: None,
             wanted: ChunkSet::empty(0),
             conns: BTreeMap::new(),
+            web: WebSeeds::default(),
             limiters,
             paced,
             next_conn: 0,
@@ -347,6 +354,7 @@ impl Torrent {
         self.swarm.set_memory(0, now);
         self.swarm
             .set_metainfo(meta.clone(), held, self.wanted.clone(), now);
+        self.begin_web_seeds(&meta);
         let progress = self.progress();
         self.emit(TorrentEvent::Checked(progress));
         let left = self.numbers.left();
@@ -387,6 +395,7 @@ impl Torrent {
                 self.emit(TorrentEvent::Complete(progress));
             }
             Input::Traffic(traffic) => self.numbers.directory = Some(traffic),
+            Input::WebSeed(conn, end) => self.on_web_seed_end(conn, end),
         }
     }
 
@@ -445,7 +454,8 @@ impl Torrent {
         }
         self.share_memory();
         self.discovery.count(self.numbers.counts());
-        if self.conns.len() < FEW_PEERS && !self.swarm.is_complete() {
+        self.fill_web_seeds();
+        if self.peer_count() < FEW_PEERS && !self.swarm.is_complete() {
             self.discovery.need_more_peers();
         }
         if let Some(index) = self.shared.index.clone() {
@@ -460,7 +470,8 @@ impl Torrent {
                 }
             });
         }
-        if !self.conns.is_empty() && self.meta.is_some() {
+        let served = self.peer_count() > 0 || self.web.answer();
+        if served && self.meta.is_some() {
             self.idle_since = tokio::time::Instant::now();
         }
         let Some(patience) = self.add.patience else {

@@ -49,11 +49,13 @@ pub enum DropReason {
     UnknownMessage,
     /// A message longer than any may be, or of a length that its id cannot have.
     BadFrame,
+    /// An answer of a web seed (BEP 19) that was longer or shorter than it said.
+    BadAnswer,
 }
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [DropReason; 23] = [
+    pub const ALL: [DropReason; 24] = [
         Self::Unrequested,
         Self::BlockLength,
         Self::Duplicate,
@@ -77,6 +79,7 @@ impl DropReason {
         Self::Redundant,
         Self::UnknownMessage,
         Self::BadFrame,
+        Self::BadAnswer,
     ];
 
     /// What a drop for this reason costs the peer that caused it.
@@ -101,7 +104,8 @@ impl DropReason {
             | Self::TooManyStatus
             | Self::TooManyPex
             | Self::Redundant
-            | Self::UnknownMessage => Weight::Noise,
+            | Self::UnknownMessage
+            | Self::BadAnswer => Weight::Noise,
         }
     }
 }

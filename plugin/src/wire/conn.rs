@@ -20,6 +20,7 @@
 //! [`ConnConfig::read_buffer`] bytes). What sockets are read into belongs to the thread, and blocks that come out of it
 //! own what they hold: [`reader`](super::reader).
 
+mod detached;
 mod paced;
 mod queue;
 
@@ -37,6 +38,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::detached::{Inbox, detached};
 use self::paced::Held;
 use self::queue::WriteQueue;
 use super::codec::{FrameError, FrameLimits};
@@ -132,6 +134,9 @@ pub enum ConnEvent {
         /// How many since the last time.
         count: u32,
     },
+    /// An answer of a web seed was not as long as it said; what was missing is asked for again, what was too much is not
+    /// used.
+    BadAnswer,
     /// So long our own rate limits kept us from reading what has come, or from sending blocks that wait, since the last
     /// time.
     Held {

@@ -191,7 +191,10 @@ impl Leech {
                         return;
                     }
                     Some(
-                        TorrentEvent::Metadata(_) | TorrentEvent::Paused(_) | TorrentEvent::Resumed,
+                        TorrentEvent::Metadata(_)
+                        | TorrentEvent::Paused(_)
+                        | TorrentEvent::Resumed
+                        | TorrentEvent::Warning(_),
                     ) => {}
                     Some(TorrentEvent::Failed(e)) => panic!("{what}: {e}"),
                     None => panic!("{what}: the torrent ended"),

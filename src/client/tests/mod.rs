@@ -13,6 +13,7 @@ mod serving;
 mod share;
 mod strangers;
 mod unreachable;
+mod web_seeds;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};

@@ -53,6 +53,7 @@ impl Torrent {
                 Output::Close { conn, reason } => {
                     tracing::trace!("close {conn:?}: {reason:?}");
                     self.conns.remove(&conn);
+                    self.on_web_seed_closed(conn, reason);
                 }
                 Output::Dial { addr, source } => self.dial(addr, source),
                 Output::Store { piece, begin, data } => self.store(piece, begin, data),
@@ -155,7 +156,7 @@ impl Torrent {
             id,
             Conn {
                 outbox,
-                _permit: permit,
+                _permits: vec![permit],
             },
         );
         let now = self.now();
@@ -169,6 +170,7 @@ impl Torrent {
         if !self.conns.contains_key(&conn) {
             return; // closed by us meanwhile
         }
+        self.web.observe(conn, &event);
         let now = self.now();
         match event {
             ConnEvent::Messages(messages) => {
@@ -178,6 +180,10 @@ impl Torrent {
             }
             ConnEvent::Flushed(bytes) => self.swarm.handle_flushed(conn, bytes, now),
             ConnEvent::Held { down, up } => self.swarm.handle_held(conn, down, up, now),
+            ConnEvent::BadAnswer => {
+                self.swarm
+                    .handle_dropped(conn, DropReason::BadAnswer, 1, now);
+            }
             ConnEvent::Unknown { count, .. } => {
                 self.swarm
                     .handle_dropped(conn, DropReason::UnknownMessage, count, now);
@@ -269,6 +275,10 @@ impl Torrent {
         match Metainfo::from_info(info, Some(self.info_hash)) {
             Ok(mut meta) => {
                 if let TorrentSource::Magnet(m) = &self.add.source {
+                    // a private torrent's data comes from whom its metainfo names (BEP 27), which a link is not
+                    if !meta.private {
+                        meta.web_seeds.clone_from(&m.web_seeds);
+                    }
                     meta.trackers = m.trackers.iter().map(|t| vec![t.clone()]).collect();
                 }
                 self.on_metainfo(std::sync::Arc::new(meta));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use chunkcast::chunks::ChunkSet;
+use chunkcast::client::Source;
 
 use super::super::discover::TransferCounts;
 use super::super::events::{DirectoryTraffic, PeerRow, Progress, source_name};
@@ -115,7 +116,8 @@ impl Torrent {
         let reported: BTreeSet<SocketAddr> = all().map(|p| p.addr).collect();
         n.over.retain(|addr, _| reported.contains(addr));
         let near = stats.peers.iter().filter(|p| p.near).count();
-        let connected = stats.peers.len();
+        let web_seeds = self.web.active();
+        let connected = stats.peers.len() - web_seeds;
         Progress {
             total_bytes: n.total,
             verified_bytes: n.verified,
@@ -132,6 +134,7 @@ impl Torrent {
             rate_up,
             near: u32::try_from(near).unwrap_or(u32::MAX),
             far: u32::try_from(connected - near).unwrap_or(u32::MAX),
+            web_seeds: u32::try_from(web_seeds).unwrap_or(u32::MAX),
             eta_seconds: n.left().checked_div(rate_down).filter(|_| n.left() > 0),
             peers: (stats.peers.into_iter().map(|p| (p, true)))
                 .chain(stats.gone.into_iter().map(|p| (p, false)))
@@ -141,6 +144,9 @@ impl Torrent {
                     encrypted: over.map(|(_, encrypted)| encrypted),
                     addr: p.addr,
                     listen: p.listen,
+                    webseed: (p.source == Source::WebSeed)
+                        .then(|| self.web.shown(p.addr))
+                        .flatten(),
                     client: p.client,
                     source: source_name(p.source),
                     rtt_ms: p.rtt.map(|r| r.as_secs_f64() * 1e3),
