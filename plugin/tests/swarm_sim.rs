@@ -62,5 +62,8 @@ mod memory;
 #[path = "swarm_sim/upload_only.rs"]
 mod upload_only;
 
+#[path = "swarm_sim/fast.rs"]
+mod fast;
+
 #[path = "swarm_sim/stock.rs"]
 mod stock;

@@ -334,6 +334,22 @@ impl Client {
         }
     }
 
+    /// Assigns this chunk to the neighbour although it may not serve us otherwise: it offers to send it all the same. Whether
+    /// it may be fetched from it, and is nobody's.
+    pub fn take_chunk(&mut self, peer: NeighbourId, chunk: u32, now: Instant) -> bool {
+        self.clock = self.clock.max(now);
+        let Some(n) = self.table.get_mut(peer) else {
+            return false;
+        };
+        let asked = n.allowed && n.back_at().is_none() && n.held.contains(chunk);
+        if self.stopped || !asked || !self.picker.free().contains(chunk) {
+            return false;
+        }
+        n.assigned += 1;
+        self.picker.assign(chunk, peer);
+        true
+    }
+
     /// Takes the neighbour's chunks back.
     pub(super) fn take_chunks_from(&mut self, peer: NeighbourId) {
         for chunk in self.picker.unassign_all(peer) {

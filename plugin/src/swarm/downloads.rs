@@ -173,7 +173,9 @@ impl Swarm {
         let choking = peer.choking;
         self.unrequest(conn, key);
         self.refill = true;
-        if !choking {
+        if choking {
+            self.disallow(conn, r.piece);
+        } else {
             self.counters.refusals += 1;
             self.refused(conn, r.piece);
         }

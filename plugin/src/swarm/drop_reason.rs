@@ -43,6 +43,10 @@ pub enum DropReason {
     TooManyStatus,
     /// A peer-exchange message beyond the rate, or addresses in one beyond what a peer may name.
     TooManyPex,
+    /// An ALLOWED FAST or SUGGEST for a piece that does not exist.
+    BadHint,
+    /// More ALLOWED FAST than are remembered.
+    TooManyHints,
     /// A message that says what is known already (choke while choked, a second HAVE).
     Redundant,
     /// A message with an id that BitTorrent does not define, or we do not know.
@@ -55,7 +59,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [DropReason; 24] = [
+    pub const ALL: [DropReason; 26] = [
         Self::Unrequested,
         Self::BlockLength,
         Self::Duplicate,
@@ -76,6 +80,8 @@ impl DropReason {
         Self::MetadataRefused,
         Self::TooManyStatus,
         Self::TooManyPex,
+        Self::BadHint,
+        Self::TooManyHints,
         Self::Redundant,
         Self::UnknownMessage,
         Self::BadFrame,
@@ -90,6 +96,7 @@ impl DropReason {
             | Self::BadRequest
             | Self::NotNegotiated
             | Self::BadExtended
+            | Self::BadHint
             | Self::BadMetadata => Weight::Fault,
             Self::BlockLength | Self::BadBitfield | Self::BadHave | Self::BadFrame => Weight::Fatal,
             Self::TooManyHaves
@@ -102,6 +109,7 @@ impl DropReason {
             | Self::UnknownExtended
             | Self::MetadataRefused
             | Self::TooManyStatus
+            | Self::TooManyHints
             | Self::TooManyPex
             | Self::Redundant
             | Self::UnknownMessage

@@ -22,10 +22,9 @@ impl Swarm {
             return self.fault(conn, DropReason::NotNegotiated);
         }
         match msg {
-            // Hints of BEP 6 that we do not follow: the client picks.
-            Message::KeepAlive | Message::Suggest(_) | Message::AllowedFast(_) => {
-                self.noise(conn);
-            }
+            Message::KeepAlive => self.noise(conn),
+            Message::Suggest(piece) => self.on_suggest(conn, piece),
+            Message::AllowedFast(piece) => self.on_allowed_fast(conn, piece),
             Message::Port(port) => self.on_dht_port(conn, port),
             Message::Choke => self.on_choke(conn),
             Message::Unchoke => self.on_unchoke(conn),
@@ -52,6 +51,11 @@ impl Swarm {
         }
         peer.noise += 1;
         self.report_interest(conn);
+        if interested {
+            // it may be served at once
+            self.run_actions();
+            self.offer_fast(conn);
+        }
         if !interested {
             self.tell_withheld(conn);
         }

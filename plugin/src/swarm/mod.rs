@@ -28,6 +28,7 @@ mod connections;
 mod downloads;
 mod drop_reason;
 mod endgame;
+mod fast;
 mod held;
 mod inbound;
 mod memory;
@@ -64,6 +65,7 @@ pub use stats::{MAX_GONE, PeerStats, SwarmStats};
 use crate::metadata::{MetadataAssembly, Metainfo};
 use crate::wire::message::{BlockRef, Message};
 use blame::Blame;
+use fast::Offers;
 use peer::Peer;
 use pieces::Torrent;
 use pipeline::FarWindow;
@@ -96,6 +98,7 @@ pub struct Swarm {
     /// The same at the far ones.
     far: FarWindow,
     turn: Turn,
+    offers: Offers,
     pings: Pings,
     /// When the housekeeping is next due.
     tick: Instant,
@@ -135,6 +138,7 @@ impl Swarm {
             outstanding: 0,
             far: FarWindow::new(&config.limits),
             turn: Turn::default(),
+            offers: Offers::default(),
             pings,
             tick: now + config.limits.idle_tick,
             last_tick: now,

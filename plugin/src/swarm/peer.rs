@@ -222,6 +222,8 @@ pub(super) struct Download {
     /// Requests given up that may still be answered, and their order.
     late: BTreeSet<BlockKey>,
     late_order: VecDeque<BlockKey>,
+    /// Pieces that it sends although it chokes us.
+    pub(super) allowed: BTreeSet<u32>,
     /// Requests that may be outstanding.
     pub(super) window: u32,
     /// Bytes per second while requests were outstanding, smoothed.
@@ -252,6 +254,7 @@ impl Download {
             outstanding: BTreeMap::new(),
             late: BTreeSet::new(),
             late_order: VecDeque::new(),
+            allowed: BTreeSet::new(),
             window: limits.first_window,
             rate: 0,
             counted: 0,
@@ -297,6 +300,8 @@ impl Download {
 pub(super) struct Upload {
     /// We serve it (it is unchoked).
     pub(super) serving: bool,
+    /// It was told what it may ask for while it is choked.
+    pub(super) offered: bool,
     /// Requests not begun, in order.
     pub(super) queue: VecDeque<BlockRef>,
     /// Blocks being read for it; `false`: it no longer wants it.
@@ -324,6 +329,7 @@ impl Upload {
     fn new(now: Instant) -> Self {
         Self {
             serving: false,
+            offered: false,
             queue: VecDeque::new(),
             reading: BTreeMap::new(),
             reading_bytes: 0,

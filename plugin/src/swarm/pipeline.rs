@@ -77,6 +77,9 @@ impl Swarm {
 
     /// Asks `conn` for blocks until its pipeline is full or nothing is left for it.
     pub(super) fn fill(&mut self, conn: ConnId) {
+        if self.peers.get(&conn).is_some_and(|p| p.choking) {
+            return self.fill_allowed(conn);
+        }
         while self.has_room(conn) {
             let mut key = self.own_block(conn);
             if key.is_none() {
@@ -148,6 +151,11 @@ impl Swarm {
     }
 
     fn has_room(&self, conn: ConnId) -> bool {
+        self.peers.get(&conn).is_some_and(|p| !p.choking) && self.has_window(conn)
+    }
+
+    /// Whether there is room in the peer's pipeline, whether it serves us or not.
+    pub(super) fn has_window(&self, conn: ConnId) -> bool {
         let Some(peer) = self.peers.get(&conn) else {
             return false;
         };
@@ -157,7 +165,6 @@ impl Swarm {
             .min(peer.ext.reqq.unwrap_or(u32::MAX).max(1));
         !self.stopped
             && self.torrent.is_some()
-            && !peer.choking
             && peer.down.outstanding.len() < window as usize
             && self.outstanding < self.config.limits.max_outstanding
             && (peer.near || self.far.has_room())
@@ -167,14 +174,20 @@ impl Swarm {
     fn own_block(&mut self, conn: ConnId) -> Option<BlockKey> {
         let pieces = self.peers.get(&conn)?.down.pieces.clone();
         for piece in pieces {
-            if self.may_fetch(conn, piece)
-                && let Some(block) = self.free_block(piece)
-            {
-                self.begin_exclusive(conn, piece);
+            if let Some(block) = self.block_of(conn, piece) {
                 return Some((piece, block));
             }
         }
         None
+    }
+
+    /// A block of a piece that the peer works on.
+    pub(super) fn block_of(&mut self, conn: ConnId, piece: u32) -> Option<u32> {
+        let block = self
+            .may_fetch(conn, piece)
+            .then(|| self.free_block(piece))??;
+        self.begin_exclusive(conn, piece);
+        Some(block)
     }
 
     /// A block of an open piece that nobody works on; the peer becomes its worker.
@@ -206,38 +219,48 @@ impl Swarm {
     /// The first block of a piece that the client assigns now.
     fn new_block(&mut self, conn: ConnId) -> Option<BlockKey> {
         for _ in 0..MAX_ASSIGNMENTS {
-            let torrent = self.torrent.as_ref()?;
-            let piece_length = u64::from(torrent.layout().piece_length);
-            let bytes = torrent.open_bytes() + piece_length;
-            let limit = self.config.limits.max_open_bytes;
-            let busy = !self.peers.get(&conn)?.down.pieces.is_empty();
-            let full = torrent.open.len() >= MIN_OPEN
-                && (bytes > limit && busy || bytes > limit.saturating_mul(2));
-            if full {
-                return None;
-            }
-            if bytes > self.memory {
-                self.memory_short = true;
+            if !self.may_begin(conn) {
                 return None;
             }
             let piece = self.client.next_chunk(conn.into(), self.now)?;
-            let torrent = self.torrent.as_mut()?;
+            let torrent = self.torrent.as_ref()?;
             debug_assert!(!torrent.held.contains(piece) && torrent.wanted.contains(piece));
             if piece >= torrent.held.len() || torrent.held.contains(piece) {
                 return None;
             }
-            torrent.open(piece, conn, self.now);
-            self.assign(conn, piece);
-            if self.may_fetch(conn, piece)
-                && let Some(block) = self.free_block(piece)
-            {
-                self.begin_exclusive(conn, piece);
+            self.begin(conn, piece);
+            if let Some(block) = self.block_of(conn, piece) {
                 return Some((piece, block));
             }
             // another peer is to fetch it
             self.refill = true;
         }
         None
+    }
+
+    /// Whether there is room for one more open piece that the peer works on.
+    pub(super) fn may_begin(&mut self, conn: ConnId) -> bool {
+        let (Some(torrent), Some(peer)) = (&self.torrent, self.peers.get(&conn)) else {
+            return false;
+        };
+        let bytes = torrent.open_bytes() + u64::from(torrent.layout().piece_length);
+        let limit = self.config.limits.max_open_bytes;
+        let busy = !peer.down.pieces.is_empty();
+        let full = torrent.open.len() >= MIN_OPEN
+            && (bytes > limit && busy || bytes > limit.saturating_mul(2));
+        if full {
+            return false;
+        }
+        self.memory_short |= bytes > self.memory;
+        bytes <= self.memory
+    }
+
+    /// Opens a piece that the client has assigned to the peer.
+    pub(super) fn begin(&mut self, conn: ConnId, piece: u32) {
+        if let Some(torrent) = &mut self.torrent {
+            torrent.open(piece, conn, self.now);
+            self.assign(conn, piece);
+        }
     }
 
     /// A block of a piece that other peers work on and did not finish in its first second.

@@ -94,7 +94,7 @@ impl Swarm {
 
     /// Gives up requests that are not answered.
     fn check_requests(&mut self, conn: ConnId) {
-        let Some(peer) = self.peers.get(&conn) else {
+        let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
         if peer.down.outstanding.is_empty() {
@@ -103,7 +103,11 @@ impl Swarm {
         let silent = self.now.saturating_since(peer.down.alive);
         if silent >= request_timeout(peer, &self.config.limits) {
             if peer.choking {
+                let allowed = std::mem::take(&mut peer.down.allowed);
                 self.give_up_requests(conn);
+                for piece in allowed {
+                    self.disallow(conn, piece);
+                }
             } else {
                 self.stall(conn);
             }

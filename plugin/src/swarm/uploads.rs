@@ -55,6 +55,7 @@ impl Swarm {
         for block in dropped {
             self.refuse(conn, block);
         }
+        self.offer_fast(conn);
     }
 
     /// Answers a request that is not served: REJECT with Fast, else silence.
@@ -80,6 +81,7 @@ impl Swarm {
 
     fn take_request(&mut self, conn: ConnId, r: BlockRef) -> Result<Answer, DropReason> {
         let limits = self.config.limits;
+        let allowed = self.allows_choked(conn, r);
         let Some(torrent) = &self.torrent else {
             return Err(DropReason::NotHeld);
         };
@@ -89,7 +91,7 @@ impl Swarm {
         if !torrent.layout().contains(r.piece, r.begin, r.len) || r.len > limits.max_block {
             return Err(DropReason::BadRequest);
         }
-        if !peer.up.serving {
+        if !peer.up.serving && !allowed {
             return Err(DropReason::ChokedRequest);
         }
         // who hears of everything may ask for what it was not told of because it had it
@@ -121,6 +123,9 @@ impl Swarm {
         }
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.up.queue.push_back(r);
+            if !peer.up.serving {
+                self.spend_choked(conn, r);
+            }
         }
         Ok(Answer::Queued)
     }
@@ -192,7 +197,7 @@ impl Swarm {
         budgets: [u64; 2],
     ) -> Option<usize> {
         let limits = &self.config.limits;
-        if !p.up.serving {
+        if !p.up.serving && !p.up.offered {
             return None;
         }
         let at = self.next_request(conn, p)?;

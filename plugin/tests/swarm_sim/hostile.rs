@@ -34,9 +34,17 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(held: Option<ChunkSet>) -> Self {
-        let content = Content::random(200_000, 32 << 10, 99);
+        Self::of(Content::random(200_000, 32 << 10, 99), held, |_| ())
+    }
+
+    pub(crate) fn of(
+        content: Content,
+        held: Option<ChunkSet>,
+        configure: impl FnOnce(&mut SwarmConfig),
+    ) -> Self {
         let now = Instant::from_micros(5_000_000);
-        let config = SwarmConfig::new(content.meta.info_hash, peer_id_of(0));
+        let mut config = SwarmConfig::new(content.meta.info_hash, peer_id_of(0));
+        configure(&mut config);
         let mut swarm = Swarm::new(config, 1, now);
         if let Some(held) = held {
             swarm.set_metainfo(content.meta.clone(), held, content.full(), now);
@@ -57,6 +65,11 @@ impl Bench {
         bench
     }
 
+    /// The peer `n` again, over another connection.
+    pub(crate) fn connect_again(&mut self, n: u64, conn: u64) -> ConnId {
+        self.open(ConnId(conn), n, true, true, None)
+    }
+
     pub(crate) fn connect(&mut self, n: u64, fast: bool, extended: bool) -> ConnId {
         self.connect_with(n, fast, extended, None)
     }
@@ -64,6 +77,17 @@ impl Bench {
     /// With a connect time it is we who dialled.
     pub(crate) fn connect_with(
         &mut self,
+        n: u64,
+        fast: bool,
+        extended: bool,
+        rtt: Option<Duration>,
+    ) -> ConnId {
+        self.open(ConnId(n), n, fast, extended, rtt)
+    }
+
+    fn open(
+        &mut self,
+        conn: ConnId,
         n: u64,
         fast: bool,
         extended: bool,
@@ -90,9 +114,9 @@ impl Bench {
             rtt,
             handshake,
         };
-        self.swarm.handle_connected(ConnId(n), info, self.now);
+        self.swarm.handle_connected(conn, info, self.now);
         self.drain();
-        ConnId(n)
+        conn
     }
 
     pub(crate) fn say(&mut self, conn: ConnId, msg: Message) {
@@ -121,7 +145,7 @@ impl Bench {
         self.drain();
     }
 
-    fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         self.outputs = 0;
         while let Some(output) = self.swarm.poll_output() {
             self.outputs += 1;
