@@ -284,3 +284,31 @@ fn a_flash_crowd_takes_little_more_than_one_copy_from_the_seed_s_uplink() {
         "{took:.1} s, one copy takes {bound:.1} s"
     );
 }
+
+#[test]
+fn the_counters_of_a_session_go_on_over_a_reconnect_and_count_what_moved() {
+    let content = Content::random(1 << 20, 32 << 10, 9);
+    let mut w = World::new(9);
+    w.directory = false;
+    let seed = w.add(&content, Some(content.full()));
+    w.set_uplink(seed, 200_000);
+    let get = w.add(&content, Some(ChunkSet::from_indices(32, 0..4)));
+    let conn = w.connect(get, seed);
+    w.run_for(Duration::from_secs(3));
+    let before = [seed, get].map(|n| w.node(n).swarm.stats());
+    assert!(before[0].uploaded > 0 && before[1].received > 0);
+    w.cut(conn);
+    w.run_for(Duration::from_secs(1));
+    let after = [seed, get].map(|n| w.node(n).swarm.stats());
+    assert!(after[0].peers.is_empty());
+    assert!(after[0].uploaded >= before[0].uploaded);
+    w.connect(get, seed);
+    w.complete(&[get], MINUTE);
+    w.run_for(Duration::from_secs(1));
+    let [sent, got] = [seed, get].map(|n| w.node(n).swarm.stats());
+    assert_eq!(got.downloaded, 28 * (32 << 10), "not what was there before");
+    assert_eq!(got.received, got.downloaded + got.wasted);
+    // what was on the wire when it was cut left the seed and did not arrive
+    assert!((got.received..=w.node(seed).payload_sent).contains(&sent.uploaded));
+    assert_eq!(got.uploaded, 0);
+}

@@ -69,12 +69,15 @@ impl Numbers {
         self.total - self.verified
     }
 
-    /// For trackers.
+    /// For trackers: what was sent and received in this session, resent and wasted bytes included and what was there
+    /// before it not, and what is missing of the files that are wanted (BEP 3). While the metadata is unknown something is,
+    /// or a tracker would take us for a seed.
     pub(super) fn counts(&self) -> TransferCounts {
+        let unknown = TransferCounts::default().left;
         TransferCounts {
             uploaded: self.uploaded,
             downloaded: self.downloaded,
-            left: self.left(),
+            left: self.layout.as_ref().map_or(unknown, |_| self.left()),
         }
     }
 
@@ -158,5 +161,48 @@ impl Torrent {
                 .collect(),
             directory: n.directory,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::Metainfo;
+
+    /// Four pieces of 16 KiB, and one of 1000 bytes.
+    fn layout() -> Layout {
+        let mut info = format!(
+            "d6:lengthi{}e4:name1:x12:piece lengthi16384e6:pieces100:",
+            4 * 16_384 + 1000
+        )
+        .into_bytes();
+        info.extend([7; 100]);
+        info.push(b'e');
+        let meta = Metainfo::from_info(info.into(), None).expect("a valid info dict");
+        meta.layout.clone()
+    }
+
+    fn set(pieces: &[u32]) -> ChunkSet {
+        ChunkSet::from_indices(5, pieces.iter().copied())
+    }
+
+    #[test]
+    fn without_metadata_trackers_are_not_told_that_nothing_is_left() {
+        assert!(Numbers::default().counts().left > 0);
+    }
+
+    #[test]
+    fn what_is_left_are_the_wanted_bytes_that_are_missing_and_what_was_there_is_not_downloaded() {
+        let mut n = Numbers::default();
+        n.start(&layout(), &set(&[0, 1, 4]), &set(&[0, 3]));
+        let counts = |n: &Numbers| (n.counts().left, n.counts().downloaded);
+        assert_eq!(counts(&n), (16_384 + 1000, 0));
+        n.piece_done(4);
+        n.piece_done(4);
+        assert_eq!(counts(&n), (16_384, 0));
+        n.piece_done(2);
+        assert_eq!(counts(&n), (16_384, 0), "nobody wants it");
+        n.piece_done(1);
+        assert_eq!(counts(&n), (0, 0));
     }
 }
