@@ -53,7 +53,7 @@ impl Stock {
         let blocks = self.content.pieces() * 4;
         let mut says = Vec::new();
         while !self.choked && self.outstanding < PIPELINE {
-            let (piece, begin) = (self.next / 4, self.next % 4 << 14);
+            let (piece, begin) = (self.next / 4, (self.next % 4) << 14);
             self.next = (self.next + 1) % blocks;
             if !self.held.contains(piece) {
                 let len = 1 << 14;
