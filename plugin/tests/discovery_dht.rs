@@ -185,6 +185,12 @@ async fn a_node_that_knows_nobody_starts_over_from_what_peers_name() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let (other, _seen) = node().await;
     let dht = DhtNode::spawn(config(&silent.local_addr().unwrap().to_string()));
+    within(async {
+        while dht.listen_addr().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
     dht.add_node(other);
     within(async {
         while dht.nodes() == 0 {
