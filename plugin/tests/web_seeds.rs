@@ -390,3 +390,26 @@ async fn what_a_near_peer_has_is_not_fetched_from_the_web_server() {
     );
     assert!(from_web < 4_000_000, "{from_web} bytes from the web server");
 }
+
+/// Ten clients of one site: the pieces are shared out among them, and each comes from the web server about once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_fetches_about_one_copy_from_the_web_server() {
+    let files = [file("f", 4_000_000)];
+    let web = Web::start(&[("/f", &files[0].data)], good).await;
+    let meta = torrent("f", &files, PIECE, &[web.url("f")]);
+    let mut sessions = Vec::new();
+    for _ in 0..10 {
+        sessions.push(Session::start(config()).await.unwrap());
+    }
+    let addrs: Vec<_> = sessions.iter().map(Session::listen_addr).collect();
+    let mut gets = Vec::new();
+    for session in sessions {
+        let own = session.listen_addr();
+        let peers = addrs.iter().copied().filter(|a| *a != own).collect();
+        gets.push(Get::add(session, Get::of(meta.clone()), DEADLINE, peers).await);
+    }
+    futures::future::join_all(gets.iter_mut().map(Get::complete)).await;
+    let copies = web.asked_bytes("/f") as f64 / 4e6;
+    println!("{copies} copies from the web server");
+    assert!(copies < 3.0, "{copies} copies");
+}

@@ -325,6 +325,15 @@ impl Get {
         peers: Vec<std::net::SocketAddr>,
     ) -> Self {
         let session = Session::start(config).await.unwrap();
+        Self::add(session, source, patience, peers).await
+    }
+
+    pub(crate) async fn add(
+        session: Session,
+        source: TorrentSource,
+        patience: Duration,
+        peers: Vec<std::net::SocketAddr>,
+    ) -> Self {
         let dir = scratch();
         let add = AddTorrent {
             source,
