@@ -14,6 +14,7 @@ mod datagram;
 mod input;
 mod local;
 mod metainfo;
+mod mse;
 mod node;
 mod peer;
 mod swarm;
@@ -24,6 +25,7 @@ pub use auth::{sealed, signed};
 pub use datagram::{bencode, bits, datagram};
 pub use local::{control_request, lan_announcement, lsd, state_file};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
+pub use mse::mse;
 pub use node::node;
 pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata, ut_pex};
 pub use swarm::swarm_messages;
@@ -34,7 +36,7 @@ pub use web::web_seed;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 27] = [
+pub const TARGETS: [Target; 28] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
@@ -50,6 +52,7 @@ pub const TARGETS: [Target; 27] = [
     ("lsd", lsd),
     ("magnet", magnet),
     ("metadata_assembly", metadata_assembly),
+    ("mse", mse),
     ("node", node),
     ("peer_frames", peer_frames),
     ("sealed", sealed),

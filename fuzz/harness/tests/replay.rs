@@ -69,6 +69,6 @@ macro_rules! replays {
 
 replays! {
     bencode bits cc_status control_request datagram extended_handshake handshake info_dict
-    lan_announcement lsd magnet metadata_assembly node peer_frames sealed signed state_file swarm_messages torrent
+    lan_announcement lsd magnet metadata_assembly mse node peer_frames sealed signed state_file swarm_messages torrent
     announce_http announce_udp gateway tracker_http tracker_udp ut_metadata ut_pex web_seed
 }
