@@ -33,8 +33,10 @@ use chunkcast_bittorrent::session::{Directory, DirectoryTraffic};
 use chunkcast_bittorrent::wire::codec::FrameLimits;
 use chunkcast_bittorrent::wire::conn::{ConnConfig, ConnEvent, Outbox, start};
 use chunkcast_bittorrent::wire::connect::{Asked, accept};
+use chunkcast_bittorrent::wire::encryption::Encryption;
 use chunkcast_bittorrent::wire::extended::{ExtendedHandshake, OUR_UT_METADATA, UtMetadata};
 use chunkcast_bittorrent::wire::message::{Handshake, Message};
+use chunkcast_bittorrent::wire::mse::key_hash;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -198,6 +200,18 @@ impl Client {
         held: &[u32],
         has_metadata: bool,
     ) -> Self {
+        let config = ConnConfig::default();
+        Self::with(at, meta, n, held, has_metadata, config).await
+    }
+
+    async fn with(
+        at: &str,
+        meta: &Arc<Metainfo>,
+        n: u8,
+        held: &[u32],
+        has_metadata: bool,
+        config: ConnConfig,
+    ) -> Self {
         let listener = TcpListener::bind(at).await.expect("a port");
         let addr = listener.local_addr().expect("bound");
         let outboxes = Arc::new(Mutex::new(Vec::new()));
@@ -205,11 +219,12 @@ impl Client {
         let held = ChunkSet::from_indices(10, held.iter().copied());
         let id = [n; 20];
         let task = tokio::spawn(async move {
-            let config = ConnConfig::default();
             while let Ok((stream, remote)) = listener.accept().await {
                 let hash = meta.info_hash;
+                let key = key_hash(&hash);
                 let ours = |asked: Asked<'_>| {
-                    (asked == Asked::InfoHash(&hash)).then(|| Handshake::ours(hash, id))
+                    let known = asked == Asked::InfoHash(&hash) || asked == Asked::KeyHash(&key);
+                    known.then(|| Handshake::ours(hash, id))
                 };
                 let Ok(peer) = accept(stream, remote, ours, &config).await else {
                     continue;
@@ -408,6 +423,21 @@ async fn the_bits_of_a_client_are_published_and_its_lack_is_looked_up() {
     let mut published = tracker.table.published(object(&meta));
     published.sort();
     assert_eq!(published, expected);
+}
+
+#[tokio::test]
+async fn a_client_that_requires_encryption_is_read_all_the_same() {
+    let meta = torrent(false);
+    let tracker = Tracker::start(&[]).await;
+    let config = ConnConfig {
+        encryption: Encryption::Require,
+        ..ConnConfig::default()
+    };
+    let client = Client::with("127.0.0.1:0", &meta, 1, &[0, 1, 2], true, config).await;
+    let request = client.request(&meta, 7 * 16384, Event::Started);
+    tracker.announce(&request).await.expect("an answer");
+    let published = tracker.table.published(object(&meta));
+    assert_eq!(published, [(client.addr, vec![0, 1, 2])]);
 }
 
 #[tokio::test]
