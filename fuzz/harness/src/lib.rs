@@ -19,6 +19,7 @@ mod node;
 mod peer;
 mod swarm;
 mod tracker;
+mod utp;
 mod web;
 
 pub use auth::{sealed, signed};
@@ -30,13 +31,14 @@ pub use node::node;
 pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata, ut_pex};
 pub use swarm::swarm_messages;
 pub use tracker::{announce_http, announce_udp, gateway, tracker_http, tracker_udp};
+pub use utp::utp_packet;
 pub use web::web_seed;
 
 /// A target: its name, which is also its corpus's folder, and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 28] = [
+pub const TARGETS: [Target; 29] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
@@ -63,6 +65,7 @@ pub const TARGETS: [Target; 28] = [
     ("tracker_http", tracker_http),
     ("tracker_udp", tracker_udp),
     ("ut_metadata", ut_metadata),
+    ("utp_packet", utp_packet),
     ("ut_pex", ut_pex),
     ("web_seed", web_seed),
 ];

@@ -17,6 +17,7 @@ use chunkcast_bittorrent::swarm::{ConnId, PeerInfo, Swarm, SwarmConfig};
 use chunkcast_bittorrent::wire::codec::{Frame, FrameDecoder, FrameLimits};
 use chunkcast_bittorrent::wire::extended::{OUR_UT_METADATA, UtMetadata};
 use chunkcast_bittorrent::wire::message::{BlockRef, Handshake, Message};
+use chunkcast_bittorrent::wire::stream::Transport;
 use sha1::{Digest, Sha1};
 
 use crate::input::Input;
@@ -150,6 +151,7 @@ impl Bench {
             outbound: dialled.is_some(),
             source: Source::Tracker,
             rtt: dialled.map(|_| Duration::from_millis(n.into())),
+            transport: Transport::Tcp,
             handshake,
         };
         self.open.insert(conn);

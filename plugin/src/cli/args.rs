@@ -12,6 +12,7 @@ use super::budgets::BudgetArgs;
 use super::exit::{Code, Failure};
 use crate::limits::parse_bytes;
 use crate::metadata::FileSelection;
+use crate::session::Transports;
 use crate::wire::encryption::Encryption;
 
 /// A BitTorrent client that downloads from the neighbour who already has it.
@@ -100,9 +101,12 @@ pub(super) struct NetworkArgs {
     /// A peer to connect to besides those that are found (repeatable).
     #[arg(long, value_name = "HOST:PORT")]
     pub peer: Vec<String>,
-    /// TCP address for incoming peers [default: all, IPv6 and IPv4, port 6881 to 6889 or any free one]
+    /// Address for incoming peers, over TCP and uTP [default: all, IPv6 and IPv4, port 6881 to 6889 or any free one]
     #[arg(long, value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
+    /// What carries connections with peers: TCP and, where that fails, uTP (over UDP, the same port); or one of them.
+    #[arg(long, value_enum, default_value_t)]
+    pub transport: Transports,
     /// UDP address of the colocated index node [default: --listen's address, port 4240 or any free one]
     #[arg(long, value_name = "IP:PORT")]
     pub index_listen: Option<SocketAddr>,

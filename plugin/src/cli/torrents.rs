@@ -196,6 +196,7 @@ async fn config(args: &NetworkArgs) -> Result<SessionConfig, Failure> {
     let bootstrap = resolve_all(&args.bootstrap, "--bootstrap").await?;
     Ok(SessionConfig {
         listen: args.listen,
+        transports: args.transport,
         index: if args.no_index {
             IndexUse::Client
         } else {

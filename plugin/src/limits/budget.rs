@@ -21,7 +21,7 @@ pub struct LimitsConfig {
     pub connections: usize,
     /// Outgoing attempts at a time: dialling and handshake.
     pub half_open: usize,
-    /// Callers that have not completed their handshake. One more ends the oldest.
+    /// Callers that have not completed their handshake, over each transport. One more ends the oldest.
     pub callers: usize,
     /// Pieces that are hashed and written at a time.
     pub hash_jobs: usize,

@@ -8,6 +8,7 @@ mod events;
 mod index;
 mod served;
 mod torrent;
+mod transports;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -30,6 +31,8 @@ pub use self::index::{
 };
 use self::served::{Listed, Served};
 use self::torrent::{Input, Torrent};
+pub use self::transports::Transports;
+use self::transports::forward_callers;
 use crate::discovery::portmap::{LEASE, Protocol, unmap};
 use crate::discovery::{DhtConfig, DhtNode, Lsd, PortMapConfig, PortMapper, RendezvousConfig};
 use crate::limits::address::OwnAddrs;
@@ -42,6 +45,8 @@ use crate::wire::connect::{Asked, accept, canonical};
 use crate::wire::handshake::our_peer_id;
 use crate::wire::listen::ListenError;
 use crate::wire::message::Handshake;
+use crate::wire::stream::{Stream, Transport};
+use crate::wire::utp::UtpEndpoint;
 
 /// Whether and how the directory is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +60,10 @@ pub enum IndexUse {
 /// What a session needs to know.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// TCP address for incoming connections; `None`: any IPv6 and IPv4 address, port 6881..=6889 or a free one.
+    /// Address for incoming connections, a TCP and a UDP port of the same number; `None`: any IPv6 and IPv4 address, port 6881..=6889 or a free one.
     pub listen: Option<SocketAddr>,
+    /// What carries the connections with peers.
+    pub transports: Transports,
     /// The directory.
     pub index: IndexUse,
     /// Index nodes to join through.
@@ -95,6 +102,7 @@ impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             listen: None,
+            transports: Transports::default(),
             index: IndexUse::Colocated(None),
             bootstrap: Vec::new(),
             index_settings: IndexSettings::default(),
@@ -121,7 +129,7 @@ impl Default for SessionConfig {
 /// Why a session cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The TCP address.
+    /// The address for peers.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The UDP address of the index node.
@@ -214,6 +222,7 @@ pub(crate) struct Shared {
     dht: Option<DhtNode>,
     lsd: Option<Lsd>,
     index: Option<IndexNode>,
+    utp: Option<UtpEndpoint>,
     torrents: Mutex<Served>,
 }
 
@@ -254,6 +263,9 @@ impl Session {
                 .unwrap_or_else(|| (std::net::Ipv4Addr::UNSPECIFIED, 0).into());
             ListenError::Other { addr, source }
         })?);
+        let utp = config.transports.open_utp(listen)?;
+        // where it is not used nobody shall wait in its queue
+        let socket = (config.transports != Transports::Utp).then_some(socket);
         let (named, settings) = (config.bootstrap.clone(), config.index_settings.clone());
         let index = match config.index {
             IndexUse::Colocated(at) => {
@@ -283,6 +295,7 @@ impl Session {
                 DhtNode::spawn(dht)
             }),
             index,
+            utp,
             torrents: Mutex::default(),
             config,
         });
@@ -292,7 +305,13 @@ impl Session {
             index.meet_through(dht, RendezvousConfig::default());
         }
         let ports = shared.config.map_ports.and_then(|lease| {
-            let mut listening = vec![(Protocol::Tcp, listen)];
+            let mut listening = Vec::new();
+            if socket.is_some() {
+                listening.push((Protocol::Tcp, listen));
+            }
+            if shared.utp.is_some() {
+                listening.push((Protocol::Udp, listen));
+            }
             if let Some(index) = &shared.index {
                 listening.push((Protocol::Udp, index.local_addr()));
             }
@@ -425,10 +444,20 @@ impl TorrentHandle {
 }
 
 /// Takes connections in and hands each to its torrent.
-async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
-    let mut callers = Callers::new(shared.config.limits.callers);
+async fn accept_loop(listener: Option<TcpListener>, shared: Arc<Shared>) {
+    // apart: who opens a connection over uTP may be nobody, and is not to take the place of a caller over TCP
+    let most = shared.config.limits.callers;
+    let (mut tcp_callers, mut utp_callers) = (Callers::new(most), Callers::new(most));
+    // by a task of its own: a call that is no longer waited for would be lost
+    let (forward, mut over_utp) = mpsc::channel(1);
+    let mut forwarder = JoinSet::new();
+    forwarder.spawn(forward_callers(shared.clone(), forward));
     loop {
-        let (stream, remote) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = accept_tcp(listener.as_ref()) => accepted,
+            Some(caller) = over_utp.recv() => Ok(caller),
+        };
+        let (stream, remote) = match accepted {
             Ok(accepted) => accepted,
             Err(e) => {
                 // out of file descriptors or the like: give others time to close some
@@ -438,6 +467,10 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
             }
         };
         let shared = shared.clone();
+        let callers = match stream.transport() {
+            Transport::Tcp => &mut tcp_callers,
+            Transport::Utp => &mut utp_callers,
+        };
         callers.admit(async move {
             let ours = |asked: Asked<'_>| {
                 let torrents = shared.torrents();
@@ -461,6 +494,15 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
             }
         });
     }
+}
+
+/// The next caller over TCP, if it is used.
+async fn accept_tcp(listener: Option<&TcpListener>) -> std::io::Result<(Stream, SocketAddr)> {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    let (stream, remote) = listener.accept().await?;
+    Ok((stream.into(), remote))
 }
 
 /// Callers that have not completed their handshake. One too many ends the oldest: whoever means it is done in a

@@ -9,6 +9,7 @@ use super::drop_reason::Weight;
 use super::peer::Peer;
 use super::{CloseReason, ConnId, DropReason, Output, PeerInfo, Swarm};
 use crate::wire::message::Message;
+use crate::wire::stream::Transport;
 
 /// What a ban is on: an address, and on loopback (where every peer has the same one) a port too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,9 +112,14 @@ impl Swarm {
             p.info.handshake.peer_id == theirs && p.info.addr.ip() == info.addr.ip()
         });
         if let Some((&old, twin)) = twin {
-            // Both dialled at once: both ends keep the connection that the greater peer id began.
+            // Both dialled at once: both ends keep the one over TCP, or else the one that the greater peer id began.
             let keep_outbound = self.config.peer_id > theirs;
-            if twin.info.outbound == info.outbound || info.outbound != keep_outbound {
+            let keep = match (twin.info.transport, info.transport) {
+                (Transport::Utp, Transport::Tcp) => true,
+                (Transport::Tcp, Transport::Utp) => false,
+                _ => info.outbound == keep_outbound,
+            };
+            if twin.info.outbound == info.outbound || !keep {
                 return Err(CloseReason::DuplicatePeer);
             }
             debug_assert_ne!(old, conn);

@@ -9,6 +9,7 @@ use chunkcast::client::{NeighbourId, Query, Source};
 
 use super::DropReason;
 use crate::wire::message::{BlockRef, Handshake, Message};
+use crate::wire::stream::Transport;
 
 /// A connection, by a number that the caller chooses and never uses twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,8 +36,10 @@ pub struct PeerInfo {
     pub outbound: bool,
     /// Where the address came from.
     pub source: Source,
-    /// TCP connect time of an outbound connection.
+    /// How long an outbound connection took without the handshake.
     pub rtt: Option<Duration>,
+    /// What carries it.
+    pub transport: Transport,
     /// The peer's handshake.
     pub handshake: Handshake,
 }

@@ -19,6 +19,7 @@ use super::{ConnId, DropReason, Output, Swarm};
 use crate::limits::address::is_within_reach;
 use crate::wire::message::Message;
 use crate::wire::pex::{MAX_SENT, OUR_UT_PEX, PexPeer, UtPex};
+use crate::wire::stream::Transport;
 
 /// Pause between two messages to one peer.
 const INTERVAL: Duration = Duration::from_secs(60); // BEP 11
@@ -162,7 +163,11 @@ fn flags(peer: &Peer) -> u8 {
         true => PexPeer::REACHABLE,
         false => 0,
     };
-    seed | reachable
+    let utp = match peer.info.transport {
+        Transport::Utp => PexPeer::UTP,
+        Transport::Tcp => 0,
+    };
+    seed | reachable | utp
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ fn no_ipv6(error: &io::Error) -> bool {
             .is_some_and(|code| EAFNOSUPPORT.contains(&code))
 }
 
-fn listen_error(addr: SocketAddr, source: io::Error) -> ListenError {
+/// What an error of the system means for whoever wanted to listen there.
+pub(crate) fn listen_error(addr: SocketAddr, source: io::Error) -> ListenError {
     match source.kind() {
         io::ErrorKind::AddrInUse => ListenError::InUse { addr },
         io::ErrorKind::AddrNotAvailable => ListenError::NoSuchAddress { addr },

@@ -16,3 +16,4 @@ pub mod pex;
 pub mod reader;
 pub mod status;
 pub mod stream;
+pub mod utp;

@@ -33,6 +33,8 @@ pub struct PexPeer {
 impl PexPeer {
     /// It has everything, or uploads only.
     pub const SEED: u8 = 0x02;
+    /// It speaks uTP (BEP 29).
+    pub const UTP: u8 = 0x04;
     /// The sender's own dial has reached it.
     pub const REACHABLE: u8 = 0x10;
 

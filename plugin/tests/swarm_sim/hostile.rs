@@ -14,6 +14,7 @@ use chunkcast_bittorrent::swarm::{
 use chunkcast_bittorrent::wire::extended::{ExtendedHandshake, UtMetadata};
 use chunkcast_bittorrent::wire::message::{BlockRef, Handshake, Message};
 use chunkcast_bittorrent::wire::status::{Status, StatusMessage};
+use chunkcast_bittorrent::wire::stream::Transport;
 use proptest::prelude::*;
 
 use crate::world::{Content, addr_of, peer_id_of};
@@ -112,6 +113,7 @@ impl Bench {
                 Source::Incoming
             },
             rtt,
+            transport: Transport::Tcp,
             handshake,
         };
         self.swarm.handle_connected(conn, info, self.now);

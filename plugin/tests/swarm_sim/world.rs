@@ -11,6 +11,7 @@ use chunkcast::client::{Candidate, Source};
 use chunkcast::time::Instant;
 use chunkcast_bittorrent::swarm::{ConnId, Output, PeerInfo, Swarm, SwarmConfig};
 use chunkcast_bittorrent::wire::message::{BlockRef, Handshake, Message};
+use chunkcast_bittorrent::wire::stream::Transport;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -281,6 +282,7 @@ impl World {
                 outbound,
                 source: if outbound { source } else { Source::Incoming },
                 rtt: outbound.then_some(rtt),
+                transport: Transport::Tcp,
                 handshake,
             };
             let now = self.now;

@@ -7,7 +7,7 @@ use chunkcast::client::{self, Candidate, Query, Source, Wanted};
 use chunkcast::node::{LookupError, LookupRequest, Publication};
 use chunkcast::wire::{self as dir, Found, Ranking};
 
-use super::super::{Directory, TorrentSource, object_id};
+use super::super::{Directory, TorrentSource, object_id, transports};
 use super::pacing;
 use super::reads::{Run, runs};
 use super::{Conn, Input, PeersFrom, Torrent, TorrentError};
@@ -18,7 +18,7 @@ use crate::storage::{StorageError, Stored};
 use crate::swarm::{ConnId, DropReason, Output, PeerInfo};
 use crate::wire::codec::FrameLimits;
 use crate::wire::conn::{self, CloseReason, ConnEvent};
-use crate::wire::connect::{self, PeerStream};
+use crate::wire::connect::PeerStream;
 use crate::wire::message::{BlockRef, Handshake};
 
 impl Torrent {
@@ -108,7 +108,7 @@ impl Torrent {
             let ours = Handshake::ours(hash, shared.peer_id).with_dht(dht);
             let dialled = {
                 let _half_open = shared.limits.half_open().await;
-                connect::dial(addr, ours, Some(shared.listen.ip()), &shared.config.conn).await
+                transports::dial(&shared, addr, ours).await
             };
             let _ = input
                 .send(Input::Dialled(
@@ -136,6 +136,7 @@ impl Torrent {
             outbound,
             source,
             rtt: peer.rtt,
+            transport: peer.stream.transport(),
             handshake: peer.handshake,
         };
         let limits = match &self.meta {

@@ -22,6 +22,7 @@ use crate::swarm::{CloseReason, ConnId, PeerInfo};
 use crate::webseed::{self, End, PARALLEL, WebSeed, WebSeedFault, place, serve};
 use crate::wire::conn::{ConnEvent, detached};
 use crate::wire::message::{Handshake, Message};
+use crate::wire::stream::Transport;
 
 /// Web seeds that are asked at a time. The torrent's further ones take the place of those that fail.
 const MAX_ACTIVE: usize = 8; // guess: a third of the neighbour table, at four connections each
@@ -206,6 +207,7 @@ impl Torrent {
             outbound: false,
             source: Source::WebSeed,
             rtt: None,
+            transport: Transport::Tcp,
             handshake: handshake(&url, self.info_hash),
         };
         let now = self.now();
