@@ -1,8 +1,8 @@
-//! An HTTP tracker that writes down what it is told (BEP 3, 23).
+//! An HTTP tracker that writes down what it is told (BEP 3, 7, 23).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,7 +43,8 @@ pub struct HttpTracker {
 #[derive(Debug, Default)]
 struct Shared {
     announces: Mutex<Vec<Announce>>,
-    peers: Mutex<Vec<SocketAddrV4>>,
+    peers: Mutex<Vec<SocketAddr>>,
+    registers: bool,
     end: AtomicBool,
 }
 
@@ -53,9 +54,24 @@ impl HttpTracker {
     /// # Panics
     /// When there is no port for it.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::bind("127.0.0.1:0", false)
+    }
+
+    /// A tracker on IPv6 loopback that tells everyone of all who announced.
+    ///
+    /// # Panics
+    /// When there is no port for it.
+    pub fn start_v6() -> Self {
+        Self::bind("[::1]:0", true)
+    }
+
+    fn bind(addr: &str, registers: bool) -> Self {
+        let listener = TcpListener::bind(addr).expect("a free port");
         let addr = listener.local_addr().expect("bound");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            registers,
+            ..Shared::default()
+        });
         let served = shared.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -75,8 +91,8 @@ impl HttpTracker {
     }
 
     /// Everyone is told of this peer from now on.
-    pub fn tell_of(&self, peer: SocketAddrV4) {
-        lock(&self.shared.peers).push(peer);
+    pub fn tell_of(&self, peer: impl Into<SocketAddr>) {
+        lock(&self.shared.peers).push(peer.into());
     }
 
     /// What it was told so far, in order.
@@ -112,18 +128,30 @@ impl Shared {
         let query = request.split(' ').nth(1)?.split_once('?')?.1;
         let pairs = query.split('&').filter_map(|p| p.split_once('='));
         let announce = Announce(pairs.map(|(k, v)| (k.to_owned(), decoded(v))).collect());
-        let mut peers = Vec::new();
-        for peer in lock(&self.peers).iter() {
-            peers.extend(peer.ip().octets());
-            peers.extend(peer.port().to_be_bytes());
+        let mut known = lock(&self.peers);
+        if self.registers {
+            let port: u16 = announce.text("port").parse().ok()?;
+            let peer = SocketAddr::new(stream.peer_addr().ok()?.ip(), port);
+            if !known.contains(&peer) {
+                known.push(peer);
+            }
         }
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for peer in known.iter() {
+            let (list, octets) = match peer.ip() {
+                IpAddr::V4(ip) => (&mut v4, ip.octets().to_vec()),
+                IpAddr::V6(ip) => (&mut v6, ip.octets().to_vec()),
+            };
+            list.extend(octets);
+            list.extend(peer.port().to_be_bytes());
+        }
+        drop(known);
         lock(&self.announces).push(announce);
-        let mut body = format!(
-            "d8:intervali1800e12:min intervali60e5:peers{}:",
-            peers.len()
-        )
-        .into_bytes();
-        body.extend(peers);
+        let mut body = b"d8:intervali1800e12:min intervali60e".to_vec();
+        for (key, list) in [("peers", v4), ("peers6", v6)] {
+            body.extend(format!("{}:{key}{}:", key.len(), list.len()).bytes());
+            body.extend(list);
+        }
         body.push(b'e');
         let len = body.len();
         let mut stream = stream;
@@ -140,7 +168,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn decoded(text: &str) -> Vec<u8> {
+/// Percent-decoded.
+pub(crate) fn decoded(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

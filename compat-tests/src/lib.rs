@@ -9,9 +9,11 @@
 )]
 
 pub mod http_tracker;
+pub mod matrix;
 pub mod netns;
 pub mod scene;
 pub mod stock;
+pub mod web_server;
 
 use std::fs::{self, File};
 use std::net::{TcpListener, UdpSocket};
@@ -213,7 +215,7 @@ impl Drop for Proc {
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
             println!("--- end of the log of {}", self.name);
             for line in tail.iter().rev() {
-                println!("{line}");
+                println!("{}", line.chars().take(200).collect::<String>());
             }
         }
         self.kill();

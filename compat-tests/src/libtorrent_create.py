@@ -15,3 +15,10 @@ with open(torrent, "wb") as out:
     out.write(lt.bencode(made.generate()))
 info = lt.torrent_info(torrent)
 print(info.info_hashes().v1, sum(1 for i in range(info.num_files()) if info.files().file_flags(i) & lt.file_flags_t.flag_pad_file))
+# clients that do not know padding serve these as files
+for i in range(info.num_files()):
+    if info.files().file_flags(i) & lt.file_flags_t.flag_pad_file:
+        path = os.path.join(os.path.dirname(source), info.files().file_path(i))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as pad:
+            pad.truncate(info.files().file_size(i))

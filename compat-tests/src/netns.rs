@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -101,17 +101,44 @@ impl Host {
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         exec(&self.name, program)
     }
+
+    /// It has this address too.
+    ///
+    /// # Panics
+    /// When it cannot be given one more.
+    pub fn also(&self, addr: &str) {
+        within(&self.name, &format!("addr add {addr}/24 dev eth0"));
+    }
+
+    /// What programs there find in `/etc/hosts`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn knows(&self, hosts: &str) {
+        crate::write(&etc(&self.name).join("hosts"), hosts.as_bytes());
+    }
+}
+
+/// Files below this are seen below `/etc` by what runs in the namespace: see ip-netns(8).
+fn etc(namespace: &str) -> PathBuf {
+    Path::new("/etc/netns").join(namespace)
+}
+
+/// Removes a namespace, and its files.
+fn remove(namespace: &str) {
+    ip(&["netns", "del", namespace]);
+    let _ = std::fs::remove_dir_all(etc(namespace));
 }
 
 impl Drop for Lan {
     fn drop(&mut self) {
-        ip(&["netns", "del", &self.hub]);
+        remove(&self.hub);
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        ip(&["netns", "del", &self.name]);
+        remove(&self.name);
     }
 }
 
@@ -149,7 +176,7 @@ fn sweep() {
         if let Some(pid) = pid.filter(|_| ours)
             && !Path::new(&format!("/proc/{pid}")).exists()
         {
-            ip(&["netns", "del", name]);
+            remove(name);
         }
     }
 }

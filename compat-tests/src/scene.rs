@@ -1,14 +1,17 @@
 //! What the transfer tests share: data, a torrent of it, and opentracker.
 
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::stock::{At, Tracker, announce_urls, ours_at};
-use crate::{Proc, Scratch, create, free_port, noise, scratch, wait_for, write};
+use crate::stock::{At, OFF, Tracker, announce_urls, ours_with};
+use crate::{Proc, Scratch, create, noise, scratch, wait_for, write};
 
 /// Long enough for a slow tracker round and a debug build on a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(150);
+pub const DEADLINE: Duration = Duration::from_secs(90);
 
 /// A folder with a short last piece, an empty file and a file across piece borders.
 pub const FILES: [(&str, usize); 4] = [
@@ -17,6 +20,9 @@ pub const FILES: [(&str, usize); 4] = [
     ("deep/empty", 0),
     ("z.bin", 1),
 ];
+
+/// Pieces of [`Content::Many`], and their length in bytes.
+pub const MANY: (u64, u64) = (10_000, 16 << 10);
 
 /// Who makes the torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,58 +35,114 @@ pub enum Made {
     Hybrid,
 }
 
-/// A folder, its torrent, and a tracker.
+/// What is in the torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The folder of [`FILES`].
+    Folder,
+    /// One file of 10,000 pieces, all different.
+    Many,
+}
+
+/// Data, its torrent, and perhaps a tracker.
 #[derive(Debug)]
 pub struct Scene<'a> {
     started: Instant,
     /// What we run, listed for the time line at the end.
     name: String,
-    at: At<'a>,
-    tracker: Tracker<'a>,
+    content: Content,
+    tracker: Option<Tracker<'a>>,
     /// In hexadecimal.
     pub infohash: String,
-    /// Announce URLs, HTTP and UDP.
+    /// Announce URLs, HTTP and UDP; empty without a tracker.
     pub urls: [String; 2],
     /// Where everything is.
     pub dir: Scratch,
 }
 
 impl<'a> Scene<'a> {
-    /// The scene with its tracker at `at`; `None`, with a line that says so, without opentracker.
+    /// The folder with a tracker at `at`; `None`, with a line that says so, without opentracker.
     ///
     /// # Panics
     /// When the torrent cannot be made or the tracker does not answer.
     pub fn new(at: At<'a>, made: Made) -> Option<Self> {
-        let dir = scratch();
-        for (i, (name, len)) in FILES.iter().enumerate() {
-            let path = dir.path().join("source/data").join(name);
-            write(&path, &noise(i as u64, *len));
-        }
-        let port = match at {
-            At::Loopback => free_port(),
-            At::Host(_) => 6969,
-        };
+        Self::with_tracker(at, made, Content::Folder)
+    }
+
+    /// The same with other content.
+    ///
+    /// # Panics
+    /// As [`Scene::new`].
+    pub fn with_tracker(at: At<'a>, made: Made, content: Content) -> Option<Self> {
+        let port = at.port(6969);
         let urls = announce_urls(at.ip(), port);
+        let mut this = Self::make(made, content, &[&urls[0]], &[]);
+        let hashes = [this.infohash.as_str()];
+        this.tracker = Some(Tracker::start(this.dir.path(), at, port, &hashes)?);
+        this.urls = urls;
+        Some(this)
+    }
+
+    /// The folder without a tracker of ours; `trackers` are named in the torrent, `more` are flags of `create`.
+    ///
+    /// # Panics
+    /// When the torrent cannot be made.
+    pub fn without_tracker(trackers: &[&str], more: &[&str]) -> Self {
+        Self::make(Made::ByUs, Content::Folder, trackers, more)
+    }
+
+    fn make(made: Made, content: Content, trackers: &[&str], more: &[&str]) -> Self {
+        let dir = scratch();
         let (data, torrent) = (dir.path().join("source/data"), dir.path().join("t.torrent"));
+        match content {
+            Content::Folder => {
+                for (i, (name, len)) in FILES.iter().enumerate() {
+                    write(&data.join(name), &noise(i as u64, *len));
+                }
+            }
+            Content::Many => many(&data),
+        }
+        let tracker = trackers.first().copied().unwrap_or_default();
         let infohash = match made {
             Made::ByUs => {
-                let flags = ["--tracker", &urls[0], "--piece-length", "64KiB"];
+                let length = if content == Content::Many {
+                    "16KiB"
+                } else {
+                    "64KiB"
+                };
+                let mut flags = vec!["--piece-length", length];
+                for tracker in trackers {
+                    flags.extend(["--tracker", tracker]);
+                }
+                flags.extend(more);
                 create(&data, &torrent, &flags)
             }
-            Made::Padded => create_by_libtorrent(&data, &torrent, &urls[0], "padded"),
-            Made::Hybrid => create_by_libtorrent(&data, &torrent, &urls[0], "hybrid"),
+            Made::Padded => create_by_libtorrent(&data, &torrent, tracker, "padded"),
+            Made::Hybrid => create_by_libtorrent(&data, &torrent, tracker, "hybrid"),
         };
-        let tracker = Tracker::start(dir.path(), at, port, &[&infohash])?;
         let name = std::thread::current().name().unwrap_or("test").to_owned();
-        Some(Self {
+        Self {
             started: Instant::now(),
             name,
-            at,
-            tracker,
+            content,
+            tracker: None,
             infohash,
-            urls,
+            urls: Default::default(),
             dir,
-        })
+        }
+    }
+
+    /// Makes the torrent anew with the UDP announce URL.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn only_udp(&mut self) {
+        let (data, torrent) = (
+            self.source().join("data"),
+            self.dir.path().join("t.torrent"),
+        );
+        let flags = ["--piece-length", "64KiB", "--tracker", &self.urls[1]];
+        assert_eq!(create(&data, &torrent, &flags), self.infohash);
     }
 
     /// A path in the scene's directory, as text.
@@ -115,7 +177,7 @@ impl<'a> Scene<'a> {
     /// When it does not in time.
     pub fn announced(&self, complete: u32, incomplete: u32) {
         wait_for("the tracker's numbers of peers", DEADLINE, || {
-            let peers = self.tracker.peers(&self.infohash);
+            let peers = self.opentracker().peers(&self.infohash);
             peers.filter(|p| *p == (complete, incomplete))
         });
     }
@@ -125,65 +187,88 @@ impl<'a> Scene<'a> {
     /// # Panics
     /// When it does not answer.
     pub fn downloads(&self) -> u32 {
-        self.tracker
+        self.opentracker()
             .downloads(&self.infohash)
             .expect("the tracker answers")
     }
 
+    fn opentracker(&self) -> &Tracker<'a> {
+        self.tracker.as_ref().expect("a scene with a tracker")
+    }
+
     /// Starts `chunkcast seed` and waits until the tracker knows it.
     pub fn we_seed(&self, at: At<'_>) -> Proc {
-        let seed = self.we_start_seeding(at);
+        let seed = self.we_start_seeding(at, &OFF);
         self.announced(1, 0);
         seed
     }
 
-    /// Starts `chunkcast seed`.
-    pub fn we_start_seeding(&self, at: At<'_>) -> Proc {
+    /// Starts `chunkcast seed` with these flags.
+    pub fn we_start_seeding(&self, at: At<'_>, more: &[&str]) -> Proc {
         let (torrent, data) = (self.torrent(), self.path("source/data"));
-        let args = ["seed", &torrent, "--data", &data];
-        ours_at("seed", self.dir.path(), at, &args)
+        let args = [&["seed", &torrent, "--data", &data], more].concat();
+        ours_with("seed", self.dir.path(), at, &args)
     }
 
-    /// Downloads with `chunkcast get` and compares.
+    /// Starts `chunkcast get` with these flags.
+    pub fn we_start_getting(&self, at: At<'_>, source: &str, more: &[&str]) -> Proc {
+        let copy = self.path("copy");
+        let args = [&["get", source, "-o", &copy], more].concat();
+        ours_with("get", self.dir.path(), at, &args)
+    }
+
+    /// Downloads with `chunkcast get` and these flags.
     ///
     /// # Panics
-    /// When it fails, or a byte differs.
-    pub fn we_get(&self, at: At<'_>, source: &str) -> Proc {
-        let copy = self.path("copy");
-        let mut get = ours_at("get", self.dir.path(), at, &["get", source, "-o", &copy]);
+    /// When it fails.
+    pub fn we_fetch(&self, at: At<'_>, source: &str, more: &[&str]) -> Proc {
+        let mut get = self.we_start_getting(at, source, more);
         let status = get.wait(DEADLINE);
         assert!(status.success(), "{}", get.log());
         assert_eq!(get.events("complete").len(), 1, "{}", get.log());
-        self.assert_equal(true);
-        let unknown = |path: &Path| !FILES.iter().any(|(name, _)| path.ends_with(name));
-        let copy = self.copy().join("data");
-        let more: Vec<PathBuf> = files_below(&copy)
-            .into_iter()
-            .filter(|p| unknown(p))
-            .collect();
-        assert_eq!(more, Vec::<PathBuf>::new(), "no file but the torrent's own");
         get
     }
 
-    /// Compares the copy. Transmission makes no empty files: without `empty` they may be missing.
+    /// Downloads with `chunkcast get` and these flags, and compares.
+    ///
+    /// # Panics
+    /// When it fails, or a byte differs.
+    pub fn we_get(&self, at: At<'_>, source: &str, more: &[&str]) -> Proc {
+        let get = self.we_fetch(at, source, more);
+        self.assert_equal();
+        if self.content == Content::Folder {
+            let mut found = files_below(&self.copy());
+            found.sort();
+            let expected = FILES.map(|(name, _)| self.copy().join("data").join(name));
+            assert_eq!(found, expected, "the torrent's files and no others");
+        }
+        get
+    }
+
+    /// Compares the copy.
     ///
     /// # Panics
     /// When a byte differs.
-    pub fn assert_equal(&self, empty: bool) {
-        for (i, (name, len)) in FILES.iter().enumerate() {
-            let path = self.copy().join("data").join(name);
-            if *len == 0 && !empty && !path.exists() {
-                continue;
-            }
-            let got = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            let equal = got == noise(i as u64, *len);
-            assert!(equal, "{} differs from the source", path.display());
-        }
+    pub fn assert_equal(&self) {
+        assert!(
+            self.is_equal(&self.copy(), None),
+            "the copy differs from the source"
+        );
     }
 
-    /// Where the tracker is.
-    pub fn at(&self) -> At<'a> {
-        self.at
+    /// Whether all the files below `copy`, or these of them, are there and as in the source. Transmission makes no empty
+    /// files, and so they may be missing.
+    pub fn is_equal(&self, copy: &Path, files: Option<&[usize]>) -> bool {
+        if self.content == Content::Many {
+            return same_file(&copy.join("data"), &self.source().join("data"));
+        }
+        FILES.iter().enumerate().all(|(i, (name, len))| {
+            let path = copy.join("data").join(name);
+            let unwanted = files.is_some_and(|f| !f.contains(&i));
+            unwanted
+                || *len == 0
+                || std::fs::read(&path).is_ok_and(|got| got == noise(i as u64, *len))
+        })
     }
 }
 
@@ -207,8 +292,45 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Makes a torrent with libtorrent; its v1 infohash.
-fn create_by_libtorrent(data: &Path, torrent: &Path, tracker: &str, kind: &str) -> String {
+/// A file of [`MANY`] pieces: each begins with its number, the rest is a hole and costs no disk.
+fn many(path: &Path) {
+    std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("folders");
+    let file = File::create(path).expect("a file");
+    let (pieces, length) = MANY;
+    file.set_len(pieces * length).expect("a length");
+    for piece in 0..pieces {
+        let number = (piece + 1).to_be_bytes();
+        file.write_all_at(&number, piece * length).expect("written");
+    }
+}
+
+/// Compared in parts: files of [`Content::Many`] are large.
+fn same_file(a: &Path, b: &Path) -> bool {
+    let (Ok(mut a), Ok(mut b)) = (File::open(a), File::open(b)) else {
+        return false;
+    };
+    let len = |f: &File| f.metadata().map(|m| m.len()).unwrap_or_default();
+    if len(&a) != len(&b) {
+        return false;
+    }
+    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    // both lengths are a multiple of the parts'
+    for _ in 0..len(&a) >> 16 {
+        let read = a
+            .read_exact(&mut left)
+            .and_then(|()| b.read_exact(&mut right));
+        if read.is_err() || left != right {
+            return false;
+        }
+    }
+    true
+}
+
+/// Makes a torrent with libtorrent, "padded" or "hybrid", and the padding files beside the data; its v1 infohash.
+///
+/// # Panics
+/// When it fails.
+pub fn create_by_libtorrent(data: &Path, torrent: &Path, tracker: &str, kind: &str) -> String {
     let out = Command::new("python3")
         .args(["-W", "ignore", "-c", include_str!("libtorrent_create.py")])
         .args([data, torrent])

@@ -1,11 +1,16 @@
 //! Stock clients that know no tracker but `chunkcast tracker` on their own host, and find each other through the directory
 //! alone: DHT, local discovery and peer exchange are switched off in all of them.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "what is skipped, and with which client, is said on standard output"
+)]
+
 use std::path::{Path, PathBuf};
 
 use chunkcast_compat_tests::netns::{Host, Lan};
 use chunkcast_compat_tests::scene::{DEADLINE, FILES};
-use chunkcast_compat_tests::stock::{At, Transmission, ours_at, qbittorrent, say_version};
+use chunkcast_compat_tests::stock::{At, Client, Job, Running, Setup, Transmission, ours_at};
 use chunkcast_compat_tests::{
     ALONE, Proc, Scratch, chunkcast, create, example, noise, scratch, wait_for, write,
 };
@@ -137,14 +142,37 @@ fn is_equal(copy: &Path) -> bool {
     })
 }
 
+/// Whether it is installed; says which version it is, or that what needs it is skipped.
+fn is_installed(client: Client) -> bool {
+    let version = client.version();
+    match &version {
+        Some(version) => println!("client: {} {version}", client.name()),
+        None => println!("SKIPPED: {} is not installed", client.name()),
+    }
+    version.is_some()
+}
+
+/// A qBittorrent with trackers as its only source of peers.
+fn qbittorrent(place: &Place, torrent: String, data: PathBuf, complete: bool) -> Running {
+    let at = At::Host(&place.host);
+    let setup = Setup::alone(&place.dir, at, Client::QBittorrent);
+    let job = Job {
+        source: torrent,
+        data,
+        complete,
+        files: None,
+    };
+    Client::QBittorrent.start(&setup, &job)
+}
+
 /// A Transmission with trackers as its only source of peers.
 fn transmission(place: &Place) -> Option<Transmission<'_>> {
-    let client = Transmission::start(&place.dir, At::Host(&place.host))?;
-    let alone = ["--no-dht", "--no-lpd", "--no-pex", "--no-utp"];
-    client
-        .remote(&alone)
-        .expect("all but trackers is switched off");
-    Some(client)
+    if !is_installed(Client::Transmission) {
+        return None;
+    }
+    let at = At::Host(&place.host);
+    let setup = Setup::alone(&place.dir, at, Client::Transmission);
+    Some(Transmission::start(&setup))
 }
 
 #[test]
@@ -178,13 +206,11 @@ fn qbittorrents_on_three_hosts_find_each_other_through_the_directory() {
     let Some(net) = Net::new(3, "qBittorrent behind the tracker", &[]) else {
         return;
     };
-    say_version("qbittorrent-nox", &["--version"]);
-    let first = &net.places[0];
-    let torrent = net.torrent();
-    let Some(_seed) = qbittorrent(&first.dir, At::Host(&first.host), &torrent, &net.source())
-    else {
+    if !is_installed(Client::QBittorrent) {
         return;
-    };
+    }
+    let first = &net.places[0];
+    let _seed = qbittorrent(first, net.torrent(), net.source(), true);
     wait_for("the seed is published", DEADLINE, || {
         net.found(1)
             .iter()
@@ -194,8 +220,7 @@ fn qbittorrents_on_three_hosts_find_each_other_through_the_directory() {
     let mut clients = Vec::new();
     for place in &net.places[1..] {
         let copy = place.dir.join("copy");
-        let at = At::Host(&place.host);
-        clients.push(qbittorrent(&place.dir, at, &torrent, &copy).expect("installed"));
+        clients.push(qbittorrent(place, net.torrent(), copy, false));
     }
     for place in &net.places[1..] {
         wait_for("a qBittorrent has everything", DEADLINE, || {

@@ -1,4 +1,4 @@
-//! Local service discovery (BEP 14) with other clients of ours and stock ones, each on a host of its own: nobody is told of
+//! Local service discovery (BEP 14) with other clients of ours, each on a host of its own: nobody is told of
 //! anybody, there is no tracker, no DHT and no directory.
 
 use std::path::Path;
@@ -6,10 +6,7 @@ use std::process::Command;
 
 use chunkcast_compat_tests::netns::{Host, Lan};
 use chunkcast_compat_tests::scene::DEADLINE;
-use chunkcast_compat_tests::stock::{At, Mode, Transmission, libtorrent, libtorrent_installed};
-use chunkcast_compat_tests::{
-    ALONE, Proc, Scratch, chunkcast, create, noise, scratch, wait_for, write,
-};
+use chunkcast_compat_tests::{ALONE, Proc, Scratch, chunkcast, create, noise, scratch, write};
 
 const LEN: usize = 700_000;
 
@@ -112,63 +109,4 @@ fn a_private_torrent_is_not_announced() {
     let _seed = pair.we_seed(&[]);
     let mut get = pair.we_get(&["--timeout", "8"]);
     assert!(!get.wait(DEADLINE).success(), "{}", get.log());
-}
-
-#[test]
-fn libtorrent_finds_us() {
-    let Some(pair) = Pair::new(&[]) else { return };
-    if !libtorrent_installed() {
-        return;
-    }
-    let _seed = pair.we_seed(&[]);
-    let (torrent, copy) = (pair.path("t.torrent"), pair.dir.path().join("copy"));
-    let at = At::Host(&pair.b);
-    pair.assert_got(libtorrent(pair.dir.path(), at, &torrent, &copy, Mode::Get));
-}
-
-#[test]
-fn we_find_libtorrent() {
-    let Some(pair) = Pair::new(&[]) else { return };
-    if !libtorrent_installed() {
-        return;
-    }
-    let (torrent, data) = (pair.path("t.torrent"), pair.dir.path().join("source"));
-    let at = At::Host(&pair.a);
-    let _seed = libtorrent(pair.dir.path(), at, &torrent, &data, Mode::Seed);
-    pair.assert_got(pair.we_get(&[]));
-}
-
-/// transmission-daemon on `host`, with local discovery, which is off by default, and without uTP.
-fn transmission<'a>(pair: &'a Pair, host: &'a Host) -> Option<Transmission<'a>> {
-    let settings =
-        br#"{"lpd-enabled": true, "utp-enabled": false, "dht-enabled": false, "rpc-port": 9091}"#;
-    write(
-        &pair.dir.path().join("transmission/settings.json"),
-        settings,
-    );
-    Transmission::start(pair.dir.path(), At::Host(host))
-}
-
-#[test]
-fn transmission_finds_us() {
-    let Some(pair) = Pair::new(&[]) else { return };
-    let _seed = pair.we_seed(&[]);
-    let Some(client) = transmission(&pair, &pair.b) else {
-        return;
-    };
-    client.add(&pair.path("t.torrent"), &pair.dir.path().join("copy"));
-    wait_for("Transmission is done", DEADLINE, || {
-        client.percent().filter(|p| *p >= 100.0)
-    });
-    pair.assert_copy();
-}
-
-#[test]
-fn we_find_transmission() {
-    let Some(pair) = Pair::new(&[]) else { return };
-    let Some(client) = transmission(&pair, &pair.a) else {
-        return;
-    };
-    client.add(&pair.path("t.torrent"), &pair.dir.path().join("source"));
-    pair.assert_got(pair.we_get(&[]));
 }

@@ -356,7 +356,7 @@ fn life_at_opentracker(url: usize) {
     assert!(seed.wait(DEADLINE).success(), "{}", seed.log());
     scene.announced(0, 0);
     assert_eq!(scene.downloads(), 1);
-    scene.assert_equal(true);
+    scene.assert_equal();
 }
 
 #[test]
