@@ -94,7 +94,10 @@ fn crosses(from: &mut Secured, to: &mut Secured, text: &[u8]) {
 /// Made with an implementation of its own in Python, from the specification.
 #[test]
 fn keys_and_hashes_are_those_of_the_specification() {
-    let exponents = [1, 101].map(|first| std::array::from_fn(|i| first + i as u8));
+    let exponents = [1, 101].map(|first: u8| {
+        let mut bytes = first..;
+        [0; 20].map(|_: u8| bytes.next().unwrap())
+    });
     let [a, b] = exponents.map(KeyPair::of);
     assert_eq!(
         a.public.to_vec(),
