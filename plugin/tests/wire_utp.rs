@@ -8,6 +8,7 @@ use chunkcast_bittorrent::wire::utp::{MOST_STREAMS, RECEIVE_BUFFER, SEND_BUFFER,
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -45,19 +46,31 @@ async fn transfer(from: &UtpEndpoint, to: &UtpEndpoint, at: SocketAddr, len: usi
         assert_eq!(&back, b"ok");
     };
     let receiving = async {
+        // side by side, as a session does: of callers that garbage looks like nothing comes
+        let mut callers = JoinSet::new();
         loop {
-            let (mut stream, _) = to.accept().await.expect("a caller");
-            let mut hello = [0; 5];
-            // of callers that garbage looks like nothing comes
-            let said = timeout(Duration::from_millis(500), stream.read_exact(&mut hello)).await;
-            if !matches!(said, Ok(Ok(_))) || &hello != b"hello" {
-                continue;
+            tokio::select! {
+                caller = to.accept() => {
+                    let (mut stream, _) = caller.expect("an endpoint");
+                    let len = data.len();
+                    callers.spawn(async move {
+                        let (mut hello, mut got) = ([0; 5], vec![0; len]);
+                        let read = async {
+                            stream.read_exact(&mut hello).await?;
+                            stream.read_exact(&mut got).await
+                        };
+                        let whole = read.await.is_ok() && &hello == b"hello";
+                        whole.then_some((stream, got))
+                    });
+                }
+                Some(read) = callers.join_next() => {
+                    if let Some((mut stream, got)) = read.expect("no panic") {
+                        assert!(got == data, "the bytes differ");
+                        stream.write_all(b"ok").await.expect("a connection");
+                        return stream;
+                    }
+                }
             }
-            let mut got = vec![0; len];
-            stream.read_exact(&mut got).await.expect("all of it");
-            assert!(got == data, "the bytes differ");
-            stream.write_all(b"ok").await.expect("a connection");
-            return stream;
         }
     };
     // the receiver's end is kept until the answer has come
