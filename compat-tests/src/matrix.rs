@@ -32,6 +32,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
         "the client requires encryption (MSE), ours has its default",
     ),
     ("encryption_both", "both require encryption (MSE)"),
+    ("utp", "both speak only uTP (BEP 29)"),
     (
         "default_settings",
         "the client's default settings, on a host of its own",

@@ -11,7 +11,7 @@ use crate::stock::{At, OFF, Tracker, announce_urls, ours_with};
 use crate::{Proc, Scratch, create, noise, scratch, wait_for, write};
 
 /// Long enough for a slow tracker round and a debug build on a busy machine.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub const DEADLINE: Duration = Duration::from_secs(150);
 
 /// A folder with a short last piece, an empty file and a file across piece borders.
 pub const FILES: [(&str, usize); 4] = [
@@ -182,6 +182,17 @@ impl<'a> Scene<'a> {
         });
     }
 
+    /// Waits until the tracker knows of a complete peer, whoever else it knows.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn seed_announced(&self) {
+        wait_for("the tracker knows a seed", DEADLINE, || {
+            let peers = self.opentracker().peers(&self.infohash);
+            peers.filter(|p| p.0 >= 1)
+        });
+    }
+
     /// How many downloads the tracker was told are complete.
     ///
     /// # Panics
@@ -243,6 +254,19 @@ impl<'a> Scene<'a> {
             assert_eq!(found, expected, "the torrent's files and no others");
         }
         get
+    }
+
+    /// Makes the copy of [`Content::Many`] with every piece but each `n`-th.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub fn copy_all_but_each(&self, n: u64) {
+        let path = self.copy().join("data");
+        many(&path);
+        let file = File::options().write(true).open(path).expect("a file");
+        for piece in (0..MANY.0).filter(|piece| piece % n == 0) {
+            file.write_all_at(&[0; 8], piece * MANY.1).expect("written");
+        }
     }
 
     /// Compares the copy.

@@ -1,11 +1,16 @@
 //! uTP (BEP 29) with ourselves, libtorrent and Transmission, each on a host of its own. Where TCP would do as well it is switched off
 //! at one end, and what carried the bytes is looked at.
 
+#![allow(
+    clippy::print_stdout,
+    reason = "what is skipped is said on standard output"
+)]
+
 use std::path::PathBuf;
 
 use chunkcast_compat_tests::netns::{Host, Lan};
 use chunkcast_compat_tests::scene::{DEADLINE, Made, Scene};
-use chunkcast_compat_tests::stock::{At, Transmission, libtorrent_installed, ours_at};
+use chunkcast_compat_tests::stock::{At, Client, Setup, Transmission, ours_at};
 use chunkcast_compat_tests::{
     ALONE, Proc, Scratch, chunkcast, create, noise, scratch, wait_for, write,
 };
@@ -103,6 +108,13 @@ impl Net {
         Proc::spawn("libtorrent", self.dir.path(), &mut command)
     }
 
+    /// Transmission with its default settings, if it is installed.
+    fn transmission(&self) -> Option<Transmission<'_>> {
+        let client = Client::Transmission;
+        let setup = || Setup::all_on(self.dir.path(), At::Host(&self.them), client);
+        is_installed(client).then(|| Transmission::start(&setup()))
+    }
+
     fn copy(&self) -> PathBuf {
         self.dir.path().join("copy/data")
     }
@@ -111,6 +123,15 @@ impl Net {
         let copy = std::fs::read(self.copy()).expect("a copy");
         assert!(copy == noise(29, SIZE), "the copy differs");
     }
+}
+
+/// Whether it is installed; says so when it is not.
+fn is_installed(client: Client) -> bool {
+    let installed = client.version().is_some();
+    if !installed {
+        println!("SKIPPED: uTP with {}: it is not installed", client.name());
+    }
+    installed
 }
 
 /// Of each peer that bytes moved to or from: what carried them.
@@ -249,7 +270,7 @@ fn a_taken_udp_port_leaves_tcp() {
 
 #[test]
 fn we_dial_libtorrent_over_utp_and_download() {
-    if !libtorrent_installed() {
+    if !is_installed(Client::Libtorrent) {
         return;
     }
     let Some(net) = Net::new("uTP from libtorrent") else {
@@ -268,7 +289,7 @@ fn we_dial_libtorrent_over_utp_and_download() {
 
 #[test]
 fn libtorrent_dials_us_over_utp_and_downloads() {
-    if !libtorrent_installed() {
+    if !is_installed(Client::Libtorrent) {
         return;
     }
     let Some(net) = Net::new("uTP to libtorrent") else {
@@ -282,7 +303,7 @@ fn libtorrent_dials_us_over_utp_and_downloads() {
 
 #[test]
 fn libtorrent_dials_us_over_utp_and_uploads() {
-    if !libtorrent_installed() {
+    if !is_installed(Client::Libtorrent) {
         return;
     }
     let Some(net) = Net::new("uTP from libtorrent that dials") else {
@@ -297,7 +318,7 @@ fn libtorrent_dials_us_over_utp_and_uploads() {
 
 #[test]
 fn we_dial_libtorrent_over_utp_and_upload() {
-    if !libtorrent_installed() {
+    if !is_installed(Client::Libtorrent) {
         return;
     }
     let Some(net) = Net::new("uTP to libtorrent that is dialled") else {
@@ -319,7 +340,7 @@ fn transmission(downloads: bool) {
     let Some(net) = Net::new("uTP with Transmission") else {
         return;
     };
-    let Some(client) = Transmission::start(net.dir.path(), At::Host(&net.them)) else {
+    let Some(client) = net.transmission() else {
         return;
     };
     let directory = if downloads { "copy" } else { "source" };
@@ -355,7 +376,7 @@ fn transmission_dials_us_over_utp_and_downloads() {
         return;
     };
     let seed = scene.we_seed(At::Host(&net.us));
-    let Some(client) = Transmission::start(net.dir.path(), At::Host(&net.them)) else {
+    let Some(client) = net.transmission() else {
         return;
     };
     client.add(&scene.torrent(), &scene.copy());

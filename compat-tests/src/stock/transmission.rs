@@ -80,6 +80,14 @@ impl<'a> Transmission<'a> {
         self.must(&["--add", torrent, "--download-dir", &data]);
     }
 
+    /// Percent done of its only torrent.
+    pub fn percent(&self) -> Option<f64> {
+        let info = self.remote(&["--torrent", "all", "--info"])?;
+        let line = info.lines().find(|l| l.contains("Percent Done"))?;
+        let number = line.split(':').nth(1)?.trim().trim_end_matches('%');
+        number.parse().ok()
+    }
+
     pub(super) fn run(self, job: &Job) -> Proc {
         if let Some(files) = &job.files {
             let data = job.data.display().to_string();

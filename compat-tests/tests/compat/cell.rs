@@ -170,7 +170,9 @@ impl<'a> Exchange<'a> {
                 self.we_get();
             }
             // it dials no loopback address, as if it were behind a NAT: so we do
-            Role::Leeches if self.cell.client == Client::Transmission => {
+            Role::Leeches
+                if self.them.at.is_loopback() && self.cell.client == Client::Transmission =>
+            {
                 let get = self.start_them();
                 self.scene.announced(0, 1);
                 let seed = self.start_our_seed();

@@ -29,6 +29,7 @@ cells! {
     lsd => discovery::lsd,
     encryption_theirs => encryption::theirs,
     encryption_both => encryption::both,
+    utp => network::utp,
     default_settings => network::default_settings,
     ipv6 => network::ipv6,
     hybrid => torrents::hybrid,

@@ -1,12 +1,12 @@
-//! Each on a host of its own, and IPv6.
+//! Each on a host of its own, IPv6, and uTP.
 
 use chunkcast_compat_tests::http_tracker::HttpTracker;
 use chunkcast_compat_tests::netns::Lan;
 use chunkcast_compat_tests::scene::{DEADLINE, Made, Scene};
-use chunkcast_compat_tests::stock::{At, Setup};
+use chunkcast_compat_tests::stock::{At, Client, Setup, Transport};
 use chunkcast_compat_tests::wait_for;
 
-use crate::cell::{Cell, Ended, Exchange, NO_NETWORK, NO_TRACKER};
+use crate::cell::{Cell, Ended, Exchange, NO_NETWORK, NO_TRACKER, Skipped};
 
 /// Encryption preferred, uTP first, every source of peers on: what a client does when nobody holds its hand.
 pub(crate) fn default_settings(cell: Cell) -> Ended {
@@ -31,5 +31,25 @@ pub(crate) fn ipv6(cell: Cell) -> Ended {
         (!tracker.announces().is_empty()).then_some(())
     });
     exchange.we_follow(&them);
+    Ok(())
+}
+
+/// Both have TCP switched off. (libtorrent goes on listening for TCP and hangs up on whoever calls.)
+pub(crate) fn utp(cell: Cell) -> Ended {
+    match cell.client {
+        Client::Aria2 => return Err(Skipped("it has no uTP")),
+        Client::Transmission => {
+            return Err(Skipped(
+                "it has no switch for TCP; uTP beside TCP is part of its default settings",
+            ));
+        }
+        Client::QBittorrent | Client::Libtorrent => {}
+    }
+    let here = At::Loopback;
+    let scene = Scene::new(here, Made::ByUs).ok_or(NO_TRACKER)?;
+    let mut exchange = Exchange::new(cell, &scene, here, here);
+    exchange.them.transport = Transport::Utp;
+    exchange.with(&["--transport", "utp"]);
+    exchange.by_tracker();
     Ok(())
 }

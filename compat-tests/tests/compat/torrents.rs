@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use chunkcast_compat_tests::matrix::Role;
 use chunkcast_compat_tests::scene::{Content, FILES, Made, Scene, create_by_libtorrent};
 use chunkcast_compat_tests::stock::{At, Client};
 use chunkcast_compat_tests::{noise, scratch, write};
@@ -64,7 +65,13 @@ pub(crate) fn padding(cell: Cell) -> Ended {
 pub(crate) fn many_pieces(cell: Cell) -> Ended {
     let scene = Scene::with_tracker(HERE, Made::ByUs, Content::Many).ok_or(NO_TRACKER)?;
     let mut exchange = Exchange::new(cell, &scene, HERE, HERE);
-    exchange.with(&["--max-download", "8MiB/s"]);
+    if cell.role == Role::Seeds {
+        exchange.with(&["--max-download", "8MiB/s"]);
+    }
+    if cell.client == Client::Transmission && cell.role == Role::Seeds {
+        // it answers once or twice a second, and so sends us twenty blocks a second: 500 are left for it to send
+        scene.copy_all_but_each(20);
+    }
     exchange.by_tracker();
     Ok(())
 }
