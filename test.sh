@@ -18,7 +18,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 if [ "$compat" = yes ]; then
   missing=()
-  for pair in transmission-daemon:transmission-daemon transmission-show:transmission-cli aria2c:aria2 \
+  for pair in transmission-daemon:transmission-daemon transmission-show:transmission-cli aria2c:aria2 openssl:openssl \
     qbittorrent-nox:qbittorrent-nox opentracker:opentracker \
     ip:iproute2 kill:procps python3:python3; do
     type -P "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
