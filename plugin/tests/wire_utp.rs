@@ -1,5 +1,7 @@
 //! uTP endpoints with each other, and with whoever throws datagrams at them.
 
+#![allow(clippy::disallowed_types)] // whoever throws datagrams has a bare socket
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
