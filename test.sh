@@ -64,7 +64,7 @@ if [ "$compat" = yes ]; then
   cargo run -q -p chunkcast-compat-tests --bin compat-matrix -- --clear
   failed=
   # most of the time is waiting; every cell is tried, also after one that fails
-  cargo test -p chunkcast-compat-tests --no-fail-fast -- --test-threads=6 || failed=yes
+  cargo test -p chunkcast-compat-tests --no-fail-fast -- --test-threads=8 || failed=yes
   step "docs/compat.md and what was found"
   cargo run -q -p chunkcast-compat-tests --bin compat-matrix -- --check
   [ -z "$failed" ] || exit 1
