@@ -62,6 +62,9 @@ pub struct Limits {
     pub far_window: u32,
     /// Time's worth of a peer's rate that is kept requested beyond two round-trips.
     pub queue_time: Duration,
+    /// The same at clients of other kinds: some answer what has come only once or twice a second, and look to a round-trip
+    /// time alone as if they were slow. Below [`Limits::rescue_after`].
+    pub stranger_queue_time: Duration,
     /// Bytes of unfinished pieces beyond which a server that has one gets no further piece; at twice that no piece is
     /// begun at all. Two pieces are always allowed.
     pub max_open_bytes: u64,
@@ -148,7 +151,9 @@ impl Default for Limits {
             max_outstanding: 2048,                  // guess: 32 MiB
             far_window: 16, // measured: a piece at a time, else pieces are in flight between sites for seconds
             queue_time: Duration::from_millis(300), // measured: about 1 MB in all at 20 Mbit/s
-            max_open_bytes: 64 << 20, // guess
+            // Transmission 3.00 answers twice a second; libtorrent asks for three seconds' worth
+            stranger_queue_time: Duration::from_millis(1500),
+            max_open_bytes: 64 << 20,                     // guess
             begun_with: Duration::from_secs(1), // measured: else a seed's uplink goes to blocks that others hold
             endgame_after: Duration::from_millis(250), // guess: younger requests answer themselves
             rescue_after: Duration::from_secs(2), // guess
@@ -226,6 +231,10 @@ impl Limits {
                 "upload_budget must not be below peer_upload",
             ),
             (self.far_window >= 1, "far_window must be at least 1"),
+            (
+                self.stranger_queue_time < self.rescue_after,
+                "stranger_queue_time must be below rescue_after",
+            ),
             (self.max_queue >= 1, "max_queue must be at least 1"),
             (
                 self.metadata_pipeline >= 1,
