@@ -1,6 +1,6 @@
 //! Web seeds (BEP 19): a web server that holds a torrent's files, as a peer that has every piece.
 //!
-//! For the swarm a web seed is a neighbour like any other: [`serve`] takes the messages that a connection's outbox would
+//! For the swarm a web seed is a neighbour like any other: `serve` takes the messages that a connection's outbox would
 //! send (REQUEST, CANCEL) and answers with a connection's events (HAVE ALL, UNCHOKE, PIECE, REJECT), so that the choice
 //! of pieces, blame, bans, rate limits and the memory budget are those of peers. Requests for adjacent blocks become one
 //! HTTP range request, cut where a file ends. Trouble that may pass is a CHOKE until the next attempt; trouble that does

@@ -2,8 +2,8 @@
 //!
 //! An answer is believed when it comes from an address of the local network (RFC 1918, link-local, or a provider's shared
 //! range) and points to a description on that very host; the description may name a control URL on that host only. So nobody
-//! can have us ask a third machine for anything. At most [`MOST_GATEWAYS`] are taken and [`MOST_ANSWERS`] read; a
-//! description is at most [`MOST_BYTES`] long and nested as deep as real ones are.
+//! can have us ask a third machine for anything. At most `MOST_GATEWAYS` are taken and `MOST_ANSWERS` read; a
+//! description is at most `MOST_BYTES` long and nested as deep as real ones are.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -173,7 +173,7 @@ async fn describe(location: Url) -> Vec<Gateway> {
 }
 
 /// The services that map ports in the description fetched from `location`: which, and their control URLs on the same host.
-/// At most [`MOST_GATEWAYS`].
+/// At most `MOST_GATEWAYS`.
 pub fn services(description: &[u8], location: &Url) -> Vec<(&'static str, Url)> {
     let Some(Host::Ipv4(ip)) = location.host() else {
         return Vec::new();
