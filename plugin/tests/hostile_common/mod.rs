@@ -138,6 +138,8 @@ pub(crate) async fn session() -> Session {
         index: IndexUse::Client,
         trackers: false,
         dht: false,
+        // whom a test does not connect does not meet
+        pex: false,
         ..SessionConfig::default()
     };
     Session::start(config).await.expect("a session")
