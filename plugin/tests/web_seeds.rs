@@ -195,7 +195,7 @@ async fn a_server_without_ranges_serves_small_files_and_is_given_up_for_large_on
     assert_eq!((last.wasted, warnings.len()), (0, 0));
 
     let meta = torrent("large", &large, PIECE, &[web.url("large")]);
-    let mut get = Get::start(Get::of(meta), Duration::from_secs(2)).await;
+    let mut get = Get::start(Get::of(meta), Duration::from_secs(12)).await;
     let error = get.until(|_, _| false).await.unwrap_err();
     assert!(error.starts_with("no peer for `large`"), "{error}");
     assert_eq!(get.warnings.len(), 1);
