@@ -24,7 +24,7 @@ use self::gateway::Gateway;
 use self::soap::Refusal;
 
 /// What the end waits for gateways to take ports back. Those that do not answer in time forget the ports with the lease.
-pub const STOP_WITHIN: Duration = Duration::from_secs(2); // guess: what a person does not mind
+pub const STOP_WITHIN: Duration = Duration::from_secs(5); // guess: as long as trackers get
 
 /// How long a port is asked for; again at half of it.
 pub const LEASE: Duration = Duration::from_secs(3600); // UPnP WANIPConnection:2, the recommended value
