@@ -108,7 +108,8 @@ fn ports_are_mapped_renewed_and_given_back() {
     seed.terminate();
     assert!(seed.wait(DEADLINE).success(), "{}", seed.log());
     for (protocol, port) in [("TCP", 7001), ("UDP", 7002)] {
-        assert_eq!(count(&asked("DeletePortMapping", protocol, port, None)), 1);
+        let given_back = count(&asked("DeletePortMapping", protocol, port, None));
+        assert_eq!(given_back, 1, "{:?}\n{}", net.asked(&router), seed.log());
     }
     let all = net.asked(&router);
     let last = all.iter().rposition(|a| a.0 == "AddPortMapping");

@@ -159,10 +159,19 @@ async fn run(ports: Vec<Port>, lease: Duration, mut stopped: oneshot::Receiver<(
             _ = &mut stopped => break,
         }
     }
-    join_all(held.iter().map(|m| async move {
-        let (gateway, port) = (&m.gateway, m.port);
-        let done = soap::delete(gateway, port.protocol, port.number).await;
-        tracing::debug!("{port:?} taken back from {gateway}: {done:?}");
+    // side by side, each for one port after the other, as they were asked
+    let held = &held;
+    let mut gateways: Vec<&Gateway> = Vec::new();
+    for m in held {
+        if !gateways.contains(&&m.gateway) {
+            gateways.push(&m.gateway);
+        }
+    }
+    join_all(gateways.into_iter().map(|gateway| async move {
+        for Mapping { port, .. } in held.iter().filter(|m| m.gateway == *gateway) {
+            let done = soap::delete(gateway, port.protocol, port.number).await;
+            tracing::debug!("{port:?} taken back from {gateway}: {done:?}");
+        }
     }))
     .await;
 }
