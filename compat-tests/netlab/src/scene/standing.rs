@@ -94,7 +94,7 @@ impl Stage<'_> {
     /// Starts the seed and what it is found through, and waits until it stands.
     pub(super) fn stand(&self, engine: Engine, dir: &Path) -> Result<Standing> {
         let place = &self.host.place.ns;
-        let needs = Cast::uniform(engine, 1).needs(false);
+        let needs = Cast::uniform(engine, 1).needs(true);
         let meeting = meeting::start(needs, place, dir, self.source, self.chunkcast)?;
         let seat = self.seat(dir, 0)?;
         let (mut command, mut sign) = engine.prepare(&seat)?;
