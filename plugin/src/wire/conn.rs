@@ -206,6 +206,27 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// With what its messages come out of.
+    fn new(
+        limits: FrameLimits,
+        config: &ConnConfig,
+        pace: Pace,
+    ) -> (Self, mpsc::UnboundedReceiver<Message>) {
+        let (queue, outgoing) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            queued: AtomicUsize::new(0),
+            max_frame: AtomicU32::new(limits.max_frame),
+            closed: CancellationToken::new(),
+        });
+        let outbox = Self {
+            queue,
+            shared,
+            max_queued: config.max_queued_out,
+            pace,
+        };
+        (outbox, outgoing)
+    }
+
     /// Queues a message; it may overtake blocks (see the [module](self)). Never waits. False: it was not taken, because
     /// the connection is closed or because the peer does not read as fast as we write and
     /// [`ConnConfig::max_queued_out`] is reached.
@@ -269,26 +290,16 @@ pub fn start_paced<K: Copy + Send + Sync + 'static>(
     config: &ConnConfig,
     pace: Pace,
 ) -> Outbox {
-    let (queue, outgoing) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared {
-        queued: AtomicUsize::new(0),
-        max_frame: AtomicU32::new(limits.max_frame),
-        closed: CancellationToken::new(),
-    });
+    let (outbox, outgoing) = Outbox::new(limits, config, pace);
     let task = Task {
         key,
         events,
-        shared: Arc::clone(&shared),
+        shared: Arc::clone(&outbox.shared),
         config: config.clone(),
-        pace: pace.clone(),
+        pace: outbox.pace.clone(),
     };
     tokio::spawn(task.run(peer.stream, outgoing));
-    Outbox {
-        queue,
-        shared,
-        max_queued: config.max_queued_out,
-        pace,
-    }
+    outbox
 }
 
 #[derive(Debug)]
@@ -468,10 +479,7 @@ impl<K: Copy + Send + Sync> Task<K> {
     async fn deliver(&self, batch: Batch, room: Option<Room>) -> Result<(), CloseReason> {
         if !batch.messages.is_empty() {
             let messages = batch.messages;
-            let received = Received {
-                messages,
-                _room: room,
-            };
+            let received = Received::new(messages, room);
             self.emit(ConnEvent::Messages(received)).await?;
         }
         if let Some((id, count)) = batch.unknown {

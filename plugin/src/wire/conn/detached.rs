@@ -1,13 +1,13 @@
 //! An outbox without a connection: for a peer that is something else, such as a web seed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::{ConnConfig, Outbox, Received, Shared, queue};
 use crate::limits::{Pace, Room};
+use crate::wire::codec::FrameLimits;
 use crate::wire::message::Message;
 
 /// The other end of a detached [`Outbox`].
@@ -19,23 +19,9 @@ pub(crate) struct Inbox {
 
 /// An outbox whose messages come out of the [`Inbox`] instead of going to a socket.
 pub(crate) fn detached(config: &ConnConfig, pace: Pace) -> (Outbox, Inbox) {
-    let (queue, messages) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared {
-        queued: AtomicUsize::new(0),
-        max_frame: AtomicU32::new(0),
-        closed: CancellationToken::new(),
-    });
-    let inbox = Inbox {
-        messages,
-        shared: Arc::clone(&shared),
-    };
-    let outbox = Outbox {
-        queue,
-        shared,
-        max_queued: config.max_queued_out,
-        pace,
-    };
-    (outbox, inbox)
+    let (outbox, messages) = Outbox::new(FrameLimits::default(), config, pace);
+    let shared = Arc::clone(&outbox.shared);
+    (outbox, Inbox { messages, shared })
 }
 
 impl Inbox {
