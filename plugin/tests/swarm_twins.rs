@@ -40,6 +40,7 @@ impl End {
             },
             rtt: outbound.then_some(Duration::from_millis(9)),
             transport,
+            encrypted: false,
             handshake: Handshake::ours(HASH, self.other),
         };
         self.open.push(conn);

@@ -40,6 +40,8 @@ pub struct PeerInfo {
     pub rtt: Option<Duration>,
     /// What carries it.
     pub transport: Transport,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
     /// The peer's handshake.
     pub handshake: Handshake,
 }

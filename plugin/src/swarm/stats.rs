@@ -8,6 +8,7 @@ use chunkcast::client::Source;
 
 use super::peer::Peer;
 use super::{ConnId, DropReason, Swarm};
+use crate::wire::stream::Transport;
 
 /// Addresses whose ended connections are remembered.
 pub const MAX_GONE: usize = 512; // guess: ten times the neighbour table and more
@@ -27,6 +28,10 @@ pub struct PeerStats {
     pub source: Source,
     /// Whether we dialled.
     pub outbound: bool,
+    /// What carries it, or carried the last one.
+    pub transport: Transport,
+    /// Whether that is encrypted.
+    pub encrypted: bool,
     /// Least measured round-trip time.
     pub rtt: Option<Duration>,
     /// Whether it counts as near.
@@ -177,6 +182,8 @@ impl Swarm {
             client: peer.client.clone(),
             source: peer.info.source,
             outbound: peer.info.outbound,
+            transport: peer.info.transport,
+            encrypted: peer.info.encrypted,
             rtt: peer.info.rtt,
             near: false,
             downloaded: 0,
@@ -191,6 +198,7 @@ impl Swarm {
             queued: 0,
             sending: 0,
         });
+        (row.transport, row.encrypted) = (peer.info.transport, peer.info.encrypted);
         row.downloaded += peer.down.bytes;
         row.uploaded += peer.up.bytes;
     }
@@ -205,6 +213,8 @@ impl Swarm {
             client: peer.client.clone(),
             source: peer.info.source,
             outbound: peer.info.outbound,
+            transport: peer.info.transport,
+            encrypted: peer.info.encrypted,
             rtt: view.rtt,
             near: view.near,
             downloaded: peer.down.bytes,

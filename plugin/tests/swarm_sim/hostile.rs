@@ -114,6 +114,7 @@ impl Bench {
             },
             rtt,
             transport: Transport::Tcp,
+            encrypted: false,
             handshake,
         };
         self.swarm.handle_connected(conn, info, self.now);

@@ -283,6 +283,7 @@ impl World {
                 source: if outbound { source } else { Source::Incoming },
                 rtt: outbound.then_some(rtt),
                 transport: Transport::Tcp,
+                encrypted: false,
                 handshake,
             };
             let now = self.now;

@@ -128,7 +128,6 @@ impl Torrent {
         source: Source,
         outbound: bool,
     ) {
-        self.numbers.connected(&peer);
         let id = ConnId(self.next_conn);
         self.next_conn += 1;
         let info = PeerInfo {
@@ -137,6 +136,7 @@ impl Torrent {
             source,
             rtt: peer.rtt,
             transport: peer.stream.transport(),
+            encrypted: peer.stream.is_encrypted(),
             handshake: peer.handshake,
         };
         let limits = match &self.meta {

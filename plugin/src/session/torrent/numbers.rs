@@ -1,7 +1,5 @@
 //! What a torrent reports: bytes, rates, peers.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,8 +10,6 @@ use super::super::discover::TransferCounts;
 use super::super::events::{DirectoryTraffic, PeerRow, Progress, source_name};
 use super::Torrent;
 use crate::metadata::Layout;
-use crate::wire::connect::PeerStream;
-use crate::wire::stream::Transport;
 
 /// Weight of the newest second in a smoothed rate: about three seconds.
 const SMOOTHING: f64 = 0.3;
@@ -32,8 +28,6 @@ pub(super) struct Numbers {
     rate_up: f64,
     last: Option<(tokio::time::Instant, u64, u64)>,
     pub(super) directory: Option<DirectoryTraffic>,
-    /// What the connections of the peers that are reported go over, and whether they are encrypted.
-    over: BTreeMap<SocketAddr, (Transport, bool)>,
 }
 
 impl Numbers {
@@ -56,12 +50,6 @@ impl Numbers {
         {
             self.verified += u64::from(layout.piece_len(piece));
         }
-    }
-
-    /// A connection is there.
-    pub(super) fn connected(&mut self, peer: &PeerStream) {
-        let over = (peer.stream.transport(), peer.stream.is_encrypted());
-        self.over.insert(peer.remote, over);
     }
 
     /// Bytes that are still to come.
@@ -115,9 +103,6 @@ impl Torrent {
             reason = "rates are positive and small"
         )]
         let (rate_down, rate_up) = (n.rate_down as u64, n.rate_up as u64);
-        let all = || stats.peers.iter().chain(&stats.gone);
-        let reported: BTreeSet<SocketAddr> = all().map(|p| p.addr).collect();
-        n.over.retain(|addr, _| reported.contains(addr));
         let near = stats.peers.iter().filter(|p| p.near).count();
         let web_seeds = self.web.active();
         let connected = stats.peers.len() - web_seeds;
@@ -141,15 +126,13 @@ impl Torrent {
             eta_seconds: n.left().checked_div(rate_down).filter(|_| n.left() > 0),
             peers: (stats.peers.into_iter().map(|p| (p, true)))
                 .chain(stats.gone.into_iter().map(|p| (p, false)))
-                .map(|(p, connected)| (n.over.get(&p.addr).copied(), p, connected))
-                .map(|(over, p, connected)| PeerRow {
-                    transport: over.map(|(transport, _)| transport),
-                    encrypted: over.map(|(_, encrypted)| encrypted),
+                .map(|(p, connected)| (p.source != Source::WebSeed, p, connected))
+                .map(|(is_peer, p, connected)| PeerRow {
+                    transport: is_peer.then_some(p.transport),
+                    encrypted: is_peer.then_some(p.encrypted),
                     addr: p.addr,
                     listen: p.listen,
-                    webseed: (p.source == Source::WebSeed)
-                        .then(|| self.web.shown(p.addr))
-                        .flatten(),
+                    webseed: (!is_peer).then(|| self.web.shown(p.addr)).flatten(),
                     client: p.client,
                     source: source_name(p.source),
                     rtt_ms: p.rtt.map(|r| r.as_secs_f64() * 1e3),

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use chunkcast::client::Source;
@@ -155,8 +154,7 @@ impl Torrent {
 
     /// Once a second: makes web seeds peers while anything is missing.
     pub(super) fn fill_web_seeds(&mut self) {
-        while self.storage.is_some()
-            && !self.swarm.is_complete()
+        while !self.swarm.is_complete()
             && self.web.active() < MAX_ACTIVE
             && let Some((at, url)) = self.web.next()
         {
@@ -171,9 +169,10 @@ impl Torrent {
         let permits: Vec<_> = (0..PARALLEL)
             .map_while(|_| self.shared.limits.try_connection())
             .collect();
-        let (Some(meta), false) = (&self.meta, permits.is_empty()) else {
+        let (Some(storage), false) = (&self.storage, permits.is_empty()) else {
             return false;
         };
+        let layout = storage.layout().clone();
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         let pace = Pace::new(&self.limiters, self.shared.limits.rates());
@@ -181,7 +180,7 @@ impl Torrent {
         let seed = WebSeed {
             key: conn,
             url: url.clone(),
-            layout: Arc::new(meta.layout.clone()),
+            layout,
             client: self.shared.web.clone(),
             pace,
             memory: self.shared.limits.memory().clone(),
@@ -208,6 +207,7 @@ impl Torrent {
             source: Source::WebSeed,
             rtt: None,
             transport: Transport::Tcp,
+            encrypted: false,
             handshake: handshake(&url, self.info_hash),
         };
         let now = self.now();
