@@ -47,7 +47,7 @@ pub(super) struct Job {
 impl Job {
     /// Whether it is known to be private (BEP 27).
     fn is_private(&self) -> bool {
-        matches!(&self.source, TorrentSource::Metainfo(meta) if meta.private)
+        self.source.is_private()
     }
 }
 
@@ -111,7 +111,6 @@ pub(super) async fn run_jobs(
         // BEP 27: nothing of a private torrent concerns the DHT or who else is in this network
         let public = jobs.iter().any(|j| !j.is_private());
         config.dht &= public;
-        config.lsd &= public;
         config.index_settings = index::settings(&args.index, user, &reporter)?;
         config.index_settings.lan &= public;
         let settings = config.index_settings.clone();

@@ -155,6 +155,11 @@ impl TorrentSource {
         }
     }
 
+    /// Whether it is known to be private (BEP 27).
+    pub fn is_private(&self) -> bool {
+        matches!(self, Self::Metainfo(m) if m.private)
+    }
+
     /// What to call it: its name, or its infohash while the name is unknown.
     pub fn name(&self) -> String {
         match self {
@@ -360,7 +365,7 @@ impl Session {
         let (input, inbox) = mpsc::channel(self.shared.config.inbox);
         let listed = Listed {
             input: input.clone(),
-            private: matches!(&add.source, TorrentSource::Metainfo(m) if m.private),
+            private: add.source.is_private(),
         };
         if !self.shared.torrents().insert(info_hash, listed) {
             return Err(TorrentError::Twice {

@@ -142,7 +142,7 @@ impl Torrent {
     ) -> Self {
         let paced = pacing::rates(&shared, &limiters);
         let info_hash = add.source.info_hash();
-        let private = matches!(&add.source, TorrentSource::Metainfo(m) if m.private);
+        let private = add.source.is_private();
         let (wires, wires_in) = mpsc::channel(shared.config.inbox);
         let now = tokio::time::Instant::now();
         let config = SwarmConfig {

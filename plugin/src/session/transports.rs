@@ -59,7 +59,7 @@ pub(super) async fn dial(
         None
     } else {
         match connect::dial(addr, ours, Some(shared.listen.ip()), config).await {
-            Err(e @ (DialError::Connect { .. } | DialError::ConnectTimeout(_))) => Some(e),
+            Err(e) if e.is_unreached() => Some(e),
             done => return done,
         }
     };
@@ -67,9 +67,7 @@ pub(super) async fn dial(
         return Err(no_tcp.unwrap_or(DialError::ConnectTimeout(addr)));
     };
     match connect::dial_over(addr, ours, config, || utp.connect(addr)).await {
-        Err(e @ (DialError::Connect { .. } | DialError::ConnectTimeout(_))) => {
-            Err(no_tcp.unwrap_or(e))
-        }
+        Err(e) if e.is_unreached() => Err(no_tcp.unwrap_or(e)),
         done => done,
     }
 }

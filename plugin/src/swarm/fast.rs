@@ -85,8 +85,13 @@ impl Swarm {
             .min(ALLOWED);
         let waits = peer.interested && !peer.upload_only && !peer.up.serving;
         let starts = peer.declared && peer.held() < count;
-        let stranger = peer.status.id.is_none();
-        if !peer.fast() || peer.up.offered || !peer.announce || !waits || !starts || !stranger {
+        if !peer.fast()
+            || peer.up.offered
+            || !peer.announce
+            || !waits
+            || !starts
+            || !peer.is_stranger()
+        {
             return;
         }
         let Some(ip) = ipv4(peer.info.addr.ip()) else {

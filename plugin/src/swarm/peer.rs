@@ -124,6 +124,11 @@ impl Peer {
         self.is_seed() || self.upload_only
     }
 
+    /// Whether it is a client of another kind, as far as it has said by now.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.status.id.is_none()
+    }
+
     /// The least round-trip time measured.
     pub(super) fn rtt(&self) -> Option<Duration> {
         self.info.rtt.into_iter().chain(self.down.rtt).min()

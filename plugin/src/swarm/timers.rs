@@ -192,10 +192,10 @@ fn update_window(peer: &mut Peer, limits: &Limits, now: Instant) {
 /// Two round-trips' and a queue's worth of the peer's rate.
 pub(super) fn wanted_bytes(peer: &Peer, limits: &Limits) -> u64 {
     let rtt = peer.rtt().unwrap_or_default();
-    let queue = if peer.status.id.is_some() {
-        limits.queue_time
-    } else {
+    let queue = if peer.is_stranger() {
         limits.stranger_queue_time
+    } else {
+        limits.queue_time
     };
     let span = queue + 2 * rtt.min(limits.request_timeout);
     let bytes = u128::from(peer.down.rate) * span.as_micros() / 1_000_000;

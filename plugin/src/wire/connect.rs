@@ -75,6 +75,13 @@ pub enum DialError {
     SelfConnection(SocketAddr),
 }
 
+impl DialError {
+    /// Whether there was no connection at all, so that another transport may do better.
+    pub fn is_unreached(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::ConnectTimeout(_))
+    }
+}
+
 /// Why a caller was turned away.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
