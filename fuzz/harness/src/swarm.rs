@@ -152,6 +152,7 @@ impl Bench {
             source: Source::Tracker,
             rtt: dialled.map(|_| Duration::from_millis(n.into())),
             transport: Transport::Tcp,
+            encrypted: false,
             handshake,
         };
         self.open.insert(conn);
