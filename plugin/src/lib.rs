@@ -13,6 +13,8 @@ pub mod cli;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod control;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod daemon;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod discovery;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod facade;

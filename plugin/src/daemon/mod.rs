@@ -1,0 +1,14 @@
+//! A seedbox that runs for years: many torrents in one [`Session`](crate::session::Session), with a queue, limits, a
+//! schedule, and state that survives any end of the process.
+//!
+//! One task (the actor) owns the torrents. Everybody else has a [`Daemon`], a handle that can be cloned: it reads the
+//! [`Listing`] that the actor publishes once a second and after every change, hears of [`Event`]s, and sends commands,
+//! each of which is answered. The HTTP API and the command line know nothing of a session, only this handle.
+
+mod handle;
+mod model;
+mod settings;
+
+pub use handle::{Command, Daemon, DaemonError, Inbox, Reply, channel};
+pub use model::*;
+pub use settings::*;

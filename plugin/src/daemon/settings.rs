@@ -1,0 +1,104 @@
+//! What holds for all torrents and can be changed while the daemon runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::limits::Rates;
+
+/// What holds for all torrents and can be changed while the daemon runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Bytes a second of all torrents together.
+    pub rates: Rates,
+    /// The other rates, and when they hold.
+    pub schedule: Schedule,
+    /// Torrents that download at a time; `None`: all.
+    pub active_downloads: Option<u32>,
+    /// Torrents that seed at a time; `None`: all.
+    pub active_seeds: Option<u32>,
+    /// A torrent that has moved no bytes for so long takes no place in the queue; `None`: it always does.
+    pub stalled_after: Option<Duration>,
+    /// Seeding ends at this ratio of bytes sent to the bytes of the torrent; `None`: at none.
+    pub seed_ratio: Option<f64>,
+    /// Seeding ends when nobody has fetched anything for so long; `None`: it does not.
+    pub seed_idle: Option<Duration>,
+    /// Seeding ends after so long; `None`: it does not.
+    pub seed_time: Option<Duration>,
+    /// Where the data of new torrents goes.
+    pub download_dir: PathBuf,
+    /// Whether new torrents are started.
+    pub start_added: bool,
+    /// .torrent files and files with a magnet link that appear here are added.
+    pub watch_dir: Option<PathBuf>,
+    /// Connections of all torrents together.
+    pub connections: usize,
+    /// Connections of one torrent.
+    pub peers_per_torrent: u32,
+    /// Whether the blocklist is used.
+    pub blocklist: bool,
+    /// Where the blocklist comes from: an http(s) URL or a path.
+    pub blocklist_source: Option<String>,
+}
+
+/// Other rates ("alternative speed limits"), switched on by hand or by the clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Whether they hold now. The clock switches this; a hand can too.
+    pub on: bool,
+    /// The rates.
+    pub rates: Rates,
+    /// Whether the clock switches them.
+    pub by_clock: bool,
+    /// Minutes after local midnight at which they begin, below 1440.
+    pub from: u16,
+    /// Minutes after local midnight at which they end, below 1440; before `from`: on the next day.
+    pub to: u16,
+    /// Days on which they begin: bit 0 is Sunday, bit 6 Saturday.
+    pub days: u8,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            on: false,
+            rates: Rates::default(),
+            by_clock: false,
+            from: 9 * 60, // Transmission's default
+            to: 17 * 60,  // Transmission's default
+            days: 0x7f,
+        }
+    }
+}
+
+/// A change of [`Settings`]: what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SettingsChange {
+    /// [`Settings::rates`].
+    pub rates: Option<Rates>,
+    /// [`Settings::schedule`].
+    pub schedule: Option<Schedule>,
+    /// [`Settings::active_downloads`].
+    pub active_downloads: Option<Option<u32>>,
+    /// [`Settings::active_seeds`].
+    pub active_seeds: Option<Option<u32>>,
+    /// [`Settings::stalled_after`].
+    pub stalled_after: Option<Option<Duration>>,
+    /// [`Settings::seed_ratio`].
+    pub seed_ratio: Option<Option<f64>>,
+    /// [`Settings::seed_idle`].
+    pub seed_idle: Option<Option<Duration>>,
+    /// [`Settings::seed_time`].
+    pub seed_time: Option<Option<Duration>>,
+    /// [`Settings::download_dir`].
+    pub download_dir: Option<PathBuf>,
+    /// [`Settings::start_added`].
+    pub start_added: Option<bool>,
+    /// [`Settings::connections`].
+    pub connections: Option<usize>,
+    /// [`Settings::peers_per_torrent`].
+    pub peers_per_torrent: Option<u32>,
+    /// [`Settings::blocklist`].
+    pub blocklist: Option<bool>,
+    /// [`Settings::blocklist_source`].
+    pub blocklist_source: Option<Option<String>>,
+}
