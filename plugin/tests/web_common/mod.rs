@@ -20,6 +20,7 @@ use chunkcast_compat_tests::{Scratch, scratch};
 use sha1::{Digest, Sha1};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -115,6 +116,8 @@ pub(crate) struct Asked {
 pub(crate) enum Answer {
     /// What was asked for.
     Good,
+    /// The same, as soon as this says `true`.
+    Once(watch::Receiver<bool>),
     /// With wrong bytes.
     Lie,
     /// The whole file, whatever was asked for.
@@ -223,7 +226,11 @@ async fn connection_of(
             log.push(asked.clone());
             log.len() - 1
         };
-        let answer = plan(number, &asked);
+        let mut answer = plan(number, &asked);
+        if let Answer::Once(mut now) = answer {
+            let _ = now.wait_for(|now| *now).await;
+            answer = Answer::Good;
+        }
         let key = asked.path.split('?').next().unwrap_or_default();
         let Some(data) = files.get(key) else {
             write
@@ -264,7 +271,7 @@ async fn connection_of(
                 write.write_all(head.as_bytes()).await?;
                 write.write_all(data).await?;
             }
-            Answer::Status(..) => unreachable!("answered above"),
+            Answer::Status(..) | Answer::Once(_) => unreachable!("answered above"),
             Answer::Truncated(most) => {
                 write.write_all(head(&length).as_bytes()).await?;
                 if most < body.len() {
