@@ -55,6 +55,9 @@ impl Running {
             data,
             peers,
             select: None,
+            priorities: Vec::new(),
+            trackers: None,
+            resume: None,
             patience: None,
             metadata_only: false,
         };

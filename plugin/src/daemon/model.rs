@@ -13,6 +13,8 @@ use chunkcast::chunks::ChunkSet;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Rates;
+pub use crate::metadata::Priority;
+pub use crate::session::{ByDistance, LookupRow, PeerDetail, TrackerRow, Why};
 
 /// SHA-1 of an info dict; in text 40 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,21 +91,6 @@ pub enum State {
     SeedQueued,
     /// All that is wanted is there.
     Seeding,
-}
-
-/// How much a file is wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Priority {
-    /// Not at all.
-    Skip,
-    /// After the others.
-    Low,
-    /// As the others.
-    #[default]
-    Normal,
-    /// Before the others.
-    High,
 }
 
 /// A limit of one torrent.
@@ -267,21 +254,6 @@ pub struct Summary {
     pub finished: bool,
     /// What its .torrent file says of itself.
     pub about: Arc<About>,
-}
-
-/// Payload bytes by how far they came or went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ByDistance {
-    /// From near peers.
-    pub near_down: u64,
-    /// To near peers.
-    pub near_up: u64,
-    /// From far peers.
-    pub far_down: u64,
-    /// To far peers.
-    pub far_up: u64,
-    /// From web seeds.
-    pub web_down: u64,
 }
 
 /// What a .torrent file or a magnet link says of itself.
@@ -470,102 +442,6 @@ pub struct FileRow {
     pub first_piece: u32,
     /// The piece after its last.
     pub end_piece: u32,
-}
-
-/// A peer of a torrent, and why it is one.
-#[derive(Clone, Debug)]
-pub struct PeerDetail {
-    /// Numbers, and where it was heard of.
-    pub row: crate::session::PeerRow,
-    /// Whether we dialled it.
-    pub outbound: bool,
-    /// Bytes a second from it.
-    pub rate_down: u64,
-    /// Bytes a second to it.
-    pub rate_up: u64,
-    /// It refuses to serve us.
-    pub chokes_us: bool,
-    /// We want something of it.
-    pub interested: bool,
-    /// We do not serve it.
-    pub choked: bool,
-    /// It wants something of us.
-    pub wants: bool,
-    /// Pieces that it has.
-    pub pieces: ChunkSet,
-    /// Requests that it owes us.
-    pub outstanding: usize,
-    /// Requests that it waits for.
-    pub queued: usize,
-    /// Why the directory named it, if it did.
-    pub why: Option<Why>,
-}
-
-/// Why the directory named a peer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Why {
-    /// When, seconds since 1970.
-    pub at: u64,
-    /// Index nodes that the question had gone through when it was answered; 0: our own answered.
-    pub hops: u8,
-    /// Who answered.
-    pub answered_by: Option<SocketAddr>,
-    /// Place in the answer, the first being 0.
-    pub rank: usize,
-    /// What it was ranked by: more is better (paper 3.3).
-    pub score: Option<f64>,
-    /// Pieces that we wanted and it had, as the directory knew.
-    pub matched: u32,
-    /// How loaded it was, 0 to 255.
-    pub load: u8,
-    /// Round-trip time that the coordinates predict.
-    pub predicted_ms: Option<f64>,
-    /// Its coordinate: x, y, z in milliseconds, and height.
-    pub coordinate: Option<[f64; 4]>,
-}
-
-/// A tracker of a torrent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct TrackerRow {
-    /// A number that no other tracker of the torrent has.
-    pub id: usize,
-    /// Its tier.
-    pub tier: usize,
-    /// Where announces go.
-    pub announce: String,
-    /// When it was last asked; 0: never.
-    pub last_announce: u64,
-    /// Whether it answered.
-    pub ok: bool,
-    /// What it said, or what went wrong.
-    pub message: String,
-    /// Peers in its last answer.
-    pub peers: usize,
-    /// When it is asked next; 0: not known.
-    pub next_announce: u64,
-    /// Whether it is being asked now.
-    pub asking: bool,
-    /// Seeds that it knows.
-    pub seeders: Option<u32>,
-    /// Others that it knows.
-    pub leechers: Option<u32>,
-}
-
-/// A question to the directory.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LookupRow {
-    /// When, seconds since 1970.
-    pub at: u64,
-    /// How long it took.
-    pub took_ms: f64,
-    /// Index nodes that it had gone through when it was answered; `None`: no answer.
-    pub hops: Option<u8>,
-    /// Who answered.
-    pub answered_by: Option<SocketAddr>,
-    /// Whether an answer that was kept for others too was given.
-    pub from_kept: bool,
-    /// Peers named.
-    pub peers: usize,
 }
 
 /// Room on a disk.

@@ -2,6 +2,8 @@
 //! storage, discovery and the directory meet. It decides nothing about peers or pieces; it carries messages.
 
 mod address;
+mod control;
+mod detail;
 mod directory;
 mod discover;
 mod events;
@@ -23,6 +25,8 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use chunkcast::wire::PeerAddrs;
 
 pub use self::address::{Reach, reach};
+pub use self::control::TorrentControl;
+pub use self::detail::{ByDistance, LookupRow, PeerDetail, TorrentDetail, TrackerRow, Why};
 pub use self::directory::Directory;
 pub use self::events::{DirectoryTraffic, PeerRow, Progress, TorrentError, TorrentEvent};
 pub use self::index::{
@@ -37,8 +41,8 @@ use crate::discovery::portmap::{LEASE, Protocol, unmap};
 use crate::discovery::{DhtConfig, DhtNode, Lsd, PortMapConfig, PortMapper, RendezvousConfig};
 use crate::limits::address::OwnAddrs;
 use crate::limits::{Limiters, Limits, LimitsConfig};
-use crate::metadata::{FileSelection, Magnet, Metainfo};
-use crate::storage::{OpenFiles, StorageConfig, Target};
+use crate::metadata::{FileSelection, Magnet, Metainfo, Priority};
+use crate::storage::{OpenFiles, Resume, StorageConfig, Target};
 use crate::webseed::WebClient;
 use crate::wire::conn::ConnConfig;
 use crate::wire::connect::{Asked, accept, canonical};
@@ -204,12 +208,37 @@ pub struct AddTorrent {
     pub peers: Vec<SocketAddr>,
     /// The files to download; `None`: those that a magnet link selects (BEP 53), else all.
     pub select: Option<FileSelection>,
+    /// How much each file is wanted, by index, in the place of `select`; files behind the end are [`Priority::Normal`]. Empty:
+    /// `select` says it.
+    pub priorities: Vec<Priority>,
+    /// Trackers by tier (BEP 12) in the place of the torrent's own.
+    pub trackers: Option<Vec<Vec<String>>>,
+    /// What need not be hashed.
+    pub resume: Option<Resume>,
     /// Give up without metadata, or without any peer, after this long.
     pub patience: Option<Duration>,
     /// The data must be complete already.
     pub seed_only: bool,
     /// Get the metadata and nothing else.
     pub metadata_only: bool,
+}
+
+impl AddTorrent {
+    /// A torrent of which all is wanted, and of which nothing more is known.
+    pub fn new(source: TorrentSource, data: DataPath) -> Self {
+        Self {
+            source,
+            data,
+            peers: Vec::new(),
+            select: None,
+            priorities: Vec::new(),
+            trackers: None,
+            resume: None,
+            patience: None,
+            seed_only: false,
+            metadata_only: false,
+        }
+    }
 }
 
 /// What the torrents of a session share.
@@ -376,7 +405,8 @@ impl Session {
         let (stop, stopped) = watch::channel(false);
         let (tell_last, last) = oneshot::channel();
         let limiters = Limiters::new(self.shared.config.limits.torrent_rates);
-        let torrent = Torrent::new(self.shared.clone(), add, input, events, limiters.clone());
+        let control = TorrentControl::new(input.clone(), limiters.clone());
+        let torrent = Torrent::new(self.shared.clone(), add, input, events, limiters);
         let shared = self.shared.clone();
         tokio::spawn(async move {
             let progress = torrent.run(inbox, stopped).await;
@@ -385,7 +415,7 @@ impl Session {
         });
         Ok(TorrentHandle {
             info_hash,
-            limiters,
+            control,
             events: outbox,
             stop,
             last,
@@ -417,7 +447,7 @@ impl Drop for Session {
 #[derive(Debug)]
 pub struct TorrentHandle {
     info_hash: [u8; 20],
-    limiters: Limiters,
+    control: TorrentControl,
     events: mpsc::Receiver<TorrentEvent>,
     stop: watch::Sender<bool>,
     last: oneshot::Receiver<Progress>,
@@ -431,7 +461,12 @@ impl TorrentHandle {
 
     /// The torrent's own rate limits, under those of all torrents; they can be changed at any time.
     pub fn limiters(&self) -> &Limiters {
-        &self.limiters
+        self.control.limiters()
+    }
+
+    /// What can be asked of it, for others too.
+    pub fn control(&self) -> TorrentControl {
+        self.control.clone()
     }
 
     /// The next event; `None` when the torrent has ended.

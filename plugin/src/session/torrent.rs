@@ -4,6 +4,7 @@
 //! on blocking threads, dials and lookups in tasks of their own, and each reports back through one channel.
 
 mod carry;
+mod commands;
 mod disk;
 mod memory;
 mod numbers;
@@ -31,11 +32,12 @@ use self::memory::Memory;
 use self::numbers::Numbers;
 use self::reads::Run;
 use self::web::WebSeeds;
+use super::control::Command;
 use super::discover::{Discovery, PeersFrom};
 use super::events::{DirectoryTraffic, Progress, TorrentError, TorrentEvent};
 use super::{AddTorrent, Shared, TorrentSource, hex};
 use crate::limits::{Limiters, Permit, Rates, Room};
-use crate::metadata::{Magnet, Metainfo};
+use crate::metadata::{Magnet, Metainfo, Priority};
 use crate::storage::{Mode, PieceBuffers, PieceResult, Storage, StorageError};
 use crate::swarm::{ConnId, Swarm, SwarmConfig, max_buffered};
 use crate::webseed;
@@ -79,6 +81,8 @@ pub(crate) enum Input {
     Traffic(DirectoryTraffic),
     /// A web seed's task ended.
     WebSeed(ConnId, webseed::End),
+    /// Somebody asks for something.
+    Command(Command),
 }
 
 /// A connection's way out and its place in the global budget; a web seed's has a place for each of its own.
@@ -96,6 +100,8 @@ pub(crate) struct Torrent {
     meta: Option<Arc<Metainfo>>,
     storage: Option<Storage>,
     wanted: ChunkSet,
+    /// How much each file is wanted, by index; files behind the end are normal.
+    priorities: Vec<Priority>,
     /// Blocks of unfinished pieces, once the pieces are known.
     buffers: Option<PieceBuffers>,
     conns: BTreeMap<ConnId, Conn>,
@@ -135,7 +141,7 @@ impl Torrent {
     /// A torrent that has not begun.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        add: AddTorrent,
+        mut add: AddTorrent,
         input: mpsc::Sender<Input>,
         events: mpsc::Sender<TorrentEvent>,
         limiters: Limiters,
@@ -168,6 +174,7 @@ impl Torrent {
             meta: None,
             storage: None,
             wanted: ChunkSet::empty(0),
+            priorities: std::mem::take(&mut add.priorities),
             conns: BTreeMap::new(),
             web: WebSeeds::default(),
             limiters,
@@ -264,10 +271,9 @@ impl Torrent {
     }
 
     fn begin_magnet(&mut self, magnet: &Magnet) {
-        self.discovery.start_public(
-            magnet.trackers.iter().map(|t| vec![t.clone()]).collect(),
-            None,
-        );
+        let own = magnet.trackers.iter().map(|t| vec![t.clone()]).collect();
+        let tiers = self.add.trackers.clone().unwrap_or(own);
+        self.discovery.start_public(tiers, None);
         self.discovery.resolve_peers(&magnet.peers);
     }
 
@@ -276,14 +282,11 @@ impl Torrent {
         let pieces = meta.layout.piece_count();
         self.private = meta.private;
         self.wanted = ChunkSet::full(pieces);
-        if let Some(select) = self.selection().filter(|_| !self.add.metadata_only) {
-            match select.wanted_pieces(&meta.layout) {
-                Ok(wanted) => self.wanted = wanted,
-                Err(reason) => {
-                    let name = meta.layout.name.clone();
-                    return self.fail(TorrentError::NothingSelected { name, reason });
-                }
-            }
+        if !self.add.metadata_only
+            && let Err(reason) = self.select(&meta.layout)
+        {
+            let name = meta.layout.name.clone();
+            return self.fail(TorrentError::NothingSelected { name, reason });
         }
         if self.private {
             self.shared.torrents().set_private(&self.info_hash);
@@ -359,8 +362,9 @@ impl Torrent {
         self.emit(TorrentEvent::Checked(progress));
         let left = self.numbers.left();
         if matches!(self.add.source, TorrentSource::Metainfo(_)) {
-            self.discovery
-                .start(meta.trackers.clone(), meta.private, left);
+            let tiers = self.add.trackers.clone();
+            let tiers = tiers.unwrap_or_else(|| meta.trackers.clone());
+            self.discovery.start(tiers, meta.private, left);
         } else {
             self.discovery.set_left(left);
         }
@@ -396,6 +400,7 @@ impl Torrent {
             }
             Input::Traffic(traffic) => self.numbers.directory = Some(traffic),
             Input::WebSeed(conn, end) => self.on_web_seed_end(conn, end),
+            Input::Command(command) => self.on_command(command),
         }
     }
 

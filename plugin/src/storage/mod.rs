@@ -33,6 +33,7 @@ mod files;
 mod finalize;
 mod open;
 mod pieces;
+mod resume;
 mod store;
 mod tree;
 
@@ -40,4 +41,5 @@ pub use buffers::{PieceBuffers, Stored};
 pub use config::{StorageConfig, WriteHook};
 pub use error::StorageError;
 pub use open::OpenFiles;
+pub use resume::{FileStamp, Resume};
 pub use store::{Mode, PieceResult, Storage, StorageStats, Target};

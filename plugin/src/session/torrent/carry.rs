@@ -261,12 +261,6 @@ impl Torrent {
         self.add.select.as_ref().or(of_magnet)
     }
 
-    /// The same, by number.
-    pub(super) fn selected_files(&self) -> Option<Vec<usize>> {
-        let (select, meta) = (self.selection()?, self.meta.as_ref()?);
-        Some(select.files(meta.layout.files.len()).collect())
-    }
-
     /// Peers sent an info dict that has the right hash: check it, then look at the disk.
     fn on_metadata(&mut self, info: bytes::Bytes) {
         if self.meta.is_some() {

@@ -1,0 +1,62 @@
+//! What the torrent is asked to do while it runs.
+
+use super::super::control::Command;
+use super::super::detail::TorrentDetail;
+use super::super::discover::PeersFrom;
+use super::Torrent;
+use crate::metadata::{Layout, Priority, SelectionError, wanted_pieces};
+
+impl Torrent {
+    /// Does what is asked. Who asks for an answer and gets none learns that there is none.
+    pub(super) fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Priorities(files) => self.set_priorities(files),
+            Command::Reannounce => self.discovery.need_more_peers(),
+            Command::AddPeers(peers) => self.candidates(PeersFrom::User, &peers),
+            Command::Trackers(_) | Command::MaxPeers(_) | Command::SessionRates(_) => {}
+            Command::Detail(reply) => {
+                let _ = reply.send(self.detail());
+            }
+            Command::SavePoint(reply) => drop(reply),
+        }
+    }
+
+    /// How much the files are wanted at first, and the pieces that this means.
+    ///
+    /// # Errors
+    /// The selection names no file with data.
+    pub(super) fn select(&mut self, layout: &Layout) -> Result<(), SelectionError> {
+        if let Some(select) = self.selection()
+            && self.priorities.is_empty()
+        {
+            select.wanted_pieces(layout)?;
+            let mut files = vec![Priority::Skip; layout.files.len()];
+            for file in select.files(layout.files.len()) {
+                files[file] = Priority::Normal;
+            }
+            self.priorities = files;
+        }
+        self.wanted = wanted_pieces(layout, &self.priorities);
+        Ok(())
+    }
+
+    /// The files that are wanted, by number; `None`: all.
+    pub(super) fn selected_files(&self) -> Option<Vec<usize>> {
+        let files = self.meta.as_ref()?.layout.files.len();
+        let skipped = |file: &usize| self.priorities.get(*file) == Some(&Priority::Skip);
+        let some = (0..files).any(|file| skipped(&file));
+        some.then(|| (0..files).filter(|file| !skipped(file)).collect())
+    }
+
+    fn set_priorities(&mut self, files: Vec<Priority>) {
+        self.priorities = files;
+    }
+
+    fn detail(&self) -> TorrentDetail {
+        TorrentDetail {
+            held: self.swarm.held().clone(),
+            wanted: self.wanted.clone(),
+            ..TorrentDetail::default()
+        }
+    }
+}
