@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::model::{Added, Change, Detail, Event, InfoHash, Listing, NewTorrent, QueueMove, Space};
+use super::model::{
+    Added, Change, Detail, Event, History, InfoHash, Listing, NewTorrent, QueueMove, Space,
+};
 use super::settings::{Settings, SettingsChange};
 
 /// Commands that wait for the actor; who sends more waits too.
@@ -68,6 +70,7 @@ pub enum Command {
     UpdateBlocklist(Reply<usize>),
     BlocklistLen(Reply<usize>),
     Index(Reply<Value>),
+    History(Reply<History>),
     Shutdown(Reply<()>),
 }
 
@@ -278,6 +281,14 @@ impl Daemon {
     /// [`DaemonError::NotNow`] when there is none.
     pub async fn index(&self) -> Result<Value, DaemonError> {
         self.ask(Command::Index).await
+    }
+
+    /// Bytes from and to near and far peers over the last hour and day.
+    ///
+    /// # Errors
+    /// [`DaemonError::Ending`] alone.
+    pub async fn history(&self) -> Result<History, DaemonError> {
+        self.ask(Command::History).await
     }
 
     /// Ends the daemon in an orderly way; returns when it is done.

@@ -206,6 +206,8 @@ pub struct Summary {
     pub files: usize,
     /// Part of the check that is done, 0 to 1, while there is one.
     pub checked: Option<f64>,
+    /// Part of the move that is done, 0 to 1, while its data is moved; it does nothing else then.
+    pub moving: Option<f64>,
     /// Bytes a second down.
     pub rate_down: u64,
     /// Bytes a second up.
@@ -331,6 +333,24 @@ pub struct Transferred {
     pub seconds: u64,
     /// Times that it was started.
     pub starts: u64,
+}
+
+/// What was moved over time, the oldest first; times in which nothing was moved are left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct History {
+    /// The last hour, by ten seconds.
+    pub hour: Vec<Sample>,
+    /// The last day, by minutes.
+    pub day: Vec<Sample>,
+}
+
+/// What was moved in a stretch of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// When it began.
+    pub at: u64,
+    /// What came and went.
+    pub moved: ByDistance,
 }
 
 /// Where a new torrent comes from.
