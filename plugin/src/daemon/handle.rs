@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::facts::Facts;
 use super::model::{
     Added, Change, Detail, Event, History, InfoHash, Listing, NewTorrent, QueueMove, Space,
 };
@@ -63,6 +64,7 @@ pub enum Command {
     QueueMove(Vec<InfoHash>, QueueMove, Reply<()>),
     Detail(InfoHash, Reply<Detail>),
     Trace(InfoHash, Reply<Value>),
+    Facts(Reply<Facts>),
     Settings(Reply<Settings>),
     ChangeSettings(Box<SettingsChange>, Reply<()>),
     FreeSpace(PathBuf, Reply<Space>),
@@ -224,6 +226,14 @@ impl Daemon {
     /// [`DaemonError::NotNow`] when there is no directory or the torrent is private.
     pub async fn trace(&self, which: InfoHash) -> Result<Value, DaemonError> {
         self.ask(|r| Command::Trace(which, r)).await
+    }
+
+    /// What the daemon was started with.
+    ///
+    /// # Errors
+    /// [`DaemonError::Ending`] alone.
+    pub async fn facts(&self) -> Result<Facts, DaemonError> {
+        self.ask(Command::Facts).await
     }
 
     /// What holds for all torrents.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use chunkcast::chunks::ChunkSet;
 use serde::{Deserialize, Serialize};
 
+use super::noted::Noted;
 use crate::limits::Rates;
 pub use crate::metadata::Priority;
 pub use crate::session::{ByDistance, LookupRow, PeerDetail, TrackerRow, Why};
@@ -129,6 +130,8 @@ pub struct Options {
     pub files: Vec<Priority>,
     /// Trackers in the place of the torrent's own, by tier.
     pub trackers: Option<Vec<Vec<String>>>,
+    /// What nothing follows.
+    pub noted: Noted,
 }
 
 /// A change of [`Options`]: what is `None` stays.
@@ -158,6 +161,8 @@ pub struct Change {
     pub peers: Vec<SocketAddr>,
     /// Place in the queue, the first being 0.
     pub queue_position: Option<usize>,
+    /// [`Options::noted`].
+    pub noted: Option<Noted>,
 }
 
 /// Why a torrent does not go on.
@@ -360,6 +365,8 @@ pub enum NewSource {
     Torrent(Bytes),
     /// A magnet link or an infohash.
     Magnet(String),
+    /// The path of a .torrent file on the daemon's machine, in a directory that is allowed.
+    File(PathBuf),
     /// An http(s) URL of a .torrent file, with the cookies to send.
     Url {
         /// The URL.

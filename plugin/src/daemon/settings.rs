@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::noted::NotedSettings;
 use crate::limits::Rates;
 
 /// What holds for all torrents and can be changed while the daemon runs.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub blocklist: bool,
     /// Where the blocklist comes from: an http(s) URL or a path.
     pub blocklist_source: Option<String>,
+    /// What nothing follows.
+    pub noted: NotedSettings,
 }
 
 /// Other rates ("alternative speed limits"), switched on by hand or by the clock.
@@ -101,4 +104,6 @@ pub struct SettingsChange {
     pub blocklist: Option<bool>,
     /// [`Settings::blocklist_source`].
     pub blocklist_source: Option<Option<String>>,
+    /// [`Settings::noted`].
+    pub noted: Option<NotedSettings>,
 }
