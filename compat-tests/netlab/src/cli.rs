@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::one_host::{LeechArgs, LoopbackArgs, ManyArgs};
+pub(crate) use self::one_host::{IdleArgs, LeechArgs, LoopbackArgs, ManyArgs};
 use crate::engine::Engine;
 use crate::lab::{MAX_PEERS, MAX_SITES, Spec, Wan};
 use crate::units::{Rate, duration, size};
@@ -24,7 +24,8 @@ use crate::units::{Rate, duration, size};
         netlab mixed --seeds transmission,aria2,chunkcast --runs 3\n  \
         netlab mixed --n 10 --ours 3 --no-directory --seeds aria2,libtorrent,transmission\n  \
         netlab loopback --engines chunkcast,libtorrent,aria2,transmission --runs 3\n  \
-        netlab many --n 200 --size 4MiB\n\n\
+        netlab many --n 200 --size 4MiB\n  \
+        netlab idle --torrents 1000\n\n\
         Exit codes: 0 done, 1 anything else, 2 usage, 3 not root, 4 the emulation is off and nothing was measured,\n\
         5 measured, and some peer did not get the file, 7 interrupted."
 )]
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Loopback(LoopbackArgs),
     /// Many downloaders that give each other nothing, on one machine with one seed: whether it serves them all alike.
     Many(ManyArgs),
+    /// A daemon with many torrents that nobody asks for: what it takes to hold them.
+    Idle(IdleArgs),
     /// The process that joins the sites.
     #[command(hide = true)]
     Router(RouterArgs),

@@ -33,7 +33,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::json;
 
 use crate::cli::{Cli, Command, ProbeCommand};
-use crate::scene::{crowd, loopback, many, print, tell};
+use crate::scene::{crowd, idle, loopback, many, print, tell};
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Command::Mixed(args) => usage(args.spec()).and_then(|s| crowd::mixed(s, &args)),
         Command::Loopback(args) => usage(args.validate()).and_then(|()| loopback::run(&args)),
         Command::Many(args) => usage(args.validate()).and_then(|()| many::run(&args)),
+        Command::Idle(args) => usage(args.validate()).and_then(|()| idle::run(&args)),
         Command::Leech(args) => leech::run(&args)
             .and_then(|report| print(&report.to_string()))
             .map(|()| ExitCode::SUCCESS),

@@ -79,10 +79,19 @@ impl Proc {
         self.child.id()
     }
 
+    /// The memory that is resident now, in bytes; `None` once it has ended.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        self.status("VmRSS")
+    }
+
     /// The most memory that was resident at once until now, in bytes; `None` once it has ended.
     pub(crate) fn peak_memory(&self) -> Option<u64> {
+        self.status("VmHWM")
+    }
+
+    fn status(&self, name: &str) -> Option<u64> {
         let path = format!("/proc/{}/status", self.child.id());
-        memory(&std::fs::read_to_string(path).ok()?, "VmHWM")
+        memory(&std::fs::read_to_string(path).ok()?, name)
     }
 
     /// Asks it to end.

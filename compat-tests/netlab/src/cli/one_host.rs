@@ -7,11 +7,14 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Common, no_twins, none_near, piece_fits};
-use crate::engine::Engine;
+use crate::engine::{Daemon, Engine};
 use crate::units::{duration, size};
 
 /// Downloaders of `many` have addresses in 10.77.1.0 and up, 250 in each 256.
 const MAX_LEECHERS: usize = 1000;
+
+/// Torrents of `idle`.
+const MAX_TORRENTS: usize = 100_000;
 
 /// Arguments of `loopback`.
 #[derive(Clone, Debug, Args)]
@@ -66,6 +69,37 @@ pub(crate) struct ManyArgs {
     pub(crate) common: Common,
 }
 
+/// Arguments of `idle`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct IdleArgs {
+    /// Who runs, in this order.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "chunkcast,transmission"
+    )]
+    pub(crate) daemons: Vec<Daemon>,
+    /// Torrents, each of one file of zeros.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) torrents: usize,
+    /// Length of each file.
+    #[arg(long, value_parser = size, default_value = "16MiB")]
+    pub(crate) size: u64,
+    /// Length of a piece.
+    #[arg(long, value_parser = size, default_value = "16KiB")]
+    pub(crate) piece: u64,
+    /// Time for which nothing is measured after the second start.
+    #[arg(long, value_parser = duration, default_value = "60s")]
+    pub(crate) settle: Duration,
+    /// Time that is measured.
+    #[arg(long, value_parser = duration, default_value = "120s")]
+    pub(crate) span: Duration,
+    /// What all scenes have.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
 /// Arguments of `leech`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LeechArgs {
@@ -104,6 +138,26 @@ impl LoopbackArgs {
         piece_fits(self.piece)?;
         none_near("--engines", &self.engines)?;
         no_twins("--engines", &self.engines)
+    }
+}
+
+impl IdleArgs {
+    /// Whether everything fits.
+    ///
+    /// # Errors
+    /// A line that says what does not.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        piece_fits(self.piece)?;
+        if !(1..=MAX_TORRENTS).contains(&self.torrents) {
+            let n = self.torrents;
+            return Err(format!(
+                "--torrents is {n}; it goes from 1 to {MAX_TORRENTS}"
+            ));
+        }
+        if self.size == 0 {
+            return Err("--size is 0; it is at least 1".to_owned());
+        }
+        Ok(())
     }
 }
 

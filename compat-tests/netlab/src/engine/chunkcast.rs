@@ -10,7 +10,7 @@ use crate::lab::Lab;
 use crate::ns::Ns;
 
 /// Where every index node listens.
-const INDEX_PORT: u16 = 4240;
+pub(super) const INDEX_PORT: u16 = 4240;
 
 /// Nobody but the index nodes of this network, and nothing kept.
 const ALONE: [&str; 6] = [

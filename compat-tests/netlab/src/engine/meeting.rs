@@ -90,7 +90,11 @@ pub(crate) fn near(seat: &Seat<'_>) -> Result<Proc> {
     )
 }
 
-fn index_node(gateway: &Ns, dir: &Path, program: &Chunkcast) -> Result<Proc> {
+/// Starts an index node in `gateway`, with its files in `dir`, and waits until it answers.
+///
+/// # Errors
+/// When it does not.
+pub(crate) fn index_node(gateway: &Ns, dir: &Path, program: &Chunkcast) -> Result<Proc> {
     listening(&mut chunkcast::index_node(gateway, dir, program), dir)
 }
 

@@ -6,10 +6,13 @@
 
 mod aria2;
 mod chunkcast;
+mod daemons;
 mod libtorrent;
 pub(crate) mod meeting;
 pub(crate) mod rqbit;
 mod transmission;
+
+pub(crate) use daemons::{Daemon, Remote};
 
 use std::fmt;
 use std::fs::File;

@@ -1,5 +1,6 @@
 //! What the runs came to, as tables and as JSON.
 
+pub(crate) mod idle;
 mod json;
 pub(crate) mod loopback;
 pub(crate) mod many;

@@ -1,6 +1,7 @@
 //! What can be measured.
 
 pub(crate) mod crowd;
+pub(crate) mod idle;
 pub(crate) mod loopback;
 pub(crate) mod many;
 mod standing;
