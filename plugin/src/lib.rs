@@ -9,6 +9,8 @@ pub mod metadata;
 pub mod swarm;
 
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod api;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod cli;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod control;

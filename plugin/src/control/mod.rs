@@ -7,6 +7,7 @@
 
 mod client;
 mod server;
+pub(crate) mod socket;
 
 use serde_json::Value;
 

@@ -2,20 +2,17 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{Mode, fchmod};
 use serde_json::{Value, json};
-use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
+use super::socket::{self, SocketError};
 use super::{MAX_REQUEST, NotRequest, Request};
 use crate::session::IndexNode;
 
@@ -65,14 +62,14 @@ impl Control {
     /// # Errors
     /// [`ControlError`]: a running node's socket or something else is there, or none can be made.
     pub fn serve(path: &Path, node: IndexNode) -> Result<Self, ControlError> {
-        let failed = |source| ControlError::Bind {
-            path: path.to_owned(),
-            source,
-        };
-        make_way(path)?;
-        let listener = listen(path)
-            .and_then(|l| UnixListener::from_std(l))
-            .map_err(failed)?;
+        let listener = socket::listen(path).map_err(|e| match e {
+            SocketError::InUse => ControlError::InUse(path.to_owned()),
+            SocketError::InTheWay => ControlError::InTheWay(path.to_owned()),
+            SocketError::Io(source) => ControlError::Bind {
+                path: path.to_owned(),
+                source,
+            },
+        })?;
         let task = tokio::spawn(accept(listener, node)).abort_handle();
         Ok(Self {
             path: path.to_owned(),
@@ -86,40 +83,8 @@ impl Control {
     }
 }
 
-/// Removes a socket that nobody serves any more.
-fn make_way(path: &Path) -> Result<(), ControlError> {
-    let Ok(found) = fs::symlink_metadata(path) else {
-        return Ok(());
-    };
-    if !found.file_type().is_socket() {
-        return Err(ControlError::InTheWay(path.to_owned()));
-    }
-    match StdStream::connect(path) {
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|source| ControlError::Bind {
-                path: path.to_owned(),
-                source,
-            })
-        }
-        _ => Err(ControlError::InUse(path.to_owned())),
-    }
-}
-
-/// A listener that only the owner of the process can connect to, from its first moment.
-fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Linux gives the file the mode of the socket; elsewhere the line after the bind does.
-    let _ = fchmod(&socket, Mode::RUSR | Mode::WUSR);
-    socket.bind(&SockAddr::unix(path)?)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    socket.listen(16)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
 async fn accept(listener: UnixListener, node: IndexNode) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let us = rustix::process::geteuid().as_raw();
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else {
             return;
@@ -131,11 +96,7 @@ async fn accept(listener: UnixListener, node: IndexNode) {
                 continue;
             }
         };
-        // a file mode does not keep everyone out on every system
-        if !stream
-            .peer_cred()
-            .is_ok_and(|c| c.uid() == us || c.uid() == 0)
-        {
+        if !socket::is_of_owner(&stream) {
             continue;
         }
         let node = node.clone();

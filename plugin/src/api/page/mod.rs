@@ -1,0 +1,10 @@
+//! The page.
+
+use axum::Router;
+
+use super::ApiState;
+
+/// Its routes.
+pub(super) fn routes() -> Router<ApiState> {
+    Router::new()
+}
