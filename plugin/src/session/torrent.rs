@@ -38,7 +38,7 @@ use super::events::{DirectoryTraffic, Progress, TorrentError, TorrentEvent};
 use super::{AddTorrent, Shared, TorrentSource, hex};
 use crate::limits::{Limiters, Permit, Rates, Room};
 use crate::metadata::{Magnet, Metainfo, Priority};
-use crate::storage::{Mode, PieceBuffers, PieceResult, Storage, StorageError};
+use crate::storage::{Mode, PieceBuffers, PieceResult, Resume, Storage, StorageError};
 use crate::swarm::{ConnId, Swarm, SwarmConfig, max_buffered};
 use crate::webseed;
 use crate::wire::codec::FrameLimits;
@@ -83,6 +83,17 @@ pub(crate) enum Input {
     WebSeed(ConnId, webseed::End),
     /// Somebody asks for something.
     Command(Command),
+}
+
+/// Whether a torrent is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Not yet.
+    No,
+    /// Now.
+    Now,
+    /// Now, and what need not be hashed at the next start is asked for.
+    Saved,
 }
 
 /// A connection's way out and its place in the global budget; a web seed's has a place for each of its own.
@@ -205,8 +216,8 @@ impl Torrent {
     pub(crate) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Input>,
-        mut stopped: watch::Receiver<bool>,
-    ) -> Progress {
+        mut stopped: watch::Receiver<Stop>,
+    ) -> (Progress, Option<Resume>) {
         let mut wires = self.wires_in.take().expect("run once");
         // armed anew only when the time changes: most inputs leave it as it is
         let timer = tokio::time::sleep_until(self.epoch);
@@ -247,12 +258,13 @@ impl Torrent {
                         std::panic::resume_unwind(panic);
                     }
                 }
-                _ = stopped.wait_for(|s| *s) => break,
+                _ = stopped.wait_for(|s| *s != Stop::No) => break,
             }
             self.drain();
         }
         drop(inbox);
-        self.end().await
+        let saved = !self.failed && *stopped.borrow() == Stop::Saved;
+        self.end(saved).await
     }
 
     /// The time as the swarm knows it.
@@ -311,6 +323,7 @@ impl Torrent {
         };
         let (input, limits) = (self.input.clone(), self.shared.limits.clone());
         let files = self.shared.files.clone();
+        let resume = self.add.resume.take();
         let counter = Arc::new(AtomicU32::new(0));
         self.checked_pieces = Some(counter.clone());
         self.tasks.spawn(async move {
@@ -319,9 +332,13 @@ impl Torrent {
                 let open = move || Storage::open_among(layout, data.target(), mode, config, &files);
                 let opened = tokio::task::spawn_blocking(open).await;
                 let storage = opened.unwrap_or(Err(StorageError::Stopped))?;
+                let look = storage.look(resume).await?;
+                if let Some(held) = look.known().cloned() {
+                    return Ok((storage, held));
+                }
                 let _place = limits.check().await;
                 let note = move |done, _| counter.store(done, Relaxed);
-                let held = storage.check_existing(note).await?;
+                let held = storage.check(look, note).await?;
                 Ok((storage, held))
             };
             let _ = input.send(Input::Checked(checked.await)).await;
@@ -525,7 +542,7 @@ impl Torrent {
     }
 
     /// An orderly end: out of the directory, stopped at the tracker, connections closed.
-    async fn end(mut self) -> Progress {
+    async fn end(mut self, saved: bool) -> (Progress, Option<Resume>) {
         let now = self.now();
         self.swarm.shutdown(now);
         if let Some(index) = &self.shared.index {
@@ -546,12 +563,16 @@ impl Torrent {
                 let _ = self.events.send(event).await;
             }
         };
-        tokio::join!(
+        let (storage, held) = (self.storage.as_ref().filter(|_| saved), self.swarm.held());
+        let (_, resume, _) = tokio::join!(
             discovery.stop(),
-            async { tokio::time::timeout(WAIT_AT_END, writing).await.ok() },
+            async {
+                tokio::time::timeout(WAIT_AT_END, writing).await.ok()?;
+                storage?.last_save_point(held.clone()).await.ok()
+            },
             async { tokio::time::timeout(WAIT_AT_END, telling).await.ok() },
         );
-        progress
+        (progress, resume)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::StorageError;
 
@@ -51,6 +52,8 @@ pub struct StorageConfig {
     pub read_jobs: usize,
     /// Most pieces of existing data hashed at the same time.
     pub check_jobs: usize,
+    /// A file that changed less than this ago vouches for nothing at the next start: the granularity of the file system's clock.
+    pub settled: Duration,
     /// Called before each piece is written; none but in tests.
     pub before_write: WriteHook,
 }
@@ -63,6 +66,7 @@ impl Default for StorageConfig {
             piece_jobs: 4, // guess: one on the CPU, the others on the disk
             read_jobs: 8,  // guess: the queue depth that a SATA disk likes
             check_jobs: 2, // guess: one reads while the other hashes; more makes a spinning disk seek
+            settled: Duration::from_secs(2), // FAT's, the coarsest there is
             before_write: WriteHook::default(),
         }
     }

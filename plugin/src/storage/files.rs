@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::StorageError;
 pub(super) use super::open::Access;
 use super::open::{OpenFiles, StoreFiles};
+use super::resume::{FileStamp, Trust};
 use super::tree::Tree;
 use crate::metadata::{FileEntry, Layout};
 
@@ -17,6 +19,11 @@ pub(super) struct Files {
     tree: Tree,
     open: StoreFiles,
     table: Mutex<Table>,
+    /// After how long a change shows in the time of the file.
+    settled: Duration,
+    trust: Mutex<Trust>,
+    /// Held while stamps are made.
+    stamping: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -37,6 +44,7 @@ impl Files {
         layout: Arc<Layout>,
         tree: Tree,
         open: &OpenFiles,
+        settled: Duration,
     ) -> Result<Self, StorageError> {
         let mut table = Table::default();
         for (index, entry) in layout.files.iter().enumerate().filter(|(_, f)| !f.padding) {
@@ -53,16 +61,71 @@ impl Files {
             tree,
             open: open.store(),
             table: Mutex::new(table),
+            settled,
+            trust: Mutex::default(),
+            stamping: Mutex::default(),
         })
     }
 
-    /// Lengths on disk of all files, in torrent order; padding files count as absent. Blocking.
-    pub(super) fn lengths(&self) -> Result<Vec<Option<u64>>, StorageError> {
-        let length = |f: &FileEntry| match f.padding {
+    /// What the files look like, in torrent order; padding files count as absent. Comes before their content is looked at:
+    /// from now on changes by others are noticed. Blocking.
+    pub(super) fn look(&self) -> Result<Vec<Option<FileStamp>>, StorageError> {
+        let look = |f: &FileEntry| match f.padding {
             true => Ok(None),
-            false => Ok(self.tree.find(f)?.map(|meta| meta.len())),
+            false => Ok(self.tree.find(f)?.map(|meta| FileStamp::of(&meta))),
         };
-        self.layout.files.iter().map(length).collect()
+        let found: Vec<_> = (self.layout.files.iter().map(look)).collect::<Result<_, _>>()?;
+        *lock(&self.trust) = Trust::new(&found, self.settled);
+        Ok(found)
+    }
+
+    /// What vouches for the pieces that were written before this call, which are on disk then. Blocking; `writes` is held by
+    /// whoever writes.
+    pub(super) fn stamps(&self, writes: &Mutex<()>) -> Vec<FileStamp> {
+        // nobody is to rely on a sync that another caller has only begun
+        let _alone = lock(&self.stamping);
+        let unsynced = {
+            let _no_write = lock(writes);
+            let mut trust = lock(&self.trust);
+            for index in trust.to_stamp() {
+                let found = self.tree.find(&self.layout.files[index]).ok().flatten();
+                let found = found.map(|meta| FileStamp::of(&meta));
+                trust.stamp(index, found, self.settled);
+            }
+            trust.take_changed()
+        };
+        for index in unsynced {
+            if !self.sync(index) {
+                lock(&self.trust).lose(index);
+            }
+        }
+        lock(&self.trust).stamps(self.layout.files.len())
+    }
+
+    /// Whether files are without a stamp only because they were written a moment ago.
+    pub(super) fn are_fresh(&self) -> bool {
+        lock(&self.trust).has_fresh()
+    }
+
+    /// Notes that the file is about to be written: it must look as it did when we last had to do with it.
+    pub(super) fn will_write(&self, index: usize, file: &File) {
+        let found = file.metadata().ok().map(|meta| FileStamp::of(&meta));
+        lock(&self.trust).will_write(index, found);
+    }
+
+    /// Notes that the file was written.
+    pub(super) fn wrote(&self, index: usize, file: &File) {
+        let found = file.metadata().ok().map(|meta| FileStamp::of(&meta));
+        lock(&self.trust).wrote(index, found);
+    }
+
+    /// Whether what was written to a file is on the platter, as far as the system says.
+    fn sync(&self, index: usize) -> bool {
+        match self.tree.open_read(&self.layout.files[index]) {
+            Ok(file) => file.sync_data().is_ok(),
+            // what is gone is found to be gone
+            Err(_) => true,
+        }
     }
 
     pub(super) fn tree(&self) -> &Tree {
@@ -83,10 +146,13 @@ impl Files {
             Access::Write => {
                 let (file, meta) = self.tree.open_write(entry)?;
                 self.claim(&mut table, index, (meta.dev(), meta.ino()))?;
+                let found = FileStamp::of(&meta);
+                lock(&self.trust).will_write(index, Some(found));
                 if meta.len() < entry.length {
                     let path = || self.tree.shown(entry);
                     file.set_len(entry.length)
                         .map_err(|e| StorageError::io("extend", &path(), e))?;
+                    self.wrote(index, &file);
                 }
                 table.written.insert(index);
                 file
@@ -139,7 +205,11 @@ impl Files {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // the table is whole after every statement, so a panic elsewhere does not spoil it
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // the tables are whole after every statement, so a panic elsewhere does not spoil them
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

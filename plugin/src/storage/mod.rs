@@ -3,8 +3,9 @@
 //! Blocks of a piece are collected in memory ([`PieceBuffers`], no copy). A complete piece is hashed and written by one
 //! blocking job ([`Storage::finish_piece`]), so bytes that were not verified never reach the disk, and nobody reads a
 //! piece before it is verified and written. What is already on disk at the start is hashed once
-//! ([`Storage::check_existing`]); there is no resume file, the data is the truth. A process that is killed loses
-//! nothing that was written, since the kernel holds it; only a power cut before [`Storage::finalize`] can.
+//! ([`Storage::check_existing`]), but for what a [`Resume`] of an earlier run vouches for ([`Storage::save_point`]): the data
+//! is the truth, and whatever may have changed is looked at. A process that is killed loses nothing that was written, since
+//! the kernel holds it; only a power cut before [`Storage::finalize`] can.
 //!
 //! Nothing here waits for space or tries again: a piece that the disk refuses comes back ([`PieceResult::Disk`]), and
 //! whoever gave it keeps its blocks and gives it again when [`Storage::free_space`] says that there is room.
@@ -38,6 +39,7 @@ mod store;
 mod tree;
 
 pub use buffers::{PieceBuffers, Stored};
+pub use check::Look;
 pub use config::{StorageConfig, WriteHook};
 pub use error::StorageError;
 pub use open::OpenFiles;

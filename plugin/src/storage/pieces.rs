@@ -10,6 +10,7 @@ use sha1::{Digest, Sha1};
 
 use super::StorageError;
 use super::files::{Access, Files};
+use super::resume::FileStamp;
 use crate::metadata::{FileSlice, Layout};
 
 /// SHA-1 of a piece.
@@ -75,8 +76,10 @@ pub(super) fn write(
             continue;
         }
         let file = files.get(slice.file, Access::Write)?;
-        write_all_at(&file, &mut bytes, slice.offset)
-            .map_err(|e| StorageError::io("write", &files.tree().shown(entry), e))?;
+        files.will_write(slice.file, &file);
+        let written = write_all_at(&file, &mut bytes, slice.offset);
+        files.wrote(slice.file, &file);
+        written.map_err(|e| StorageError::io("write", &files.tree().shown(entry), e))?;
     }
     Ok(())
 }
@@ -149,18 +152,26 @@ pub(super) enum OnDisk {
     Data(Hash),
 }
 
-/// Hashes what the files hold of `piece`, with `buffer` as scratch space. `lengths`: of the files on disk.
+/// Whether the files, which look like this, are long enough for `piece`.
+pub(super) fn may_be_there(layout: &Layout, files: &[Option<FileStamp>], piece: u32) -> bool {
+    slices(layout, piece, 0, layout.piece_len(piece)).all(|s| {
+        layout.files[s.file].padding
+            || files[s.file].is_some_and(|file| s.offset + s.len <= file.len)
+    })
+}
+
+/// Hashes what the files hold of `piece`, with `buffer` as scratch space. `there`: what the files look like.
 /// Returns also the number of bytes read.
 pub(super) fn hash_on_disk(
     layout: &Layout,
     files: &Files,
-    lengths: &[Option<u64>],
+    there: &[Option<FileStamp>],
     piece: u32,
     buffer: &mut Vec<u8>,
 ) -> Result<(OnDisk, u64), StorageError> {
     let all = || slices(layout, piece, 0, layout.piece_len(piece));
     let real = || all().filter(|s| !layout.files[s.file].padding);
-    if real().any(|s| lengths[s.file].is_none_or(|there| there < s.offset + s.len)) {
+    if !may_be_there(layout, there, piece) {
         return Ok((OnDisk::Absent, 0));
     }
     let mut hole = true;

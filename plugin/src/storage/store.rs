@@ -10,8 +10,10 @@ use chunkcast::chunks::ChunkSet;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, spawn_blocking};
 
+use super::check::Look;
 use super::files::Files;
 use super::open::OpenFiles;
+use super::resume::Resume;
 use super::tree::Tree;
 use super::{StorageConfig, StorageError, check, finalize, pieces};
 use crate::metadata::Layout;
@@ -143,7 +145,7 @@ impl Storage {
     ) -> Result<Self, StorageError> {
         config.validate()?;
         let tree = Tree::open(&layout, target, mode)?;
-        let files = Files::open(layout.clone(), tree, open)?;
+        let files = Files::open(layout.clone(), tree, open, config.settled)?;
         let piece_jobs = Arc::new(Semaphore::new(config.piece_jobs));
         let read_jobs = Arc::new(Semaphore::new(config.read_jobs));
         let counts = Counts::default();
@@ -197,7 +199,54 @@ impl Storage {
         &self,
         progress: impl FnMut(u32, u32) + Send,
     ) -> Result<ChunkSet, StorageError> {
-        check::check_existing(&self.shared, progress).await
+        let look = self.look(None).await?;
+        self.check(look, progress).await
+    }
+
+    /// What is known of existing data without reading it: what `resume` vouches for, and what cannot be there.
+    ///
+    /// # Errors
+    /// As [`Storage::check_existing`].
+    pub async fn look(&self, resume: Option<Resume>) -> Result<Look, StorageError> {
+        let shared = self.shared.clone();
+        joined(spawn_blocking(move || check::look(&shared, resume.as_ref())).await)?
+    }
+
+    /// [`Storage::check_existing`] of what is not known yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn check(
+        &self,
+        look: Look,
+        progress: impl FnMut(u32, u32) + Send,
+    ) -> Result<ChunkSet, StorageError> {
+        check::check(&self.shared, look, progress).await
+    }
+
+    /// What a restart need not hash of the pieces `held`, each of which was found by a check or written before this call.
+    /// Syncs the files written since the last call.
+    ///
+    /// # Errors
+    /// [`StorageError::Stopped`].
+    pub async fn save_point(&self, held: ChunkSet) -> Result<Resume, StorageError> {
+        let shared = self.shared.clone();
+        let files = joined(spawn_blocking(move || shared.files.stamps(&shared.writing)).await)?;
+        Ok(Resume { held, files })
+    }
+
+    /// [`Storage::save_point`] after the last write, which waits until what was written a moment ago is vouched for too:
+    /// [`StorageConfig::settled`] at most.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn last_save_point(&self, held: ChunkSet) -> Result<Resume, StorageError> {
+        let resume = self.save_point(held).await?;
+        if !self.shared.files.are_fresh() {
+            return Ok(resume);
+        }
+        tokio::time::sleep(self.shared.config.settled).await;
+        self.save_point(resume.held).await
     }
 
     /// Hashes a piece, given as blocks in order that are together as long as the piece, and writes it if it is right.

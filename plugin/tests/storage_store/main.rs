@@ -6,5 +6,6 @@ mod buffers;
 mod failures;
 mod limits;
 mod paths;
+mod resume;
 mod roundtrip;
 mod support;

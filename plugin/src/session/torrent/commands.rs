@@ -1,10 +1,13 @@
 //! What the torrent is asked to do while it runs.
 
+use tokio::sync::oneshot;
+
 use super::super::control::Command;
 use super::super::detail::TorrentDetail;
 use super::super::discover::PeersFrom;
 use super::Torrent;
 use crate::metadata::{Layout, Priority, SelectionError, wanted_pieces};
+use crate::storage::Resume;
 
 impl Torrent {
     /// Does what is asked. Who asks for an answer and gets none learns that there is none.
@@ -17,7 +20,7 @@ impl Torrent {
             Command::Detail(reply) => {
                 let _ = reply.send(self.detail());
             }
-            Command::SavePoint(reply) => drop(reply),
+            Command::SavePoint(reply) => self.save_point(reply),
         }
     }
 
@@ -50,6 +53,18 @@ impl Torrent {
 
     fn set_priorities(&mut self, files: Vec<Priority>) {
         self.priorities = files;
+    }
+
+    fn save_point(&mut self, reply: oneshot::Sender<Resume>) {
+        let Some(storage) = self.storage.clone() else {
+            return;
+        };
+        let held = self.swarm.held().clone();
+        self.writes.spawn(async move {
+            if let Ok(resume) = storage.save_point(held).await {
+                let _ = reply.send(resume);
+            }
+        });
     }
 
     fn detail(&self) -> TorrentDetail {
