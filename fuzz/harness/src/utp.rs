@@ -1,5 +1,5 @@
 //! Packets of uTP, as far as `librqbit-utp` lets them be read alone: what a connection does with them has no entry
-//! without a socket (see `plugin/tests/wire_utp.rs` for that).
+//! without a socket (see `plugin/tests/wire/utp.rs` for that).
 
 use librqbit_utp::raw::UtpHeader;
 

@@ -8,9 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chunkcast_bittorrent::limits::{Limiters, Pace, Rate, Rates};
 use chunkcast_bittorrent::wire::codec::FrameLimits;
-use chunkcast_bittorrent::wire::conn::{
-    CloseReason, ConnConfig, ConnEvent, Outbox, start, start_paced,
-};
+use chunkcast_bittorrent::wire::conn::{CloseReason, ConnConfig, ConnEvent, start_paced};
 use chunkcast_bittorrent::wire::connect::{
     AcceptError, Asked, DialError, PeerStream, accept, dial, greet,
 };
@@ -22,12 +20,10 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
-const BLOCK: usize = 16 * 1024;
+use super::common::{BLOCK, all, block, next, run};
+
 const HASH: [u8; 20] = [9; 20];
-
-type Events = mpsc::Receiver<((), ConnEvent)>;
 
 fn with(encryption: Encryption) -> ConnConfig {
     ConnConfig {
@@ -133,44 +129,6 @@ async fn who_takes_what_reaches_whom() {
             ),
         }
     }
-}
-
-fn run(peer: PeerStream) -> (Outbox, Events) {
-    let (sender, events) = mpsc::channel(8);
-    let limits = FrameLimits::for_pieces(100);
-    (
-        start((), peer, limits, sender, &ConnConfig::default()),
-        events,
-    )
-}
-
-fn block(piece: u32) -> Message {
-    let fill = u8::try_from(piece % 251).expect("below 251");
-    Message::Piece {
-        piece,
-        begin: 0,
-        data: Bytes::from(vec![fill; BLOCK]),
-    }
-}
-
-async fn next(events: &mut Events) -> Option<ConnEvent> {
-    let event = timeout(Duration::from_secs(100_000), events.recv()).await;
-    event.expect("it happens").map(|(_, event)| event)
-}
-
-/// Takes all blocks from `first` on, and hears that as many were sent.
-async fn all(events: &mut Events, first: u32, count: u32) {
-    let (mut got, mut flushed) = (Vec::new(), 0);
-    let total = u64::from(count) * BLOCK as u64;
-    while got.len() < count as usize || flushed < total {
-        match next(events).await.expect("open") {
-            ConnEvent::Messages(messages) => got.extend(messages),
-            ConnEvent::Flushed(bytes) => flushed += bytes,
-            other => panic!("{other:?}"),
-        }
-    }
-    assert!(got == (first..first + count).map(block).collect::<Vec<_>>());
-    assert_eq!(flushed, total);
 }
 
 /// Both ends of an encrypted connection over TCP, or over something that holds so many bytes each way.

@@ -2,13 +2,11 @@
 
 #![allow(clippy::disallowed_types, clippy::unwrap_used)] // the other side of the network is here, and a test may panic
 
-mod discovery_common;
-
 use std::process::Command;
 use std::time::Duration;
 
+use super::common::{Http, Reply, response, within};
 use chunkcast_bittorrent::discovery::{FetchError, FetchLimits, fetch_torrent};
-use discovery_common::{Http, Reply, response, within};
 
 fn limits(deadline_ms: u64, max_bytes: u64) -> FetchLimits {
     FetchLimits {
@@ -219,7 +217,11 @@ async fn https_to_a_server_without_tls_is_a_connection_error() {
 #[test]
 fn without_ca_certificates_http_works_and_https_says_why_not() {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_without_ca_certificates", "--ignored"])
+        .args([
+            "--exact",
+            "fetch::child_without_ca_certificates",
+            "--ignored",
+        ])
         .env("SSL_CERT_FILE", "/nonexistent")
         .env("SSL_CERT_DIR", "/nonexistent")
         .output()

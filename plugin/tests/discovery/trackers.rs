@@ -2,15 +2,13 @@
 
 #![allow(clippy::disallowed_types, clippy::unwrap_used)] // the other side of the network is here, and a test may panic
 
-mod discovery_common;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::common::{Http, Reply, response, within};
 use chunkcast_bittorrent::discovery::{
     AnnounceStatus, AnnouncerConfig, AnnouncerHandle, TransferCounts, spawn_announcer,
 };
-use discovery_common::{Http, Reply, response, within};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, watch};
 

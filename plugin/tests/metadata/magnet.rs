@@ -266,14 +266,14 @@ fn selections_that_cannot_be_read() {
 #[test]
 fn a_torrent_tells_its_magnet_link() {
     let meta = |file: &[u8]| Metainfo::from_torrent(file).unwrap();
-    let v1 = meta(include_bytes!("../../fixtures/torrents/good/v1.torrent"));
+    let v1 = meta(include_bytes!("../../../fixtures/torrents/good/v1.torrent"));
     assert_eq!(
         v1.magnet(),
         format!("magnet:?xt=urn:btih:{HEX}&dn=folder&tr=http%3A%2F%2Ftracker.example%2Fannounce")
     );
     for file in [
-        &include_bytes!("../../fixtures/torrents/good/latin1.torrent")[..],
-        include_bytes!("../../fixtures/torrents/good/trackers.torrent"),
+        &include_bytes!("../../../fixtures/torrents/good/latin1.torrent")[..],
+        include_bytes!("../../../fixtures/torrents/good/trackers.torrent"),
     ] {
         let meta = meta(file);
         let magnet = Magnet::parse(&meta.magnet()).unwrap();

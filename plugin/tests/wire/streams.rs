@@ -3,23 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chunkcast_bittorrent::limits::{Limiters, Pace, Rate, Rates};
 use chunkcast_bittorrent::wire::codec::FrameLimits;
-use chunkcast_bittorrent::wire::conn::{
-    CloseReason, ConnConfig, ConnEvent, Outbox, start, start_paced,
-};
+use chunkcast_bittorrent::wire::conn::{CloseReason, ConnConfig, ConnEvent, start_paced};
 use chunkcast_bittorrent::wire::connect::{PeerStream, accept, greet};
 use chunkcast_bittorrent::wire::encryption::Opening;
 use chunkcast_bittorrent::wire::message::{Handshake, Message};
 use chunkcast_bittorrent::wire::stream::{Stream, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
-const BLOCK: usize = 16 * 1024;
-
-type Events = mpsc::Receiver<((), ConnEvent)>;
+use super::common::{BLOCK, all, block, next, run, take};
 
 fn addr() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], 6881))
@@ -43,55 +37,6 @@ async fn connect(room: usize) -> (PeerStream, PeerStream) {
         accept(far, addr(), |_| Some(theirs), &config)
     );
     (dialled.expect("connected"), accepted.expect("connected"))
-}
-
-fn run(peer: PeerStream) -> (Outbox, Events) {
-    let (sender, events) = mpsc::channel(8);
-    let limits = FrameLimits::for_pieces(100);
-    (
-        start((), peer, limits, sender, &ConnConfig::default()),
-        events,
-    )
-}
-
-fn block(piece: u32) -> Message {
-    let fill = u8::try_from(piece % 251).expect("below 251");
-    Message::Piece {
-        piece,
-        begin: 0,
-        data: Bytes::from(vec![fill; BLOCK]),
-    }
-}
-
-async fn next(events: &mut Events) -> Option<ConnEvent> {
-    let event = timeout(Duration::from_secs(100_000), events.recv()).await;
-    event.expect("it happens").map(|(_, event)| event)
-}
-
-/// Takes so many messages.
-async fn take(events: &mut Events, count: usize) -> Vec<Message> {
-    let mut all = Vec::new();
-    while all.len() < count {
-        if let ConnEvent::Messages(messages) = next(events).await.expect("open") {
-            all.extend(messages);
-        }
-    }
-    all
-}
-
-/// Takes all blocks from `first` on, and hears that as many were sent.
-async fn all(events: &mut Events, first: u32, count: u32) {
-    let (mut got, mut flushed) = (Vec::new(), 0);
-    let total = u64::from(count) * BLOCK as u64;
-    while got.len() < count as usize || flushed < total {
-        match next(events).await.expect("open") {
-            ConnEvent::Messages(messages) => got.extend(messages),
-            ConnEvent::Flushed(bytes) => flushed += bytes,
-            other => panic!("{other:?}"),
-        }
-    }
-    assert!(got == (first..first + count).map(block).collect::<Vec<_>>());
-    assert_eq!(flushed, total);
 }
 
 #[tokio::test]
