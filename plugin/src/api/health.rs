@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -38,19 +38,12 @@ async fn healthz(State(state): State<ApiState>) -> Response {
 }
 
 /// What was found last.
+#[derive(Default)]
 pub(super) struct Health {
-    state_dir: Option<PathBuf>,
     last: Mutex<Option<(Instant, Result<(), &'static str>)>>,
 }
 
 impl Health {
-    pub(super) fn new(state_dir: Option<PathBuf>) -> Self {
-        Self {
-            state_dir,
-            last: Mutex::default(),
-        }
-    }
-
     /// What is wrong, if something is; asked by one at a time.
     pub(super) async fn look(&self, daemon: &Daemon) -> Result<(), &'static str> {
         let mut last = self.last.lock().await;
@@ -59,26 +52,23 @@ impl Health {
         {
             return found;
         }
-        let found = self.find(daemon).await;
+        let found = find(daemon).await;
         *last = Some((Instant::now(), found));
         found
     }
+}
 
-    async fn find(&self, daemon: &Daemon) -> Result<(), &'static str> {
-        match timeout(PATIENCE, daemon.settings()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => return Err("the daemon is ending"),
-            Err(_) => return Err("the daemon does not answer"),
-        }
-        let Some(dir) = self.state_dir.clone() else {
-            return Ok(());
-        };
-        let written = tokio::task::spawn_blocking(move || write(&dir));
-        match timeout(PATIENCE, written).await {
-            Ok(Ok(Ok(()))) => Ok(()),
-            Ok(_) => Err("the state directory cannot be written to"),
-            Err(_) => Err("the disk of the state directory does not answer"),
-        }
+async fn find(daemon: &Daemon) -> Result<(), &'static str> {
+    let facts = match timeout(PATIENCE, daemon.facts()).await {
+        Ok(Ok(facts)) => facts,
+        Ok(Err(_)) => return Err("the daemon is ending"),
+        Err(_) => return Err("the daemon does not answer"),
+    };
+    let written = tokio::task::spawn_blocking(move || write(&facts.state_dir));
+    match timeout(PATIENCE, written).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(_) => Err("the state directory cannot be written to"),
+        Err(_) => Err("the disk of the state directory does not answer"),
     }
 }
 

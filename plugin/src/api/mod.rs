@@ -84,8 +84,6 @@ pub struct ApiConfig {
     /// Names, beside those of loopback and any IP address, by which browsers may call us: that of a reverse proxy, or of this
     /// machine in its network. `*.lan` stands for every name that ends so.
     pub hosts: Vec<String>,
-    /// Where the daemon keeps its state: `/healthz` says whether it can be written to.
-    pub state_dir: Option<PathBuf>,
     /// Connections at a time. At the limit the one that has been idle longest is closed for a new one.
     pub connections: usize,
     /// Time for the head of a request to arrive, and for the next one to begin.
@@ -103,7 +101,6 @@ impl Default for ApiConfig {
             user: None,
             password: None,
             hosts: Vec::new(),
-            state_dir: None,
             connections: 128, // guess: some people, scripts and a scraper
             head: Duration::from_secs(10), // guess
             body: Duration::from_secs(30), // guess: a .torrent of 10 MiB over 3 Mbit/s
@@ -143,7 +140,7 @@ impl ApiState {
         let shared = Shared {
             access: access::Access::new(config),
             bodies: body::Bodies::new(config.body),
-            health: health::Health::new(config.state_dir.clone()),
+            health: health::Health::default(),
         };
         Self {
             daemon,

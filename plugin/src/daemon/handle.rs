@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use super::counts::Counts;
 use super::facts::Facts;
 use super::model::{
     Added, Change, Detail, Event, History, InfoHash, Listing, NewTorrent, QueueMove, Space,
@@ -73,6 +74,7 @@ pub enum Command {
     BlocklistLen(Reply<usize>),
     Index(Reply<Value>),
     History(Reply<History>),
+    Counts(Reply<Box<Counts>>),
     Shutdown(Reply<()>),
 }
 
@@ -299,6 +301,14 @@ impl Daemon {
     /// [`DaemonError::Ending`] alone.
     pub async fn history(&self) -> Result<History, DaemonError> {
         self.ask(Command::History).await
+    }
+
+    /// Numbers of all torrents together, and of the index node.
+    ///
+    /// # Errors
+    /// [`DaemonError::Ending`] alone.
+    pub async fn counts(&self) -> Result<Box<Counts>, DaemonError> {
+        self.ask(Command::Counts).await
     }
 
     /// Ends the daemon in an orderly way; returns when it is done.

@@ -5,12 +5,14 @@
 //! [`Listing`] that the actor publishes once a second and after every change, hears of [`Event`]s, and sends commands,
 //! each of which is answered. The HTTP API and the command line know nothing of a session, only this handle.
 
+mod counts;
 mod facts;
 mod handle;
 mod model;
 mod noted;
 mod settings;
 
+pub use counts::{Counter, Counts, RTT_BUCKETS_MS, RttCounts};
 pub use facts::Facts;
 pub use handle::{Command, Daemon, DaemonError, Inbox, Reply, channel};
 pub use model::*;

@@ -70,6 +70,15 @@ pub struct Progress {
     pub far: u32,
     /// Web seeds (BEP 19) that are asked; none of them counts as near or far.
     pub web_seeds: u32,
+    /// Connected peers that refuse to serve us.
+    #[serde(skip)]
+    pub choking: u32,
+    /// Connected peers that we serve.
+    #[serde(skip)]
+    pub served: u32,
+    /// Pieces that came in this run, verified and written.
+    #[serde(skip)]
+    pub pieces_done: u64,
     /// Seconds to go at the present rate.
     pub eta_seconds: Option<u64>,
     /// Peers, connected ones and those that moved bytes before.

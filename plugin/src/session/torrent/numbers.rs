@@ -10,6 +10,7 @@ use super::super::discover::TransferCounts;
 use super::super::events::{DirectoryTraffic, PeerRow, Progress, source_name};
 use super::Torrent;
 use crate::metadata::Layout;
+use crate::swarm::PeerStats;
 
 /// Weight of the newest second in a smoothed rate: about three seconds.
 const SMOOTHING: f64 = 0.3;
@@ -22,6 +23,7 @@ pub(super) struct Numbers {
     held: ChunkSet,
     total: u64,
     verified: u64,
+    pieces_done: u64,
     downloaded: u64,
     uploaded: u64,
     rate_down: f64,
@@ -44,6 +46,7 @@ impl Numbers {
 
     /// A piece was verified and written.
     pub(super) fn piece_done(&mut self, piece: u32) {
+        self.pieces_done += 1;
         if let Some(layout) = &self.layout
             && self.held.insert(piece)
             && self.wanted.contains(piece)
@@ -103,9 +106,16 @@ impl Torrent {
             reason = "rates are positive and small"
         )]
         let (rate_down, rate_up) = (n.rate_down as u64, n.rate_up as u64);
-        let near = stats.peers.iter().filter(|p| p.near).count();
-        let web_seeds = self.web.active();
-        let connected = stats.peers.len() - web_seeds;
+        let peers = |has: &dyn Fn(&PeerStats) -> bool| {
+            let count = stats.peers.iter().filter(|p| has(p)).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        let is_peer = |p: &PeerStats| p.source != Source::WebSeed;
+        let near = peers(&|p| p.near);
+        let choking = peers(&|p| is_peer(p) && p.choking);
+        let served = peers(&|p| p.served);
+        let web_seeds = u32::try_from(self.web.active()).unwrap_or(u32::MAX);
+        let connected = peers(&|_| true) - web_seeds;
         Progress {
             total_bytes: n.total,
             verified_bytes: n.verified,
@@ -120,9 +130,12 @@ impl Torrent {
             drops: stats.drops,
             rate_down,
             rate_up,
-            near: u32::try_from(near).unwrap_or(u32::MAX),
-            far: u32::try_from(connected - near).unwrap_or(u32::MAX),
-            web_seeds: u32::try_from(web_seeds).unwrap_or(u32::MAX),
+            near,
+            far: connected - near,
+            web_seeds,
+            choking,
+            served,
+            pieces_done: n.pieces_done,
             eta_seconds: n.left().checked_div(rate_down).filter(|_| n.left() > 0),
             peers: (stats.peers.into_iter().map(|p| (p, true)))
                 .chain(stats.gone.into_iter().map(|p| (p, false)))

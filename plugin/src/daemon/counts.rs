@@ -1,0 +1,188 @@
+//! Numbers of all torrents together, for those who watch the daemon.
+
+use std::collections::BTreeMap;
+
+use chunkcast::node::Snapshot;
+
+use super::model::InfoHash;
+use crate::session::Progress;
+use crate::swarm::DropReason;
+
+/// Upper ends of the buckets of [`RttCounts`], in milliseconds; a last one has no end.
+pub const RTT_BUCKETS_MS: [f64; 11] = [
+    0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0,
+];
+
+/// Numbers of all torrents together. What only grows is counted since the process began, in torrents that are no longer
+/// there too.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Pieces that came, were verified and written.
+    pub pieces_verified: u64,
+    /// Pieces that came and failed their hash.
+    pub pieces_failed: u64,
+    /// Peers banned.
+    pub banned: u64,
+    /// What strangers sent that was thrown away; reasons without a case are absent.
+    pub drops: BTreeMap<DropReason, u64>,
+    /// How far peers were.
+    pub rtt: RttCounts,
+    /// Peers that refuse to serve us now.
+    pub choking: u64,
+    /// Peers that we serve now.
+    pub served: u64,
+    /// The index node, if there is one.
+    pub index: Option<Snapshot>,
+}
+
+/// How far peers were: each second each connected peer whose round-trip time is measured counts once. The rate of a bucket is
+/// therefore how many there are of such peers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RttCounts {
+    /// By [`RTT_BUCKETS_MS`]; each counts once, in the first bucket that it is not above.
+    pub buckets: [u64; RTT_BUCKETS_MS.len() + 1],
+    /// The sum of all, in milliseconds.
+    pub sum_ms: f64,
+}
+
+/// Adds up what torrents report.
+#[derive(Debug, Default)]
+pub struct Counter {
+    sum: Counts,
+    torrents: BTreeMap<InfoHash, Last>,
+}
+
+/// What a torrent reported last.
+#[derive(Debug, Default)]
+struct Last {
+    pieces_verified: u64,
+    pieces_failed: u64,
+    banned: u64,
+    drops: BTreeMap<DropReason, u64>,
+    choking: u32,
+    served: u32,
+}
+
+impl Counter {
+    /// The numbers of a torrent, once a second. Where they are lower than before it has been started anew.
+    pub fn saw(&mut self, which: InfoHash, now: &Progress) {
+        let last = self.torrents.entry(which).or_default();
+        let sum = &mut self.sum;
+        sum.pieces_verified += grown(last.pieces_verified, now.pieces_done);
+        sum.pieces_failed += grown(last.pieces_failed, now.bad_pieces);
+        sum.banned += grown(last.banned, now.banned);
+        for (reason, count) in &now.drops {
+            let before = last.drops.get(reason).copied().unwrap_or(0);
+            *sum.drops.entry(*reason).or_default() += grown(before, *count);
+        }
+        let connected = now.peers.iter().filter(|p| p.connected);
+        connected
+            .filter_map(|p| p.rtt_ms)
+            .for_each(|ms| sum.rtt.add(ms));
+        *last = Last {
+            pieces_verified: now.pieces_done,
+            pieces_failed: now.bad_pieces,
+            banned: now.banned,
+            drops: now.drops.clone(),
+            choking: now.choking,
+            served: now.served,
+        };
+    }
+
+    /// A torrent has ended; [`Counter::saw`] has seen its last numbers.
+    pub fn ended(&mut self, which: InfoHash) {
+        self.torrents.remove(&which);
+    }
+
+    /// The numbers now, without those of the index node.
+    pub fn counts(&self) -> Counts {
+        let all = self.torrents.values();
+        Counts {
+            choking: all.clone().map(|t| u64::from(t.choking)).sum(),
+            served: all.map(|t| u64::from(t.served)).sum(),
+            ..self.sum.clone()
+        }
+    }
+}
+
+impl RttCounts {
+    fn add(&mut self, ms: f64) {
+        let bucket = RTT_BUCKETS_MS.partition_point(|end| *end < ms);
+        self.buckets[bucket] += 1;
+        self.sum_ms += ms;
+    }
+}
+
+fn grown(before: u64, now: u64) -> u64 {
+    now.checked_sub(before).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::PeerRow;
+
+    fn progress(pieces: u64, drops: u64) -> Progress {
+        Progress {
+            pieces_done: pieces,
+            drops: [(DropReason::Duplicate, drops)].into(),
+            choking: 2,
+            served: 1,
+            ..Progress::default()
+        }
+    }
+
+    #[test]
+    fn what_grows_never_shrinks_whatever_becomes_of_torrents() {
+        let mut counter = Counter::default();
+        let (a, b) = (InfoHash([1; 20]), InfoHash([2; 20]));
+        counter.saw(a, &progress(5, 1));
+        counter.saw(b, &progress(7, 2));
+        counter.saw(a, &progress(6, 1));
+        assert_eq!(counter.counts().choking, 4);
+        // started anew, without having been told to have ended
+        counter.saw(a, &progress(1, 3));
+        counter.ended(b);
+        counter.saw(b, &progress(2, 0));
+        counter.ended(a);
+        let counts = counter.counts();
+        assert_eq!(counts.pieces_verified, 6 + 7 + 1 + 2);
+        assert_eq!(counts.drops[&DropReason::Duplicate], 1 + 2 + 2);
+        assert_eq!((counts.choking, counts.served), (2, 1));
+    }
+
+    #[test]
+    fn peers_count_every_second_in_the_bucket_of_their_distance() {
+        let peer = |rtt_ms, connected| PeerRow {
+            addr: ([192, 0, 2, 1], 1).into(),
+            webseed: None,
+            listen: None,
+            client: None,
+            source: "tracker",
+            rtt_ms,
+            near: false,
+            connected,
+            transport: None,
+            encrypted: None,
+            downloaded: 0,
+            uploaded: 0,
+        };
+        let peers = [
+            (Some(0.5), true),
+            (Some(0.6), true),
+            (Some(2000.0), true),
+            (Some(3.0), false),
+            (None, true),
+        ];
+        let progress = Progress {
+            peers: peers.map(|(rtt, here)| peer(rtt, here)).to_vec(),
+            ..Progress::default()
+        };
+        let mut counter = Counter::default();
+        counter.saw(InfoHash([1; 20]), &progress);
+        counter.saw(InfoHash([1; 20]), &progress);
+        let rtt = counter.counts().rtt;
+        assert_eq!(rtt.buckets, [2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        assert!((rtt.sum_ms - 2.0 * 2001.1).abs() < 1e-6);
+    }
+}
