@@ -5,6 +5,7 @@
 //! [`Listing`] that the actor publishes once a second and after every change, hears of [`Event`]s, and sends commands,
 //! each of which is answered. The HTTP API and the command line know nothing of a session, only this handle.
 
+pub mod config;
 mod counts;
 mod facts;
 mod handle;
