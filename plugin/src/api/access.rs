@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::{ApiConfig, ApiError, Listen};
+use super::{ApiConfig, ApiError, Listen, transmission};
 
 /// The header of requests that change something.
 const OURS: HeaderName = HeaderName::from_static("x-chunkcast");
@@ -69,7 +69,7 @@ impl Access {
         self.check_password(head, source)?;
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&head.method);
         // the RPC has a header of its own for the same
-        let rpc = head.uri.path() == "/transmission/rpc";
+        let rpc = transmission::is_rpc(head.uri.path());
         if !reads && !rpc && head.headers.get(OURS).is_none_or(|v| v != "1") {
             return Err(ApiError::Csrf);
         }

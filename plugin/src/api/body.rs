@@ -10,7 +10,7 @@ use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::ApiError;
+use super::{ApiError, transmission};
 
 /// Bytes of a .torrent file that is sent to us.
 pub(super) const UPLOAD: usize = 10 << 20; // guess: a torrent of half a million pieces
@@ -100,7 +100,8 @@ impl Bodies {
 /// Bytes that a route takes.
 fn limit(path: &str) -> usize {
     match path {
-        "/api/v1/torrents" | "/transmission/rpc" => UPLOAD_BODY,
+        "/api/v1/torrents" => UPLOAD_BODY,
+        path if transmission::is_rpc(path) => UPLOAD_BODY,
         _ => BODY,
     }
 }

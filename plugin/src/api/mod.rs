@@ -13,7 +13,7 @@ mod error;
 mod health;
 mod page;
 mod server;
-mod transmission;
+pub mod transmission;
 mod v1;
 
 use std::fmt;

@@ -1,0 +1,79 @@
+//! Limits that are off and have a value all the same, which holds when they are switched on: clients show it, and set the
+//! value and the switch apart.
+
+use crate::limits::Rate;
+
+use super::units::{KILO, rate};
+
+/// Values of limits that were never set. Transmission's defaults.
+pub(super) const KILOBYTES: u64 = 100;
+pub(super) const RATIO: f64 = 2.0;
+pub(super) const MINUTES: u64 = 30;
+pub(super) const DOWNLOADS: u32 = 5;
+pub(super) const SEEDS: u32 = 10;
+
+/// A limit, and what a request says of it.
+pub(super) struct Switch<T> {
+    /// Its new value.
+    pub(super) value: Option<T>,
+    /// Whether it is to hold.
+    pub(super) on: Option<bool>,
+    /// What holds.
+    pub(super) is: Option<T>,
+    /// Its value while it is off and was never set.
+    pub(super) dormant: T,
+}
+
+impl<T: Copy> Switch<T> {
+    /// What is to hold; `None`: what does.
+    pub(super) fn turn(self, noted: &mut Option<T>) -> Option<Option<T>> {
+        if self.value.is_none() && self.on.is_none() {
+            return None;
+        }
+        let value = self.value.or(self.is).or(*noted).unwrap_or(self.dormant);
+        *noted = Some(value);
+        Some(self.on.unwrap_or(self.is.is_some()).then_some(value))
+    }
+}
+
+/// The same for a rate, which requests say in kB a second and notes in bytes.
+pub(super) fn turn_rate(
+    kilobytes: Option<u64>,
+    on: Option<bool>,
+    is: Option<Rate>,
+    noted: &mut Option<u64>,
+) -> Option<Option<Rate>> {
+    let switch = Switch {
+        value: kilobytes.map(|kb| rate(kb).bytes()),
+        on,
+        is: is.map(Rate::bytes),
+        dormant: KILOBYTES * KILO,
+    };
+    let turned = switch.turn(noted)?;
+    Some(turned.map(Rate::new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_off_keeps_its_value_until_it_is_switched_on() {
+        let mut noted = None;
+        let mut is = None;
+        let mut say = |kilobytes, on| {
+            if let Some(turned) = turn_rate(kilobytes, on, is, &mut noted) {
+                is = turned;
+            }
+            is.map(Rate::bytes)
+        };
+        assert_eq!(say(None, None), None);
+        assert_eq!(say(None, Some(true)), Some(100_000), "the default");
+        assert_eq!(say(Some(500), None), Some(500_000));
+        assert_eq!(say(None, Some(false)), None);
+        assert_eq!(say(Some(700), None), None, "it stays off");
+        assert_eq!(say(None, Some(true)), Some(700_000));
+        assert_eq!(say(Some(9), Some(false)), None);
+        assert_eq!(say(None, Some(true)), Some(9_000));
+    }
+}

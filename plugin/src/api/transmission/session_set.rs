@@ -1,0 +1,170 @@
+//! `session-set`.
+
+use serde_json::Value;
+
+use super::arguments::Arguments;
+use super::dormant::{self, Switch, turn_rate};
+use super::error::{DIR_NOT_ABSOLUTE, RpcError};
+use super::session_get::fixed;
+use super::units::{from_minutes, rate};
+use crate::daemon::{Daemon, Facts, NotedSettings, Schedule, Settings, SettingsChange};
+use crate::limits::Rates;
+
+/// Minutes of a day.
+const DAY: u64 = 24 * 60;
+
+/// `session-set`. Nothing is changed when an argument is wrong.
+pub(super) async fn set(daemon: &Daemon, arguments: Arguments<'_>) -> Result<Value, RpcError> {
+    let settings = daemon.settings().await?;
+    let facts = daemon.facts().await?;
+    let change = change(arguments, &settings, &facts)?;
+    if change != SettingsChange::default() {
+        daemon.change_settings(change).await?;
+    }
+    Ok(Value::Null)
+}
+
+/// What is to be changed.
+pub(super) fn change(
+    arguments: Arguments<'_>,
+    settings: &Settings,
+    facts: &Facts,
+) -> Result<SettingsChange, RpcError> {
+    check_fixed(arguments, settings, facts)?;
+    let mut noted = settings.noted.clone();
+    let mut change = SettingsChange {
+        rates: rates(arguments, settings, &mut noted)?,
+        schedule: schedule(arguments, &settings.schedule)?,
+        start_added: arguments.flag("start-added-torrents")?,
+        download_dir: arguments.path("download-dir", DIR_NOT_ABSOLUTE)?,
+        peers_per_torrent: arguments.small("peer-limit-per-torrent")?,
+        blocklist: arguments.flag("blocklist-enabled")?,
+        ..SettingsChange::default()
+    };
+    if let Some(peers) = arguments.small("peer-limit-global")? {
+        change.connections = Some(usize::try_from(peers).unwrap_or(usize::MAX));
+    }
+    if let Some(url) = arguments.text("blocklist-url")? {
+        change.blocklist_source = Some((!url.is_empty()).then(|| url.to_owned()));
+    }
+    change.active_downloads = Switch {
+        value: arguments.small("download-queue-size")?,
+        on: arguments.flag("download-queue-enabled")?,
+        is: settings.active_downloads,
+        dormant: dormant::DOWNLOADS,
+    }
+    .turn(&mut noted.active_downloads);
+    change.active_seeds = Switch {
+        value: arguments.small("seed-queue-size")?,
+        on: arguments.flag("seed-queue-enabled")?,
+        is: settings.active_seeds,
+        dormant: dormant::SEEDS,
+    }
+    .turn(&mut noted.active_seeds);
+    change.stalled_after = Switch {
+        value: arguments.count("queue-stalled-minutes")?.map(from_minutes),
+        on: arguments.flag("queue-stalled-enabled")?,
+        is: settings.stalled_after,
+        dormant: from_minutes(dormant::MINUTES),
+    }
+    .turn(&mut noted.stalled_after);
+    change.seed_ratio = Switch {
+        value: arguments.ratio("seedRatioLimit")?,
+        on: arguments.flag("seedRatioLimited")?,
+        is: settings.seed_ratio,
+        dormant: dormant::RATIO,
+    }
+    .turn(&mut noted.seed_ratio);
+    change.seed_idle = Switch {
+        value: arguments.count("idle-seeding-limit")?.map(from_minutes),
+        on: arguments.flag("idle-seeding-limit-enabled")?,
+        is: settings.seed_idle,
+        dormant: from_minutes(dormant::MINUTES),
+    }
+    .turn(&mut noted.seed_idle);
+    change.noted = (noted != settings.noted).then_some(noted);
+    Ok(change)
+}
+
+/// `speed-limit-*`.
+fn rates(
+    arguments: Arguments<'_>,
+    settings: &Settings,
+    noted: &mut NotedSettings,
+) -> Result<Option<Rates>, RpcError> {
+    let value = arguments.count("speed-limit-down")?;
+    let on = arguments.flag("speed-limit-down-enabled")?;
+    let down = turn_rate(value, on, settings.rates.down, &mut noted.download);
+    let value = arguments.count("speed-limit-up")?;
+    let on = arguments.flag("speed-limit-up-enabled")?;
+    let up = turn_rate(value, on, settings.rates.up, &mut noted.upload);
+    let changed = down.is_some() || up.is_some();
+    Ok(changed.then(|| Rates {
+        down: down.unwrap_or(settings.rates.down),
+        up: up.unwrap_or(settings.rates.up),
+    }))
+}
+
+/// `alt-speed-*`.
+fn schedule(arguments: Arguments<'_>, is: &Schedule) -> Result<Option<Schedule>, RpcError> {
+    let mut schedule = is.clone();
+    if let Some(on) = arguments.flag("alt-speed-enabled")? {
+        schedule.on = on;
+    }
+    if let Some(down) = arguments.count("alt-speed-down")? {
+        schedule.rates.down = Some(rate(down));
+    }
+    if let Some(up) = arguments.count("alt-speed-up")? {
+        schedule.rates.up = Some(rate(up));
+    }
+    if let Some(by_clock) = arguments.flag("alt-speed-time-enabled")? {
+        schedule.by_clock = by_clock;
+    }
+    if let Some(from) = minute(arguments, "alt-speed-time-begin")? {
+        schedule.from = from;
+    }
+    if let Some(to) = minute(arguments, "alt-speed-time-end")? {
+        schedule.to = to;
+    }
+    if let Some(days) = arguments.count("alt-speed-time-day")? {
+        let known = u8::try_from(days).ok().filter(|days| *days <= 0x7f);
+        schedule.days = known.ok_or(RpcError::Argument {
+            name: "alt-speed-time-day",
+            wanted: "a sum of 1 for Sunday, 2 for Monday and so on to 64 for Saturday",
+        })?;
+    }
+    Ok((schedule != *is).then_some(schedule))
+}
+
+fn minute(arguments: Arguments<'_>, name: &'static str) -> Result<Option<u16>, RpcError> {
+    let Some(minute) = arguments.count(name)? else {
+        return Ok(None);
+    };
+    let minute = u16::try_from(minute).ok().filter(|m| u64::from(*m) < DAY);
+    let minute = minute.ok_or(RpcError::Argument {
+        name,
+        wanted: "a minute of the day, below 1440",
+    });
+    minute.map(Some)
+}
+
+/// What only another start changes may be named with the value that it has.
+fn check_fixed(
+    arguments: Arguments<'_>,
+    settings: &Settings,
+    facts: &Facts,
+) -> Result<(), RpcError> {
+    for (name, is) in fixed(settings, facts) {
+        let differs = match &is {
+            Value::Bool(is) => arguments.flag(name)?.is_some_and(|flag| flag != *is),
+            Value::String(is) => arguments.text(name)?.is_some_and(|text| text != is),
+            is => arguments
+                .count(name)?
+                .is_some_and(|n| *is != Value::from(n)),
+        };
+        if differs {
+            return Err(RpcError::Fixed(name));
+        }
+    }
+    Ok(())
+}
