@@ -63,7 +63,7 @@ impl Default for LanConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum LanError {
     /// The node listens on loopback only.
-    #[error("the index node listens on {0} only, which is no local network")]
+    #[error("the index node listens on loopback only, which is no local network")]
     Loopback(IpAddr),
     /// No socket of either family.
     #[error("no multicast socket for the local network: {0}; --no-lan does without")]

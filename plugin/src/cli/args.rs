@@ -9,7 +9,9 @@ use chunkcast::node::Network;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::budgets::BudgetArgs;
+use super::daemon_args::ConfigArgs;
 use super::exit::{Code, Failure};
+use crate::daemon::config::LogFormat;
 use crate::limits::parse_bytes;
 use crate::metadata::FileSelection;
 use crate::session::Transports;
@@ -37,6 +39,9 @@ pub(super) struct Cli {
     /// More detail on standard error: -v info, -vv debug, -vvv trace (or RUST_LOG).
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
+    /// How lines of the log look: text, json, or auto (text, without times where the system's journal adds them).
+    #[arg(long, value_name = "FORMAT", value_enum, global = true)]
+    pub log_format: Option<LogFormat>,
 }
 
 /// The subcommands.
@@ -90,6 +95,20 @@ pub(super) enum Command {
         after_help = "Examples:\n  chunkcast demo\n  chunkcast demo --peers 16 --size 256MiB"
     )]
     Demo(DemoArgs),
+    /// Show or check the configuration of the daemon.
+    #[command(after_help = "Examples:\n  \
+        chunkcast config example > ~/.config/chunkcast/config.toml\n  \
+        chunkcast config check\n  \
+        chunkcast config show --set rates.upload=2MiB/s")]
+    Config(ConfigArgs),
+    /// Print the manual, or write all its pages into a directory.
+    Man(ManArgs),
+    /// Print the completions of a shell.
+    #[command(after_help = "Examples:\n  \
+        chunkcast completions bash > ~/.local/share/bash-completion/completions/chunkcast\n  \
+        chunkcast completions zsh > ~/.zfunc/_chunkcast\n  \
+        chunkcast completions fish > ~/.config/fish/completions/chunkcast.fish")]
+    Completions(CompletionsArgs),
 }
 
 /// How to reach the directory and the swarm; shared by `get` and `seed`.
@@ -439,6 +458,21 @@ pub(super) struct DemoArgs {
     /// Give up after this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub timeout: u64,
+}
+
+/// Arguments of `man`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ManArgs {
+    /// Write a page for every command into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Arguments of `completions`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell.
+    pub shell: clap_complete::Shell,
 }
 
 /// Reads a network key: hexadecimal digits, or a file. What it is never appears in a message.

@@ -2,12 +2,16 @@
 
 mod args;
 mod budgets;
+mod config;
 mod create;
+mod daemon_args;
 mod demo;
 mod exit;
 mod get;
 mod index;
+mod log;
 mod lookup;
+mod manual;
 mod node;
 mod output;
 mod seed;
@@ -22,7 +26,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 use self::args::{Cli, Command};
 use self::exit::{Code, Failure};
@@ -41,7 +44,7 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    log_to_stderr(cli.verbose);
+    log::start(cli.log_format.unwrap_or_default(), log::level(cli.verbose));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -63,6 +66,12 @@ pub fn main() -> ExitCode {
             Command::Lookup(a) => (lookup::run(&a).await, a.json),
             Command::Table(a) => (table::run(&a).await, a.json),
             Command::Demo(a) => (demo::run(&a).await, false),
+            Command::Config(a) => (config::run(&a), false),
+            Command::Man(a) => (manual::man(&a), false),
+            Command::Completions(a) => {
+                manual::completions(&a);
+                (Ok(()), false)
+            }
         }
     });
     // a disk that hangs must not keep the program from ending
@@ -85,20 +94,4 @@ fn report(reporter: &Reporter, failure: &Failure) {
     reporter.aside(|| {
         let _ = writeln!(std::io::stderr().lock(), "chunkcast: {failure}");
     });
-}
-
-fn log_to_stderr(verbose: u8) {
-    let level = match verbose {
-        0 => "error",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    // the libraries report what strangers do to them as errors
-    let ours = format!("off,chunkcast={level},chunkcast_bittorrent={level}");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
 }

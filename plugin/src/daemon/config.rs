@@ -140,7 +140,7 @@ pub struct Log {
 }
 
 /// How lines of the log look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// Text; without times where the system's journal adds them.
     #[default]

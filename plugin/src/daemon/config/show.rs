@@ -80,7 +80,7 @@ pub fn example(system: bool) -> String {
             };
             let set = system && matches!(key.name, "download-dir" | "state-dir");
             let off = if set { "" } else { "#" };
-            let _ = writeln!(out, "# {} (default: {})", key.about, key.source);
+            let _ = writeln!(out, "# {} (default from: {})", key.about, key.source);
             let _ = writeln!(out, "{off}{} = {value}", key.name);
         }
     }
