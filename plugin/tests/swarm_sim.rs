@@ -17,6 +17,9 @@ mod world;
 #[path = "swarm_sim/scripts.rs"]
 mod scripts;
 
+#[path = "swarm_sim/wanted.rs"]
+mod wanted;
+
 #[path = "swarm_sim/transfers.rs"]
 mod transfers;
 

@@ -58,6 +58,20 @@ impl Client {
         self.settle(now);
     }
 
+    /// Other chunks are wanted from now on, of those of the object; nothing follows while that is not known. What is
+    /// assigned and no longer wanted is nobody's any more: the caller gives it up, or finishes it all the same.
+    pub fn set_wanted(&mut self, wanted: ChunkSet, now: Instant) {
+        if self.known && wanted.as_bytes() != self.wanted.as_bytes() {
+            self.set_object(self.held.clone(), wanted, now);
+        }
+    }
+
+    /// Which chunks are fetched before others: nothing of a later class while a neighbour has something of an earlier one.
+    /// What is in no class is not fetched; without classes all chunks are alike.
+    pub fn set_classes(&mut self, classes: Vec<ChunkSet>) {
+        self.classes = classes;
+    }
+
     /// Availability, free chunks and assignments for the present object.
     fn rebuild_picker(&mut self) {
         let mut picker = Picker::new(self.held.len());

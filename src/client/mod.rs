@@ -87,6 +87,8 @@ pub struct Client {
     wanted: ChunkSet,
     /// Wanted and not held.
     missing: ChunkSet,
+    /// Which chunks come before others, the first first; empty: all are alike.
+    classes: Vec<ChunkSet>,
     table: Table,
     candidates: Candidates,
     dial_dirty: bool,
@@ -126,6 +128,7 @@ impl Client {
             held: ChunkSet::empty(0),
             wanted: ChunkSet::empty(0),
             missing: ChunkSet::empty(0),
+            classes: Vec::new(),
             table: Table::default(),
             candidates: Candidates::default(),
             dial_dirty: false,

@@ -7,6 +7,9 @@
 //! the few free chunks of one that holds hardly any are found in its set, 64 at a time: what a pick costs hardly depends
 //! on the number of chunks (`examples/picker` measures it).
 //!
+//! Where some chunks are wanted more than others ([`Client::set_classes`](super::Client::set_classes)), all this holds
+//! within a class: nothing of a lower one is picked while the neighbour has something of a higher one.
+//!
 //! A complete client has no free chunks; its buckets hold every chunk, for the choice of what to reveal.
 //!
 //! In-order selection was measured to be fatal: peers hold the same chunks and have nothing to give each other.
@@ -36,6 +39,8 @@ pub(super) struct Wish<'a> {
     pub(super) holds: bool,
     /// None of these.
     pub(super) avoid: [Option<&'a ChunkSet>; 2],
+    /// Only these, if there is such a choice.
+    pub(super) among: Option<&'a ChunkSet>,
     /// None that more neighbours hold.
     pub(super) most_holders: usize,
 }
@@ -52,8 +57,14 @@ impl<'a> Wish<'a> {
             held,
             holds: true,
             avoid,
+            among: None,
             most_holders: usize::MAX,
         }
+    }
+
+    /// The same of some chunks only.
+    pub(super) fn among(self, among: Option<&'a ChunkSet>) -> Self {
+        Self { among, ..self }
     }
 
     /// What the neighbour does not hold.
@@ -67,13 +78,16 @@ impl<'a> Wish<'a> {
 
     fn accepts(&self, chunk: u32) -> bool {
         let avoided = || self.avoid.iter().flatten().any(|a| a.contains(chunk));
-        self.held.contains(chunk) == self.holds && !avoided()
+        let among = self.among.is_none_or(|a| a.contains(chunk));
+        self.held.contains(chunk) == self.holds && among && !avoided()
     }
 
     /// The free chunks that fit, if they are no more than a few.
     fn few(&self, free: &ChunkSet) -> Option<Few> {
         let [bar, more] = self.avoid.map(|a| a.map_or(&[][..], ChunkSet::as_bytes));
         let (free, held) = (free.as_bytes(), self.held.as_bytes());
+        // all that is free, if there is no choice
+        let among = self.among.map_or(free, ChunkSet::as_bytes);
         let flip = if self.holds { 0 } else { u8::MAX };
         let mut few = Few {
             chunks: [0; FEW],
@@ -83,10 +97,11 @@ impl<'a> Wish<'a> {
             .step_by(BLOCK)
             .zip((0u32..).step_by(8 * BLOCK))
         {
-            let [free, held, bar, more] = [free, held, bar, more].map(|set| block(set, at));
+            let [free, held, among, bar, more] =
+                [free, held, among, bar, more].map(|set| block(set, at));
             let mut fit = [0; BLOCK];
             for (i, fit) in fit.iter_mut().enumerate() {
-                *fit = free[i] & (held[i] ^ flip) & !bar[i] & !more[i];
+                *fit = free[i] & (held[i] ^ flip) & among[i] & !bar[i] & !more[i];
             }
             if fit == [0; BLOCK] {
                 continue;
@@ -294,18 +309,17 @@ impl Picker {
             .or_else(|| self.rarest(rng, wish, also))
     }
 
-    /// The same in no order: any chunk with the same chance, after those that were begun.
-    pub(super) fn pick_any(
-        &self,
-        rng: &mut ChaCha8Rng,
-        held: &ChunkSet,
-        avoid: Option<&ChunkSet>,
-    ) -> Option<u32> {
-        let fits = |c: &u32| held.contains(*c) && !avoid.is_some_and(|a| a.contains(*c));
-        if let Some(begun) = self.begun.iter().copied().find(fits) {
+    /// The same in no order: any chunk that the neighbour holds with the same chance, after those that were begun.
+    pub(super) fn pick_any(&self, rng: &mut ChaCha8Rng, wish: &Wish<'_>) -> Option<u32> {
+        if let Some(begun) = self.begun.iter().copied().find(|c| wish.accepts(*c)) {
             return Some(begun);
         }
-        let words = || common_words(held, &self.free, avoid);
+        let among = wish.among.unwrap_or(&self.free);
+        let words = || {
+            let fit = common_words(wish.held, &self.free, wish.avoid[0]);
+            fit.zip(common_words(among, &self.free, wish.avoid[1]))
+        };
+        let words = || words().map(|(a, b)| a & b);
         let many: u32 = words().map(u64::count_ones).sum();
         if many == 0 {
             return None;
@@ -430,9 +444,14 @@ mod tests {
                 chunks,
                 (0..chunks).filter(|_| rng.random_bool(density[2])),
             );
+            let among = ChunkSet::from_indices(
+                chunks,
+                (0..chunks).filter(|_| rng.random_bool(density[0])),
+            );
             for (peer, set) in &held {
                 let avoid = [None, (peer % 2 == 0).then_some(&avoid)];
-                let wish = Wish { holds, most_holders, ..Wish::held(NeighbourId(*peer), set, avoid) };
+                let among = (peer % 3 == 0).then_some(&among);
+                let wish = Wish { holds, most_holders, among, ..Wish::held(NeighbourId(*peer), set, avoid) };
                 let also = |c: u32| !c.is_multiple_of(7);
                 let mut other = rng.clone();
                 let expected = naive(&picker, &mut other, |c| {

@@ -138,39 +138,52 @@ impl Client {
     pub(super) fn pick_from(&mut self, peer: NeighbourId, near: bool, now: Instant) -> Option<u32> {
         let n = self.table.map.get(&peer)?;
         let avoid = self.servers.left_to_near(near, self.config.area);
+        let shared = avoid.is_some() && self.servers.share.turns.is_some();
+        if shared && !any_common(&n.held, self.picker.free(), avoid) {
+            return None;
+        }
+        let picked = if self.classes.is_empty() {
+            self.pick_among(peer, near, None, now)
+        } else {
+            (0..self.classes.len()).find_map(|at| self.pick_among(peer, near, Some(at), now))
+        };
+        if picked.is_none() && shared {
+            let again = now + self.config.area_wait / 2;
+            let n = self.table.map.get_mut(&peer)?;
+            n.waits = n.waits.filter(|t| *t > now).or(Some(again));
+        }
+        picked
+    }
+
+    /// The same of the chunks of a class, or of all.
+    fn pick_among(
+        &mut self,
+        peer: NeighbourId,
+        near: bool,
+        class: Option<usize>,
+        now: Instant,
+    ) -> Option<u32> {
+        let n = self.table.map.get(&peer)?;
+        let avoid = self.servers.left_to_near(near, self.config.area);
+        let among = class.and_then(|at| self.classes.get(at));
+        let held = |avoid| Wish::held(peer, &n.held, avoid).among(among);
         let share = &self.servers.share;
+        let (picker, rng) = (&self.picker, &mut self.rng);
         if let (Some(avoid), true) = (avoid, share.turns.is_some()) {
-            let picker = &self.picker;
-            if !any_common(&n.held, picker.free(), Some(avoid)) {
-                return None;
-            }
             let complete = n.is_complete();
-            let ours = Wish::held(peer, &n.held, [Some(avoid), Some(&share.others)]);
-            let first = Wish::held(
-                peer,
-                &n.held,
-                [Some(avoid), complete.then_some(&share.abroad)],
-            );
-            let all = Wish::held(peer, &n.held, [Some(avoid), None]);
+            let ours = held([Some(avoid), Some(&share.others)]);
+            let first = held([Some(avoid), complete.then_some(&share.abroad)]);
+            let all = held([Some(avoid), None]);
             let due = |c: u32| share.due(c, complete, &self.config) <= now;
-            let rng = &mut self.rng;
-            let picked = picker
+            return picker
                 .pick(rng, &ours)
                 .or_else(|| picker.pick_that(rng, &first, due))
                 .or_else(|| picker.pick_that(rng, &all, due).filter(|_| complete));
-            if picked.is_none() {
-                let again = now + self.config.area_wait / 2;
-                let n = self.table.map.get_mut(&peer)?;
-                n.waits = n.waits.filter(|t| *t > now).or(Some(again));
-            }
-            return picked;
         }
+        let wish = held([avoid, None]);
         match self.config.order {
-            ChunkOrder::RarestFirst | ChunkOrder::LeastServed => {
-                let wish = Wish::held(peer, &n.held, [avoid, None]);
-                self.picker.pick(&mut self.rng, &wish)
-            }
-            ChunkOrder::Random => self.picker.pick_any(&mut self.rng, &n.held, avoid),
+            ChunkOrder::RarestFirst | ChunkOrder::LeastServed => picker.pick(rng, &wish),
+            ChunkOrder::Random => picker.pick_any(rng, &wish),
         }
     }
 

@@ -131,6 +131,19 @@ impl Bench {
         }
     }
 
+    /// Files are selected, or no longer.
+    fn want(&mut self, input: &mut Input<'_>) {
+        let (wanted, first) = (input.byte(), input.byte());
+        let set =
+            |bits: u8| ChunkSet::from_indices(PIECES, (0..PIECES).filter(|i| bits >> i & 1 == 1));
+        let classes = match wanted & 0x80 {
+            0 => vec![],
+            _ => vec![set(wanted & first), set(wanted & !first)],
+        };
+        self.swarm.set_wanted(set(wanted), classes, self.now);
+        self.drain();
+    }
+
     fn connect(&mut self, fast: bool, extended: bool) {
         if self.next > MAX_CONNECTIONS {
             return;
@@ -211,7 +224,8 @@ impl Bench {
             17 => self.peers(input),
             18 => self.disk_fails = input.byte() >= 128,
             _ => match input.byte() {
-                0..=239 => self.know(&[0]),
+                0..=199 => self.know(&[0]),
+                200..=239 => self.want(input),
                 _ => {
                     self.swarm.shutdown(self.now);
                     self.drain();

@@ -111,7 +111,7 @@ impl Swarm {
         }
     }
 
-    fn send_cancel(&mut self, conn: ConnId, (piece, block): BlockKey) {
+    pub(super) fn send_cancel(&mut self, conn: ConnId, (piece, block): BlockKey) {
         let Some(torrent) = &self.torrent else { return };
         let begin = block * crate::metadata::BLOCK;
         let len = torrent.layout().block_len(piece, block);
@@ -240,7 +240,7 @@ impl Swarm {
         self.refill = true;
     }
 
-    /// Says once that everything wanted is there, and lets go of peers that then have no use.
+    /// Says once for each time that everything wanted is there, and lets go of peers that then have no use.
     pub(super) fn check_complete(&mut self) {
         if !self.is_complete() || std::mem::replace(&mut self.complete_told, true) {
             return;

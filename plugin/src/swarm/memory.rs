@@ -54,7 +54,8 @@ impl Swarm {
         self.settle();
     }
 
-    fn give_up_piece(&mut self, piece: u32) {
+    /// Forgets all that has come of an open piece.
+    pub(super) fn give_up_piece(&mut self, piece: u32) {
         let Some(open) = self.torrent.as_mut().and_then(|t| t.close(piece)) else {
             return;
         };

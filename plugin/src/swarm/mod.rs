@@ -44,6 +44,7 @@ mod status;
 mod timers;
 mod upload_only;
 mod uploads;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;

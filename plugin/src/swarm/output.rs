@@ -140,7 +140,7 @@ pub enum Output {
         /// The piece.
         piece: u32,
     },
-    /// Every wanted piece is verified and written. Once.
+    /// Every wanted piece is verified and written. Once, and again if more was wanted meanwhile.
     Complete,
 }
 

@@ -201,6 +201,14 @@ impl Torrent {
         self.held.insert(piece);
     }
 
+    /// Other pieces are wanted.
+    pub(super) fn want(&mut self, wanted: ChunkSet) {
+        self.wanted = wanted;
+        let open = self.open.keys().filter(|piece| self.counts(**piece));
+        let open = u32::try_from(open.count()).expect("at most all pieces");
+        self.unopened = self.wanted.count() - self.wanted.overlap(&self.held) - open;
+    }
+
     fn counts(&self, piece: u32) -> bool {
         self.wanted.contains(piece) && !self.held.contains(piece)
     }

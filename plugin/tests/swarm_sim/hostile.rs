@@ -289,6 +289,7 @@ enum Step {
     ReadDone(bool),
     Flushed(u64),
     Metainfo,
+    Want([u8; 2]),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -301,6 +302,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<bool>().prop_map(Step::ReadDone),
         2 => any::<u64>().prop_map(Step::Flushed),
         1 => Just(Step::Metainfo),
+        1 => any::<[u8; 2]>().prop_map(Step::Want),
     ]
 }
 
@@ -357,6 +359,15 @@ proptest! {
                     for conn in conns.values() {
                         b.swarm.handle_flushed(*conn, n, b.now);
                     }
+                    b.drain();
+                }
+                Step::Want([wanted, first]) => {
+                    let set = |bits: u8| ChunkSet::from_indices(7, (0..7).filter(|i| bits >> i & 1 == 1));
+                    let classes = match wanted & 0x80 {
+                        0 => vec![],
+                        _ => vec![set(wanted & first), set(wanted & !first)],
+                    };
+                    b.swarm.set_wanted(set(wanted), classes, b.now);
                     b.drain();
                 }
                 Step::Metainfo => {

@@ -149,6 +149,11 @@ impl Node {
                     !self.disk.contains_key(&block.piece),
                     "asked for a held piece"
                 );
+                let wanted = self.wanted.as_ref();
+                assert!(
+                    wanted.is_none_or(|w| w.contains(block.piece)),
+                    "asked for a piece that nobody wants"
+                );
                 self.requested.insert((conn, *block));
             }
             _ => {}

@@ -72,6 +72,76 @@ fn in_no_order_too_what_was_begun_is_finished_first() {
     assert_eq!(all.len(), 200);
 }
 
+/// All chunks that a neighbour is asked for, in that order.
+fn order_of(one: &mut One, peer: NeighbourId) -> Vec<u32> {
+    std::iter::from_fn(|| one.client.next_chunk(peer, one.now)).collect()
+}
+
+#[test]
+fn what_is_wanted_more_is_fetched_first_and_rarest_first_among_equals() {
+    for order in [ChunkOrder::RarestFirst, ChunkOrder::Random] {
+        let config = ClientConfig {
+            order,
+            area: AreaRule::Off,
+            ..Default::default()
+        };
+        let mut one = with(config, 300);
+        let of = |range| ChunkSet::from_indices(300, range);
+        let classes = vec![of(200..300), of(100..200), of(0..100)];
+        one.client.set_classes(classes);
+        // it has every other chunk of each class, so that these are not the rarest
+        one.join(10.0, 0, None);
+        let half = one.join(10.0, 0, None);
+        let even = ChunkSet::from_indices(300, (0..300).filter(|c| c % 2 == 0));
+        one.client.handle_chunks(half, &even, one.now);
+        let all = one.serving(10.0, &(0..300).collect::<Vec<_>>());
+        let picked = order_of(&mut one, all);
+        let class = |at: usize| match at {
+            0..100 => 200..300,
+            100..200 => 100..200,
+            _ => 0..100,
+        };
+        for (at, chunk) in picked.iter().enumerate() {
+            assert!(class(at).contains(chunk), "{chunk} as number {at}");
+            let odd = at % 100 < 50;
+            if order == ChunkOrder::RarestFirst {
+                assert_eq!(chunk % 2 == 1, odd, "{chunk} as number {at}");
+            }
+        }
+        assert_eq!(picked.len(), 300);
+    }
+}
+
+#[test]
+fn a_neighbour_without_what_is_wanted_most_is_asked_for_what_it_has() {
+    let mut one = with(ClientConfig::default(), 20);
+    let of = |range| ChunkSet::from_indices(20, range);
+    one.client.set_classes(vec![of(10..20), of(0..10)]);
+    let peer = one.serving(10.0, &[1, 2, 3]);
+    assert_eq!(order_of(&mut one, peer).len(), 3);
+}
+
+#[test]
+fn what_is_no_longer_wanted_is_not_fetched_and_a_complete_client_may_want_more() {
+    let mut one = with(ClientConfig::default(), 20);
+    let of = |range| ChunkSet::from_indices(20, range);
+    let peer = one.serving(10.0, &(0..20).collect::<Vec<_>>());
+    let begun = one.client.next_chunk(peer, one.now).unwrap();
+    one.client.set_wanted(of(0..5), one.now);
+    let rest = order_of(&mut one, peer);
+    assert!(rest.iter().all(|c| (0..5).contains(c)), "{rest:?}");
+    for chunk in 0..5 {
+        one.client.handle_chunk_done(chunk, one.now);
+    }
+    assert!(one.client.is_complete());
+    one.client.set_wanted(of(0..20), one.now);
+    assert!(!one.client.is_complete());
+    let rest = order_of(&mut one, peer);
+    let expected: BTreeSet<u32> = (5..20).collect();
+    let got: BTreeSet<u32> = rest.into_iter().collect();
+    assert!(got == expected || got.len() + 1 == expected.len() && begun >= 5);
+}
+
 /// A near neighbour with chunks 0 to 9 that serves us, and a far one with 0 to 10; what the far one is asked for.
 fn from_far(area: AreaRule, busy: bool) -> BTreeSet<u32> {
     let config = ClientConfig {

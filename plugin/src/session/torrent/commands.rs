@@ -39,7 +39,7 @@ impl Torrent {
             }
             self.priorities = files;
         }
-        self.wanted = wanted_pieces(layout, &self.priorities);
+        self.want(layout);
         Ok(())
     }
 
@@ -51,8 +51,25 @@ impl Torrent {
         some.then(|| (0..files).filter(|file| !skipped(file)).collect())
     }
 
+    /// Sets the pieces that the files' priorities mean.
+    fn want(&mut self, layout: &Layout) {
+        let (wanted, classes) = wanted_pieces(layout, &self.priorities);
+        let now = self.now();
+        self.swarm.set_wanted(wanted.clone(), classes, now);
+        self.wanted = wanted;
+    }
+
     fn set_priorities(&mut self, files: Vec<Priority>) {
         self.priorities = files;
+        let Some(meta) = self.meta.clone() else {
+            return;
+        };
+        self.want(&meta.layout);
+        self.numbers.want(&self.wanted);
+        // while data is checked nobody knows yet
+        if self.storage.is_some() {
+            self.discovery.count(self.numbers.counts());
+        }
     }
 
     fn save_point(&mut self, reply: oneshot::Sender<Resume>) {

@@ -44,6 +44,14 @@ impl Numbers {
         self.layout = Some(Arc::new(layout.clone()));
     }
 
+    /// Other pieces are wanted.
+    pub(super) fn want(&mut self, wanted: &ChunkSet) {
+        if let Some(layout) = self.layout.take() {
+            let held = std::mem::take(&mut self.held);
+            self.start(&layout, wanted, &held);
+        }
+    }
+
     /// A piece was verified and written.
     pub(super) fn piece_done(&mut self, piece: u32) {
         self.pieces_done += 1;
@@ -199,6 +207,10 @@ mod tests {
         n.piece_done(2);
         assert_eq!(counts(&n), (16_384, 0), "nobody wants it");
         n.piece_done(1);
+        assert_eq!(counts(&n), (0, 0));
+        n.want(&set(&[0, 1, 2, 3]));
+        assert_eq!(counts(&n), (0, 0), "all of them are here");
+        n.want(&set(&[]));
         assert_eq!(counts(&n), (0, 0));
     }
 }
