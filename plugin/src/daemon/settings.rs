@@ -107,3 +107,31 @@ pub struct SettingsChange {
     /// [`Settings::noted`].
     pub noted: Option<NotedSettings>,
 }
+
+impl SettingsChange {
+    /// Makes the change.
+    pub fn apply(&self, settings: &mut Settings) {
+        let change = self.clone();
+        set(&mut settings.rates, change.rates);
+        set(&mut settings.schedule, change.schedule);
+        set(&mut settings.active_downloads, change.active_downloads);
+        set(&mut settings.active_seeds, change.active_seeds);
+        set(&mut settings.stalled_after, change.stalled_after);
+        set(&mut settings.seed_ratio, change.seed_ratio);
+        set(&mut settings.seed_idle, change.seed_idle);
+        set(&mut settings.seed_time, change.seed_time);
+        set(&mut settings.download_dir, change.download_dir);
+        set(&mut settings.start_added, change.start_added);
+        set(&mut settings.connections, change.connections);
+        set(&mut settings.peers_per_torrent, change.peers_per_torrent);
+        set(&mut settings.blocklist, change.blocklist);
+        set(&mut settings.blocklist_source, change.blocklist_source);
+        set(&mut settings.noted, change.noted);
+    }
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}

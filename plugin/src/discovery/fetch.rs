@@ -111,13 +111,25 @@ pub enum FetchError {
 /// # Errors
 /// See [`FetchError`].
 pub async fn fetch_torrent(url: &str, limits: FetchLimits) -> Result<Bytes, FetchError> {
+    fetch_with_cookies(url, None, limits).await
+}
+
+/// [`fetch_torrent`] with a `Cookie` header, which only the server that the URL names gets to see.
+///
+/// # Errors
+/// See [`FetchError`].
+pub async fn fetch_with_cookies(
+    url: &str,
+    cookies: Option<&str>,
+    limits: FetchLimits,
+) -> Result<Bytes, FetchError> {
     let name = || url.to_owned();
     let parsed = Url::parse(url)
         .ok()
         .filter(|u| matches!(u.scheme(), "http" | "https"))
         .ok_or_else(|| FetchError::Url { url: name() })?;
     let url = name();
-    match http::get(parsed, limits.deadline, limits.max_bytes, false).await {
+    match http::get_with_cookies(parsed, cookies, limits.deadline, limits.max_bytes).await {
         Ok(page) if page.status == 200 => Ok(page.body),
         Ok(page) => Err(FetchError::Status {
             url,

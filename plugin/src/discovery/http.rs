@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::LOCATION;
+use reqwest::header::{COOKIE, LOCATION};
 use reqwest::{Client, ClientBuilder, Request, Response, redirect};
 use url::Url;
 
@@ -60,7 +60,19 @@ pub(crate) async fn get(
     max_bytes: u64,
     any_body: bool,
 ) -> Result<Page, HttpError> {
-    tokio::time::timeout(deadline, follow(url, max_bytes, any_body))
+    tokio::time::timeout(deadline, follow(url, None, max_bytes, any_body))
+        .await
+        .unwrap_or(Err(HttpError::Timeout))
+}
+
+/// [`get`] with a `Cookie` header, which redirects to another origin do not take along.
+pub(crate) async fn get_with_cookies(
+    url: Url,
+    cookies: Option<&str>,
+    deadline: Duration,
+    max_bytes: u64,
+) -> Result<Page, HttpError> {
+    tokio::time::timeout(deadline, follow(url, cookies, max_bytes, false))
         .await
         .unwrap_or(Err(HttpError::Timeout))
 }
@@ -81,10 +93,20 @@ pub(super) async fn send_once(
         .unwrap_or(Err(HttpError::Timeout))
 }
 
-async fn follow(mut url: Url, max_bytes: u64, any_body: bool) -> Result<Page, HttpError> {
+async fn follow(
+    mut url: Url,
+    cookies: Option<&str>,
+    max_bytes: u64,
+    any_body: bool,
+) -> Result<Page, HttpError> {
+    let origin = url.origin();
     for _ in 0..=MAX_REDIRECTS {
         let client = client_for(&url).await?;
-        let response = client.get(url.clone()).send().await.map_err(classify)?;
+        let mut request = client.get(url.clone());
+        if let Some(cookies) = cookies.filter(|_| url.origin() == origin) {
+            request = request.header(COOKIE, cookies);
+        }
+        let response = request.send().await.map_err(classify)?;
         if !redirects(&response) {
             return read(response, max_bytes, any_body).await;
         }

@@ -28,7 +28,7 @@ pub use announce::{
 };
 pub use announcer::{AnnounceStatus, AnnouncerConfig, AnnouncerHandle, spawn_announcer};
 pub use dht::{DhtConfig, DhtLookup, DhtNode, LookupConfig};
-pub use fetch::{FetchError, FetchLimits, fetch_torrent};
+pub use fetch::{FetchError, FetchLimits, fetch_torrent, fetch_with_cookies};
 pub use lsd::{Lsd, LsdAnnouncement, LsdLookup, LsdSchedule};
 pub use portmap::{PortMapConfig, PortMapper};
 pub use rendezvous::{Guest, Rendezvous, RendezvousConfig, meeting_point};

@@ -20,6 +20,11 @@ pub(super) fn usable(text: &str, limits: &MetadataLimits) -> bool {
     scheme && url.host_str().is_some_and(|host| !host.is_empty()) && url.port() != Some(0)
 }
 
+/// Whether `text` is the URL of a tracker that can be asked: http, https, or udp with a port.
+pub fn usable_tracker(text: &str) -> bool {
+    usable(text, &MetadataLimits::default())
+}
+
 /// Collects tracker URLs in tiers, without repeats, up to the limit.
 pub(super) struct Tiers<'a> {
     limits: &'a MetadataLimits,

@@ -2,6 +2,7 @@
 //! storage, discovery and the directory meet. It decides nothing about peers or pieces; it carries messages.
 
 mod address;
+mod check;
 mod control;
 mod detail;
 mod directory;

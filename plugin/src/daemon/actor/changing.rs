@@ -1,0 +1,281 @@
+//! What somebody says of a torrent: start, stop, options.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Actor;
+use crate::daemon::handle::{DaemonError, Reply};
+use crate::daemon::model::{Change, InfoHash, Limit, Options, Priority};
+use crate::daemon::store::Standing;
+use crate::daemon::torrent::Next;
+use crate::metadata::usable_tracker;
+
+/// Files that priorities are kept for while the metadata is unknown.
+pub(super) const MAX_FILES: usize = 100_000; // guess: more than torrents have
+/// Labels of a torrent, and bytes of each.
+const MAX_LABELS: (usize, usize) = (64, 256); // guess: a person reads them
+/// Trackers of a torrent.
+const MAX_TRACKERS: usize = 64; // as many as are kept of a .torrent file
+/// Peers that are tried at once.
+const MAX_PEERS: usize = 256; // guess: a person types them
+/// Most connections of a torrent.
+const MAX_CONNECTIONS: u32 = 65_535;
+
+impl Actor {
+    pub(super) fn start(&mut self, hash: InfoHash, now: bool, reply: Reply<()>) {
+        let unix = self.now.unix;
+        let Some((torrent, reply)) = self.find(hash, reply) else {
+            return;
+        };
+        torrent.record.standing = if now { Standing::Now } else { Standing::Queued };
+        if torrent.record.finished {
+            (torrent.record.finished, torrent.record.past_limits) = (false, true);
+        }
+        // it was told what is missing, and wants it all the same
+        torrent.insist = torrent.trouble.take().is_some_and(|t| t.stopped);
+        torrent.record.changed = unix;
+        self.requeue = true;
+        self.touch(hash);
+        self.keep_and_answer(hash, reply);
+    }
+
+    pub(super) fn pause(&mut self, hash: InfoHash, reply: Reply<()>) {
+        let unix = self.now.unix;
+        let Some((torrent, reply)) = self.find(hash, reply) else {
+            return;
+        };
+        torrent.record.standing = Standing::Paused;
+        torrent.record.changed = unix;
+        self.requeue = true;
+        self.touch(hash);
+        self.keep_and_answer(hash, reply);
+    }
+
+    pub(super) fn reannounce(&mut self, hash: InfoHash, reply: Reply<()>) {
+        let Some((torrent, reply)) = self.find(hash, reply) else {
+            return;
+        };
+        if let Some(control) = torrent.control() {
+            self.tasks.spawn(async move {
+                control.reannounce().await;
+                let _ = reply.send(Ok(()));
+            });
+        } else {
+            self.answer(reply, Ok(()));
+        }
+    }
+
+    pub(super) fn change(&mut self, hash: InfoHash, change: Change, reply: Reply<()>) {
+        let Some((torrent, reply)) = self.find(hash, reply) else {
+            return;
+        };
+        let files = torrent.meta().map_or(MAX_FILES, |m| m.layout.files.len());
+        if let Err(e) = check(&change, files) {
+            return self.answer(reply, Err(e));
+        }
+        let mut options = (*torrent.options).clone();
+        apply(&change, &mut options);
+        let options = Arc::new(options);
+        let (files, was_complete) = (
+            options.files != torrent.options.files,
+            torrent.is_complete(),
+        );
+        torrent.options = options.clone();
+        if let Some(live) = torrent.live() {
+            live.options.send_replace(options);
+        }
+        if files {
+            torrent.measure();
+            torrent.unsaved |= torrent.live().is_some();
+            if !was_complete || torrent.live().is_none() {
+                // whether it is done shows when it is looked at with the new choice
+                torrent.record.done *= u64::from(torrent.is_complete());
+            }
+        }
+        if !change.peers.is_empty() {
+            match torrent.control() {
+                Some(control) => {
+                    self.tasks
+                        .spawn(async move { control.add_peers(change.peers).await });
+                }
+                None => torrent.peers = change.peers,
+            }
+        }
+        self.redescribe(hash);
+        if let Some(position) = change.queue_position {
+            self.place(hash, position);
+        }
+        self.requeue = true;
+        self.touch(hash);
+        self.keep_and_answer(hash, reply);
+    }
+
+    /// What a torrent says of itself is made anew.
+    pub(super) fn redescribe(&mut self, hash: InfoHash) {
+        let file = self.places.torrent(hash);
+        if let Some(torrent) = self.torrents.get_mut(&hash) {
+            let known = torrent.meta().is_some();
+            torrent.describe(known.then_some(file));
+        }
+    }
+
+    /// Tells a torrent to do something as soon as it has stopped.
+    pub(super) fn do_next(&mut self, hash: InfoHash, next: Next) {
+        if let Some(torrent) = self.torrents.get_mut(&hash) {
+            torrent.next = Some(next);
+            self.requeue = true;
+            self.touch(hash);
+        }
+    }
+}
+
+/// Whether a change can be, of a torrent with so many files.
+///
+/// # Errors
+/// [`DaemonError::Invalid`], with a line that names what cannot be.
+pub(super) fn check(change: &Change, files: usize) -> Result<(), DaemonError> {
+    let invalid = |why: String| Err(DaemonError::Invalid(why));
+    if let Some((index, _)) = change.files.iter().find(|(index, _)| *index >= files) {
+        return invalid(format!(
+            "there is no file {index}: the first one is 0, the last one {}",
+            files - 1
+        ));
+    }
+    if let Some(Limit::Own(ratio)) = change.seed_ratio
+        && !(ratio.is_finite() && ratio >= 0.0)
+    {
+        return invalid(format!("a ratio of {ratio}; give a number from 0 on"));
+    }
+    if let Some(labels) = &change.labels {
+        let (count, bytes) = MAX_LABELS;
+        if labels.len() > count || labels.iter().any(|l| l.is_empty() || l.len() > bytes) {
+            return invalid(format!(
+                "labels: at most {count}, of 1 to {bytes} bytes each"
+            ));
+        }
+    }
+    if let Some(tiers) = &change.trackers {
+        let mut all = tiers.iter().flatten();
+        if let Some(bad) = all.clone().find(|url| !usable_tracker(url)) {
+            let bad: String = bad.chars().take(200).collect();
+            return invalid(format!(
+                "{bad:?} is not a tracker's URL; use http://…, https://… or udp://HOST:PORT/…"
+            ));
+        }
+        if all.by_ref().count() > MAX_TRACKERS {
+            return invalid(format!("more than {MAX_TRACKERS} trackers; leave some out"));
+        }
+    }
+    if change.peers.len() > MAX_PEERS {
+        return invalid(format!("more than {MAX_PEERS} peers; name fewer"));
+    }
+    if let Some(bad) = change.peers.iter().find(|p| !dialable(p)) {
+        return invalid(format!("{bad} is no peer's address"));
+    }
+    match change.max_peers {
+        Some(most) if !(1..=MAX_CONNECTIONS).contains(&most) => invalid(format!(
+            "{most} peers; give a number from 1 to {MAX_CONNECTIONS}"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn dialable(peer: &SocketAddr) -> bool {
+    peer.port() != 0 && !peer.ip().is_unspecified() && !peer.ip().is_multicast()
+}
+
+/// Makes a change that was checked.
+pub(super) fn apply(change: &Change, options: &mut Options) {
+    let change = change.clone();
+    set(&mut options.labels, change.labels);
+    set(&mut options.rates.down, change.download);
+    set(&mut options.rates.up, change.upload);
+    set(&mut options.session_rates, change.session_rates);
+    set(&mut options.seed_ratio, change.seed_ratio);
+    set(&mut options.seed_idle, change.seed_idle);
+    set(&mut options.seed_time, change.seed_time);
+    set(&mut options.max_peers, change.max_peers);
+    set(&mut options.noted, change.noted);
+    if let Some(mut tiers) = change.trackers {
+        tiers.retain(|tier| !tier.is_empty());
+        options.trackers = Some(tiers);
+    }
+    for (index, priority) in change.files {
+        if options.files.len() <= index {
+            options.files.resize(index + 1, Priority::Normal);
+        }
+        options.files[index] = priority;
+    }
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::tests::options;
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let before = Options {
+            labels: vec!["a".into()],
+            files: vec![Priority::Low],
+            ..options()
+        };
+        let mut after = before.clone();
+        apply(&Change::default(), &mut after);
+        assert_eq!(after, before);
+        let change = Change {
+            files: vec![(2, Priority::Skip)],
+            max_peers: Some(7),
+            ..Change::default()
+        };
+        apply(&change, &mut after);
+        let files = vec![Priority::Low, Priority::Normal, Priority::Skip];
+        let expected = Options {
+            files,
+            max_peers: 7,
+            ..before
+        };
+        assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_one_line() {
+        let bad = [
+            Change {
+                files: vec![(3, Priority::High)],
+                ..Change::default()
+            },
+            Change {
+                seed_ratio: Some(Limit::Own(f64::NAN)),
+                ..Change::default()
+            },
+            Change {
+                labels: Some(vec![String::new()]),
+                ..Change::default()
+            },
+            Change {
+                trackers: Some(vec![vec!["ftp://tracker.example".into()]]),
+                ..Change::default()
+            },
+            Change {
+                peers: vec!["192.0.2.1:0".parse().expect("an address")],
+                ..Change::default()
+            },
+            Change {
+                max_peers: Some(0),
+                ..Change::default()
+            },
+        ];
+        for change in bad {
+            let refused = check(&change, 3).expect_err("refused").to_string();
+            assert_eq!(refused.lines().count(), 1, "{refused}");
+        }
+        assert_eq!(check(&Change::default(), 1), Ok(()));
+    }
+}

@@ -1,0 +1,220 @@
+//! What is looked up for who asks, by tasks that wait in the place of the actor.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chunkcast::chunks::ChunkSet;
+use chunkcast::node::LookupRequest;
+use chunkcast::wire::{PeerAddrs, Ranking, TraceHop, Wanted, Why};
+use serde_json::{Value, json};
+
+use super::Actor;
+use super::adding::blocking;
+use crate::daemon::counts::Counts;
+use crate::daemon::handle::{DaemonError, Reply};
+use crate::daemon::model::{Detail, FileRow, InfoHash, Options, Space};
+use crate::daemon::paths;
+use crate::metadata::{Layout, Priority, wanted_pieces};
+use crate::session::{Directory, TorrentDetail, object_id};
+
+/// How long a torrent's task is waited for.
+const PATIENCE: Duration = Duration::from_secs(5); // guess: it is never busy for so long
+/// How long a lookup is waited for.
+const LOOKUP: Duration = Duration::from_secs(15); // guess: the client gives up after 10
+/// Peers that a traced lookup asks for.
+const PEERS: u8 = 8; // as many as a lookup names
+
+impl Actor {
+    pub(super) fn detail(&mut self, hash: InfoHash, reply: Reply<Detail>) {
+        let Some((torrent, reply)) = self.find(hash, reply) else {
+            return;
+        };
+        let meta = torrent.meta().cloned();
+        let options = torrent.options.clone();
+        let control = torrent.control();
+        let pieces = meta.as_ref().map_or(0, |m| m.layout.piece_count());
+        let held = torrent.resume.as_ref().map(|r| r.held.clone());
+        let at_rest = TorrentDetail {
+            held: held.unwrap_or_else(|| ChunkSet::empty(pieces)),
+            wanted: match &meta {
+                Some(meta) => wanted_pieces(&meta.layout, &options.files).0,
+                None => ChunkSet::empty(0),
+            },
+            ..TorrentDetail::default()
+        };
+        let checked = torrent.live().is_some_and(|live| live.checked);
+        self.tasks.spawn(async move {
+            let asked = async {
+                let mut detail = control?.detail().await?;
+                if !checked {
+                    (detail.held, detail.wanted) = (at_rest.held.clone(), at_rest.wanted.clone());
+                }
+                Some(detail)
+            };
+            let live = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+            let detail = live.unwrap_or(at_rest);
+            let layout = meta.as_ref().map(|m| &m.layout);
+            let _ = reply.send(Ok(shown(detail, layout, &options)));
+        });
+    }
+
+    pub(super) fn trace(&mut self, hash: InfoHash, reply: Reply<Value>) {
+        let Some((torrent, reply)) = self.find(hash, reply) else {
+            return;
+        };
+        let not_now = |why: &str| Err(DaemonError::NotNow(why.to_owned()));
+        if torrent.source.is_private() {
+            let why = "it is private: the directory is not asked for it";
+            return self.answer(reply, not_now(why));
+        }
+        let Some(index) = self.session.index().cloned() else {
+            return self.answer(reply, not_now("the directory is switched off"));
+        };
+        let request = LookupRequest {
+            object: object_id(&hash.0),
+            wanted: Wanted::Any,
+            p: PEERS,
+            mix: 0,
+            ranking: Ranking::Closeness,
+            asker: PeerAddrs::default(),
+            ignore: Vec::new(),
+            to_root: true,
+            trace: true,
+        };
+        self.tasks.spawn(async move {
+            let began = tokio::time::Instant::now();
+            let asked = tokio::time::timeout(LOOKUP, index.lookup(request)).await;
+            let answer = match asked {
+                Ok(Ok(found)) => {
+                    let own = index.coord();
+                    let rows = found.matches.iter().map(|m| {
+                        let addrs: Vec<String> = m.addrs.iter().map(|a| a.to_string()).collect();
+                        json!({ "addrs": addrs, "chunks": m.matched, "load": m.load, "reachable": m.reachable,
+                                "predicted_rtt_ms": own.rtt(&m.coord).as_secs_f64() * 1e3 })
+                    });
+                    Ok(json!({
+                        "info_hash": hash.to_string(), "hops": found.hops, "root": found.root,
+                        "by": found.by.to_string(), "took_ms": began.elapsed().as_secs_f64() * 1e3,
+                        "peers": rows.collect::<Vec<Value>>(),
+                        "trace": found.trace.iter().map(hop).collect::<Vec<Value>>(),
+                    }))
+                }
+                Ok(Err(e)) => Err(DaemonError::NotNow(e.to_string())),
+                Err(_) => Err(DaemonError::NotNow("no index node answered in time".into())),
+            };
+            let _ = reply.send(answer);
+        });
+    }
+
+    pub(super) fn free_space(&mut self, path: PathBuf, reply: Reply<Space>) {
+        let roots = self.roots.clone();
+        self.tasks.spawn(async move {
+            let space = blocking(move || {
+                let path = roots.check(&path)?;
+                let there = paths::existing(&path).unwrap_or(&path);
+                let stat = rustix::fs::statvfs(there)
+                    .map_err(|e| DaemonError::Disk(format!("{}: {e}", path.display())))?;
+                Ok(Space {
+                    free: stat.f_bavail.saturating_mul(stat.f_frsize),
+                    total: stat.f_blocks.saturating_mul(stat.f_frsize),
+                })
+            });
+            let _ = reply.send(space.await);
+        });
+    }
+
+    pub(super) fn port_test(&mut self, reply: Reply<Option<bool>>) {
+        let reached = self.session.index().and_then(Directory::dialable);
+        self.answer(reply, Ok(reached));
+    }
+
+    pub(super) fn update_blocklist(&mut self, reply: Reply<usize>) {
+        let why = "there is no blocklist here yet".to_owned();
+        self.answer(reply, Err(DaemonError::NotNow(why)));
+    }
+
+    pub(super) fn blocklist_len(&mut self, reply: Reply<usize>) {
+        self.answer(reply, Ok(0));
+    }
+
+    pub(super) fn counts(&mut self, reply: Reply<Box<Counts>>) {
+        let mut counts = Box::new(self.counter.counts());
+        let session = Arc::clone(&self.session);
+        self.tasks.spawn(async move {
+            if let Some(index) = session.index() {
+                counts.index = index.snapshot().await;
+            }
+            let _ = reply.send(Ok(counts));
+        });
+    }
+
+    pub(super) fn index(&mut self, reply: Reply<Value>) {
+        let session = Arc::clone(&self.session);
+        self.tasks.spawn(async move {
+            let none = || DaemonError::NotNow("the directory is switched off".into());
+            let table = match session.index() {
+                Some(index) => index.table().await,
+                None => None,
+            };
+            let _ = reply.send(table.ok_or_else(none));
+        });
+    }
+}
+
+/// What is shown of a torrent in depth.
+fn shown(detail: TorrentDetail, layout: Option<&Layout>, options: &Options) -> Detail {
+    let rows = layout.map(|layout| rows(layout, &detail.held, &options.files));
+    Detail {
+        files: rows.unwrap_or_default(),
+        held: detail.held,
+        wanted: detail.wanted,
+        open: detail.open,
+        peers: detail.peers,
+        trackers: detail.trackers,
+        lookups: detail.lookups,
+        drops: detail.drops,
+        bad_pieces: detail.bad_pieces,
+        banned: detail.banned,
+    }
+}
+
+fn rows(layout: &Layout, held: &ChunkSet, priorities: &[Priority]) -> Vec<FileRow> {
+    let files = layout.files.iter().enumerate();
+    files
+        .map(|(index, file)| {
+            let pieces = layout.pieces_of_file(index);
+            let (begin, end) = (file.offset, file.offset + file.length);
+            let part = |piece: u32| {
+                let at = layout.piece_offset(piece);
+                let until = at + u64::from(layout.piece_len(piece));
+                until.min(end) - at.max(begin)
+            };
+            FileRow {
+                path: file.path.clone(),
+                size: file.length,
+                held: pieces.clone().filter(|p| held.contains(*p)).map(part).sum(),
+                priority: priorities.get(index).copied().unwrap_or_default(),
+                padding: file.padding,
+                first_piece: pieces.start,
+                end_piece: pieces.end,
+            }
+        })
+        .collect()
+}
+
+/// One index node on the way of a lookup.
+fn hop(hop: &TraceHop) -> Value {
+    let why = match hop.why {
+        Why::Enough => "enough",
+        Why::Root => "root",
+        Why::Cached => "cached",
+        Why::Loaded => "loaded",
+        Why::Silent => "silent",
+        Why::TooFew => "too_few",
+        Why::ToRoot => "to_root",
+    };
+    json!({ "id": hop.id.to_string(), "addr": hop.addr.map(|a| a.to_string()),
+            "rtt_to_next_ms": hop.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+            "known": hop.known, "why": why })
+}

@@ -1,0 +1,106 @@
+//! Once a second: times, limits, the schedule, the queue, what is to be saved.
+
+use std::time::Duration;
+
+use super::Actor;
+use crate::daemon::model::{Event, State};
+use crate::daemon::schedule;
+use crate::daemon::seeding::{self, Seed};
+use crate::daemon::store::Standing;
+use crate::daemon::torrent::Torrent;
+
+/// The times of torrents that move nothing are shown anew so often.
+const SHOWN_EVERY: u64 = 30; // guess: nobody watches the seconds of a torrent that does nothing
+
+impl Actor {
+    pub(super) fn tick(&mut self) {
+        let now = self.now;
+        let since = now.elapsed.saturating_sub(self.ticked_at);
+        self.ticked_at = now.elapsed;
+        self.ticks += 1;
+        self.ran += since;
+        self.run.seconds = self.ran.as_secs();
+        if self.switch.tick(&mut self.settings.schedule, &now) {
+            self.set_rates();
+        }
+        let mut ended = Vec::new();
+        for (at, hash) in self.order.iter().enumerate() {
+            let torrent = self
+                .torrents
+                .get_mut(hash)
+                .expect("the queue has what is here");
+            if torrent.live().is_none_or(|live| !live.checked) {
+                continue;
+            }
+            if let Some(live) = torrent.live()
+                && (live.progress.near + live.progress.far > 0 || self.dirty.contains(hash))
+            {
+                self.counter.saw(*hash, &live.progress);
+            }
+            let complete = torrent.is_complete();
+            pass(torrent, since, complete);
+            let stalled = (self.settings.stalled_after)
+                .is_some_and(|after| now.elapsed >= torrent.moved_at + after);
+            if stalled != torrent.stalled {
+                torrent.stalled = stalled;
+                self.requeue = true;
+                self.dirty.insert(*hash);
+            }
+            if at as u64 % SHOWN_EVERY == self.ticks % SHOWN_EVERY {
+                self.dirty.insert(*hash);
+            }
+            if complete && !torrent.record.past_limits {
+                let counts = torrent.counts();
+                let seed = Seed {
+                    uploaded: counts.uploaded,
+                    wanted: torrent.extent().wanted,
+                    idle: now.elapsed.saturating_sub(torrent.sent_at),
+                    seeding: counts.seeding,
+                };
+                if seeding::is_done(&seed, &torrent.options, &self.settings) {
+                    ended.push(*hash);
+                }
+            }
+        }
+        self.statistics_due |= !self.torrents.is_empty();
+        for hash in ended {
+            self.finish(hash);
+        }
+        self.dirty.extend(self.busy.iter().copied());
+        self.save_due();
+        if self.publish() {
+            self.send(Event::Tick);
+        }
+    }
+
+    /// Seeding has reached its limit.
+    fn finish(&mut self, hash: crate::daemon::model::InfoHash) {
+        let unix = self.now.unix;
+        if let Some(torrent) = self.torrents.get_mut(&hash) {
+            torrent.record.standing = Standing::Paused;
+            torrent.record.finished = true;
+            torrent.record.changed = unix;
+            self.requeue = true;
+            self.keep(hash);
+            self.touch(hash);
+        }
+    }
+
+    /// The rates that hold now.
+    pub(super) fn set_rates(&self) {
+        let rates = schedule::rates(self.settings.rates, &self.settings.schedule);
+        self.session.limiters().set(rates);
+    }
+}
+
+/// Time passes for a torrent that runs.
+fn pass(torrent: &mut Torrent, time: Duration, complete: bool) {
+    debug_assert!(matches!(
+        torrent.state(),
+        State::Downloading | State::Seeding
+    ));
+    match complete {
+        true => torrent.before.seeding += time,
+        false => torrent.before.downloading += time,
+    }
+}

@@ -1,0 +1,144 @@
+//! Adding, listing, pausing, starting, removing, and what is left of that after a restart.
+
+use chunkcast_bittorrent::daemon::{
+    DaemonError, Event, NewSource, NewTorrent, StartError, State, start,
+};
+
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torrent_is_fetched_kept_and_seeded_after_a_restart_without_hashing() {
+    let content = Content::folder(1, &[("a", 100_000), ("deep/b", 50_001), ("empty", 0)]);
+    let seed = Seed::of(&[&content]).await;
+    let mut rig = Rig::new(|_| {}).await;
+    let mut events = rig.daemon().subscribe();
+    let added = rig.add_with(&content, &[seed.addr()], |_| {}).await;
+    assert_eq!((added.info_hash, added.duplicate), (content.hash, false));
+    assert_eq!(added.name, content.name());
+    let listing = rig.daemon().list();
+    assert_eq!(listing.torrents.len(), 1, "it is shown when it was added");
+    let summary = &listing.torrents[0];
+    assert_eq!((summary.size, summary.added), (content.size(), NOON));
+    assert_eq!(summary.about.comment, "of a test");
+
+    until_event(
+        &mut events,
+        |e| matches!(e, Event::Complete(h) if *h == content.hash),
+    )
+    .await;
+    let done = rig.until_state(content.hash, State::Seeding).await;
+    assert_eq!((done.verified, done.held), (content.size(), content.size()));
+    assert!(done.downloaded >= content.size() && done.done == NOON);
+    content.assert_at(&rig.settings.download_dir);
+
+    rig.restart().await;
+    let seeding = rig.until_state(content.hash, State::Seeding).await;
+    assert_eq!((seeding.added, seeding.done), (done.added, done.done));
+    assert_eq!(seeding.downloaded, done.downloaded, "statistics are kept");
+    assert_eq!(rig.daemon().list().totals.ever.downloaded, done.downloaded);
+    assert_eq!(rig.daemon().list().totals.ever.starts, 2);
+    assert_eq!(rig.daemon().list().totals.session.downloaded, 0);
+
+    let twice = rig.add_with(&content, &[], |_| {}).await;
+    assert!(twice.duplicate && twice.id == seeding.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_torrent_stays_paused_and_a_removed_one_stays_away() {
+    let (one, two) = (Content::file(2, 40_000), Content::file(3, 40_000));
+    let mut rig = Rig::new(|_| {}).await;
+    rig.add_with(&one, &[], |new| new.start = Some(false)).await;
+    rig.add(&two, &[]).await;
+    assert_eq!(rig.summary(one.hash).state, State::Paused);
+    rig.until_state(two.hash, State::Downloading).await;
+    rig.daemon().pause(two.hash).await.expect("paused");
+    rig.until_state(two.hash, State::Paused).await;
+    rig.restart().await;
+    assert_eq!(rig.summary(one.hash).state, State::Paused);
+    assert_eq!(rig.summary(two.hash).state, State::Paused);
+    rig.daemon().start(one.hash, false).await.expect("started");
+    rig.until_state(one.hash, State::Downloading).await;
+
+    let mut events = rig.daemon().subscribe();
+    rig.daemon().remove(one.hash, false).await.expect("removed");
+    until_event(
+        &mut events,
+        |e| matches!(e, Event::Removed(h) if *h == one.hash),
+    )
+    .await;
+    let listing = rig.daemon().list();
+    assert_eq!(listing.torrents.len(), 1);
+    assert_eq!(listing.removed[0].info_hash, one.hash);
+    let gone = rig.daemon().pause(one.hash).await;
+    assert_eq!(gone, Err(DaemonError::Unknown(one.hash)));
+    rig.restart().await;
+    let listing = rig.daemon().list();
+    assert_eq!(listing.torrents.len(), 1);
+    assert_eq!(listing.torrents[0].info_hash, two.hash);
+    // and may come again
+    rig.add(&one, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_magnet_link_becomes_a_torrent_that_needs_no_peer_after_a_restart() {
+    let content = Content::file(4, 60_000);
+    let seed = Seed::of(&[&content]).await;
+    let mut rig = Rig::new(|_| {}).await;
+    let link = format!("magnet:?xt=urn:btih:{}&dn=later", content.hash);
+    let mut new = NewTorrent::new(NewSource::Magnet(link));
+    new.change.peers = vec![seed.addr()];
+    let added = rig.daemon().add(new).await.expect("added");
+    assert_eq!(added.name, "later");
+    let done = rig.until_state(content.hash, State::Seeding).await;
+    assert_eq!(done.name, content.name());
+    let kept = done.about.torrent_file.clone().expect("it is kept");
+    assert!(kept.is_file());
+    drop(seed);
+    rig.restart().await;
+    rig.until_state(content.hash, State::Seeding).await;
+    content.assert_at(&rig.settings.download_dir);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_torrent_and_what_leads_outside_is_refused() {
+    let content = Content::file(5, 20_000);
+    let rig = Rig::new(|_| {}).await;
+    let bad = NewTorrent::new(NewSource::Torrent("no torrent".into()));
+    let refused = rig.daemon().add(bad).await;
+    assert!(
+        matches!(refused, Err(DaemonError::Invalid(_))),
+        "{refused:?}"
+    );
+    let bad = NewTorrent::new(NewSource::Magnet("magnet:?xt=urn:btih:1".into()));
+    let refused = rig.daemon().add(bad).await;
+    assert!(
+        matches!(refused, Err(DaemonError::Invalid(_))),
+        "{refused:?}"
+    );
+    let outside = rig.path("elsewhere");
+    let mut bad = NewTorrent::new(NewSource::Torrent(content.torrent.clone()));
+    bad.dir = Some(outside.clone());
+    let refused = rig.daemon().add(bad).await;
+    assert_eq!(refused, Err(DaemonError::Outside(outside)));
+    let bad = NewTorrent::new(NewSource::File("/etc/passwd".into()));
+    let refused = rig.daemon().add(bad).await;
+    assert!(
+        matches!(refused, Err(DaemonError::Outside(_))),
+        "{refused:?}"
+    );
+    assert!(rig.daemon().list().torrents.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_daemon_at_a_time_uses_a_state_directory() {
+    let mut rig = Rig::new(|_| {}).await;
+    match start(rig.config()).await {
+        Err(StartError::State(taken)) => {
+            let line = taken.to_string();
+            let state = rig.path("state").display().to_string();
+            assert!(line.contains(&state) && line.lines().count() == 1, "{line}");
+        }
+        other => panic!("{other:?}"),
+    }
+    rig.restart().await;
+}

@@ -1,0 +1,4 @@
+//! The daemon through its handle, with a session on loopback that seeds to it.
+
+mod basics;
+mod support;

@@ -1,0 +1,304 @@
+//! A daemon in this process, a session that seeds to it, and torrents of a few kilobytes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chunkcast_bittorrent::daemon::config::{Config, Places};
+use chunkcast_bittorrent::daemon::{
+    Added, Change, Clock, Daemon, DaemonConfig, Event, InfoHash, NewSource, NewTorrent, Running,
+    Settings, State, Summary, start,
+};
+use chunkcast_bittorrent::metadata::{CreateOptions, Metainfo, create};
+use chunkcast_bittorrent::session::{
+    AddTorrent, DataPath, IndexUse, Session, SessionConfig, TorrentHandle, TorrentSource,
+};
+use chunkcast_compat_tests::{Scratch, noise, scratch, write};
+use tokio::sync::broadcast;
+use tokio::time::{sleep, timeout};
+
+/// A test that waits longer than that has failed.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// When clocks that are set begin: a Monday, 12:00 UTC.
+pub(crate) const NOON: u64 = 1_700_481_600;
+
+/// A session that knows nobody but those it is told of.
+pub(crate) fn quiet() -> SessionConfig {
+    SessionConfig {
+        listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        index: IndexUse::Client,
+        trackers: false,
+        dht: false,
+        lsd: false,
+        map_ports: None,
+        ..SessionConfig::default()
+    }
+}
+
+/// Settings without limits.
+pub(crate) fn settings(dir: &Path) -> Settings {
+    Settings {
+        download_dir: dir.join("downloads"),
+        active_downloads: None,
+        ..Config::defaults(&Places::of_system()).settings
+    }
+}
+
+/// A daemon whose directories are one of a test's own.
+pub(crate) struct Rig {
+    pub(crate) dir: Scratch,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) session: SessionConfig,
+    running: Option<Running>,
+}
+
+impl Rig {
+    /// Starts one with a clock that is set.
+    pub(crate) async fn new(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut rig = Self::prepared(change);
+        rig.start().await;
+        rig
+    }
+
+    /// One that has not started.
+    pub(crate) fn prepared(change: impl FnOnce(&mut Settings)) -> Self {
+        let dir = scratch();
+        let mut settings = settings(dir.path());
+        change(&mut settings);
+        Self {
+            clock: Clock::set_to(NOON),
+            settings,
+            session: quiet(),
+            running: None,
+            dir,
+        }
+    }
+
+    pub(crate) fn config(&self) -> DaemonConfig {
+        DaemonConfig {
+            clock: self.clock.clone(),
+            allowed: vec![self.path("allowed")],
+            ..DaemonConfig::new(
+                self.session.clone(),
+                self.settings.clone(),
+                self.path("state"),
+            )
+        }
+    }
+
+    pub(crate) async fn start(&mut self) {
+        let running = start(self.config()).await.expect("a daemon");
+        self.running = Some(running);
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.running.take().expect("it runs").stop().await;
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await;
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().expect("it runs")
+    }
+
+    pub(crate) fn daemon(&self) -> &Daemon {
+        &self.running().daemon
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Adds a torrent that fetches from `peers`.
+    pub(crate) async fn add(&self, content: &Content, peers: &[SocketAddr]) -> InfoHash {
+        self.add_with(content, peers, |_| {}).await.info_hash
+    }
+
+    pub(crate) async fn add_with(
+        &self,
+        content: &Content,
+        peers: &[SocketAddr],
+        change: impl FnOnce(&mut NewTorrent),
+    ) -> Added {
+        let mut new = NewTorrent {
+            change: Change {
+                peers: peers.to_vec(),
+                ..Change::default()
+            },
+            ..NewTorrent::new(NewSource::Torrent(content.torrent.clone()))
+        };
+        change(&mut new);
+        self.daemon().add(new).await.expect("added")
+    }
+
+    pub(crate) fn summary(&self, hash: InfoHash) -> Arc<Summary> {
+        let listing = self.daemon().list();
+        let found = listing.torrents.iter().find(|t| t.info_hash == hash);
+        found.expect("it is here").clone()
+    }
+
+    /// Waits until a torrent is as `when` says.
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        hash: InfoHash,
+        when: impl Fn(&Summary) -> bool,
+    ) -> Arc<Summary> {
+        let begun = std::time::Instant::now();
+        loop {
+            let listing = self.daemon().list();
+            let found = listing.torrents.iter().find(|t| t.info_hash == hash);
+            if let Some(summary) = found.filter(|s| when(s)) {
+                return summary.clone();
+            }
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "waited for {what} in vain: {found:?}"
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) async fn until_state(&self, hash: InfoHash, state: State) -> Arc<Summary> {
+        let what = format!("{state:?}");
+        self.until(&what, hash, |s| s.state == state).await
+    }
+
+    /// Moves the clock on, and waits until the daemon has seen it.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let mut events = self.daemon().subscribe();
+        self.clock.advance(time);
+        for _ in 0..2 {
+            until_event(&mut events, |e| matches!(e, Event::Tick)).await;
+        }
+    }
+}
+
+/// Waits for an event.
+pub(crate) async fn until_event(
+    events: &mut broadcast::Receiver<Event>,
+    which: impl Fn(&Event) -> bool,
+) -> Event {
+    let found = async {
+        loop {
+            match events.recv().await {
+                Ok(event) if which(&event) => return event,
+                Err(broadcast::error::RecvError::Closed) => panic!("the daemon has ended"),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    };
+    timeout(DEADLINE, found).await.expect("it happens")
+}
+
+/// A torrent and its data.
+pub(crate) struct Content {
+    pub(crate) torrent: Bytes,
+    pub(crate) meta: Arc<Metainfo>,
+    pub(crate) hash: InfoHash,
+    /// The directory with its file or folder.
+    pub(crate) at: Scratch,
+}
+
+impl Content {
+    /// A torrent of one file of `len` bytes in pieces of 16 KiB.
+    pub(crate) fn file(seed: u64, len: usize) -> Self {
+        let at = scratch();
+        let path = at.path().join(format!("file-{seed}.bin"));
+        write(&path, &noise(seed, len));
+        Self::of(at, &path, 16 << 10)
+    }
+
+    /// A torrent of a folder with these files.
+    pub(crate) fn folder(seed: u64, files: &[(&str, usize)]) -> Self {
+        let at = scratch();
+        let path = at.path().join(format!("folder-{seed}"));
+        for (n, (name, len)) in (1000..).zip(files) {
+            write(&path.join(name), &noise(seed + n, *len));
+        }
+        Self::of(at, &path, 16 << 10)
+    }
+
+    fn of(at: Scratch, path: &Path, piece_length: u32) -> Self {
+        let options = CreateOptions {
+            piece_length: Some(piece_length),
+            comment: Some("of a test".into()),
+            ..CreateOptions::default()
+        };
+        let created = create(path, &options, |_, _| {}).expect("a torrent");
+        Self {
+            torrent: created.bytes.into(),
+            hash: InfoHash(created.info_hash),
+            meta: Arc::new(created.metainfo),
+            at,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.meta.layout.name
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.meta.layout.total_length
+    }
+
+    /// Puts the data where a torrent with this directory has it.
+    pub(crate) fn copy_to(&self, dir: &Path) {
+        for file in &self.meta.layout.files {
+            let bytes = std::fs::read(self.at.path().join(&file.path)).expect("the data");
+            write(&dir.join(&file.path), &bytes);
+        }
+    }
+
+    /// Panics unless the data below `dir` is what it is to be.
+    pub(crate) fn assert_at(&self, dir: &Path) {
+        for file in &self.meta.layout.files {
+            let read = |dir: &Path| std::fs::read(dir.join(&file.path));
+            let (ours, there) = (read(self.at.path()), read(dir));
+            let there = there.unwrap_or_else(|e| panic!("{:?}: {e}", file.path));
+            assert!(there == ours.expect("the data"), "{:?} differs", file.path);
+        }
+    }
+}
+
+/// A session that has all of these, complete.
+pub(crate) struct Seed {
+    session: Session,
+    _torrents: Vec<TorrentHandle>,
+}
+
+impl Seed {
+    pub(crate) async fn of(contents: &[&Content]) -> Self {
+        Self::with(quiet(), contents).await
+    }
+
+    pub(crate) async fn with(config: SessionConfig, contents: &[&Content]) -> Self {
+        let session = Session::start(config).await.expect("a session");
+        let mut torrents = Vec::new();
+        for content in contents {
+            let add = AddTorrent {
+                seed_only: true,
+                ..AddTorrent::new(
+                    TorrentSource::Metainfo(content.meta.clone()),
+                    DataPath::OutputDir(content.at.path().to_path_buf()),
+                )
+            };
+            torrents.push(session.add(add).await.expect("a new torrent"));
+        }
+        Self {
+            session,
+            _torrents: torrents,
+        }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.session.listen_addr()
+    }
+}
