@@ -9,6 +9,7 @@ use chunkcast::node::Network;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::budgets::BudgetArgs;
+use super::client;
 use super::daemon_args::ConfigArgs;
 use super::exit::{Code, Failure};
 use crate::daemon::config::LogFormat;
@@ -95,6 +96,42 @@ pub(super) enum Command {
         after_help = "Examples:\n  chunkcast demo\n  chunkcast demo --peers 16 --size 256MiB"
     )]
     Demo(DemoArgs),
+    /// Add torrents to the running daemon.
+    #[command(after_help = "Examples:\n  \
+        chunkcast add debian.torrent --label linux\n  \
+        chunkcast add 'magnet:?xt=urn:btih:…' --dir /srv/data --paused")]
+    Add(client::AddArgs),
+    /// List the torrents of the running daemon.
+    #[command(
+        after_help = "Examples:\n  chunkcast ls\n  chunkcast ls debian --state seeding\n  chunkcast ls --json"
+    )]
+    Ls(client::LsArgs),
+    /// Show a torrent of the running daemon.
+    Info(client::InfoArgs),
+    /// Show the peers of a torrent: who named each, how far it is, what comes and goes, and why it is one.
+    Peers(client::PeersArgs),
+    /// Stop torrents of the running daemon.
+    Pause(client::SomeArgs),
+    /// Start torrents of the running daemon.
+    Start(client::StartArgs),
+    /// Hash all data of torrents again.
+    Verify(client::SomeArgs),
+    /// Remove torrents from the running daemon; their data stays, unless --data.
+    Rm(client::RmArgs),
+    /// Change or show limits, of torrents or of all together.
+    #[command(after_help = "Examples:\n  \
+        chunkcast limit --upload 2MiB/s --ratio 2\n  \
+        chunkcast limit debian --download 500KiB/s --ratio unlimited\n  \
+        chunkcast limit --schedule on\n\n\
+        A change is kept over a restart, until the configuration is reloaded (SIGHUP) or `chunkcast config reset`.")]
+    Limit(client::LimitArgs),
+    /// Choose the files of a torrent, and in which order they come; or show them.
+    #[command(
+        after_help = "Examples:\n  chunkcast select debian\n  chunkcast select debian --only 0,3-5 --high 4"
+    )]
+    Select(client::SelectArgs),
+    /// Move the data of a torrent to another directory.
+    Move(client::MoveArgs),
     /// Show or check the configuration of the daemon.
     #[command(after_help = "Examples:\n  \
         chunkcast config example > ~/.config/chunkcast/config.toml\n  \

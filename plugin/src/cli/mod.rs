@@ -2,6 +2,7 @@
 
 mod args;
 mod budgets;
+mod client;
 mod config;
 mod create;
 mod daemon_args;
@@ -66,6 +67,17 @@ pub fn main() -> ExitCode {
             Command::Lookup(a) => (lookup::run(&a).await, a.json),
             Command::Table(a) => (table::run(&a).await, a.json),
             Command::Demo(a) => (demo::run(&a).await, false),
+            Command::Add(a) => (client::add(&a).await, a.api.json),
+            Command::Ls(a) => (client::ls(&a).await, a.api.json),
+            Command::Info(a) => (client::info(&a).await, a.api.json),
+            Command::Peers(a) => (client::peers(&a).await, a.api.json),
+            Command::Pause(a) => (client::pause(&a).await, a.api.json),
+            Command::Start(a) => (client::start(&a).await, a.api.json),
+            Command::Verify(a) => (client::verify(&a).await, a.api.json),
+            Command::Rm(a) => (client::remove(&a).await, a.api.json),
+            Command::Limit(a) => (client::limit(&a).await, a.api.json),
+            Command::Select(a) => (client::select(&a).await, a.api.json),
+            Command::Move(a) => (client::relocate(&a).await, a.api.json),
             Command::Config(a) => (config::run(&a), false),
             Command::Man(a) => (manual::man(&a), false),
             Command::Completions(a) => {

@@ -27,7 +27,8 @@ pub(super) async fn open(text: &str) -> Result<TorrentSource, Failure> {
     }
 }
 
-fn is_infohash(text: &str) -> bool {
+/// Whether it is 40 hexadecimal digits.
+pub(super) fn is_infohash(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 pub use self::changes::{drop_changes, keep_changes};
 pub use self::load::{Flag, Loaded, Mistake, Origin, Sources};
 pub use self::show::example;
+pub use self::value::{parse_ratio, parse_time};
 
 use super::noted::NotedSettings;
 use super::settings::{Schedule, Settings};

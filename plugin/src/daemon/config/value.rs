@@ -95,6 +95,22 @@ pub(super) trait Value: Sized {
     fn show(&self) -> String;
 }
 
+/// Reads a time: `90`, `30min`, `1h 30min`, `7d`.
+///
+/// # Errors
+/// A line that says what is taken.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    Value::read(&Raw::Loose(text.to_owned()))
+}
+
+/// Reads a ratio: a number from 0 on.
+///
+/// # Errors
+/// A line that says what is taken.
+pub fn parse_ratio(text: &str) -> Result<f64, String> {
+    Value::read(&Raw::Loose(text.to_owned()))
+}
+
 fn wanted<T>(what: &str, raw: &Raw) -> Result<T, String> {
     Err(format!("write {what}, not {}", raw.kind()))
 }
