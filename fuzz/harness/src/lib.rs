@@ -17,6 +17,7 @@ mod metainfo;
 mod mse;
 mod node;
 mod peer;
+mod rpc;
 mod swarm;
 mod tracker;
 mod utp;
@@ -29,6 +30,7 @@ pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use mse::mse;
 pub use node::node;
 pub use peer::{cc_status, extended_handshake, handshake, peer_frames, ut_metadata, ut_pex};
+pub use rpc::transmission_request;
 pub use swarm::swarm_messages;
 pub use tracker::{announce_http, announce_udp, gateway, tracker_http, tracker_udp};
 pub use utp::utp_packet;
@@ -38,7 +40,7 @@ pub use web::web_seed;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 29] = [
+pub const TARGETS: [Target; 30] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
@@ -64,6 +66,7 @@ pub const TARGETS: [Target; 29] = [
     ("torrent", torrent),
     ("tracker_http", tracker_http),
     ("tracker_udp", tracker_udp),
+    ("transmission_request", transmission_request),
     ("ut_metadata", ut_metadata),
     ("utp_packet", utp_packet),
     ("ut_pex", ut_pex),
