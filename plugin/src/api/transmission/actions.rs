@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures::{StreamExt, stream};
 use serde_json::Value;
 
 use super::arguments::Arguments;
@@ -10,6 +11,9 @@ use super::change;
 use super::error::{LOCATION_NOT_ABSOLUTE, NO_LOCATION, ONE_TORRENT, RpcError};
 use super::ids::Ids;
 use crate::daemon::{Change, Daemon, DaemonError, InfoHash, QueueMove, Summary};
+
+/// Torrents with which something is done at a time: each waits for the disk.
+const AT_ONCE: usize = 64; // guess
 
 /// What is done with each torrent.
 #[derive(Clone, Debug)]
@@ -32,17 +36,30 @@ fn torrents(
     Ok(ids.of_listing(&daemon.list(), now))
 }
 
-/// Does it with all of them; of several errors the first is told.
+/// Does it with all of them.
 pub(super) async fn act(
     daemon: &Daemon,
     arguments: Arguments<'_>,
     now: u64,
     action: Action,
 ) -> Result<Value, RpcError> {
+    let torrents = torrents(daemon, arguments, now)?;
+    let each = torrents.into_iter();
+    let each = each.map(|torrent| one(daemon, torrent.info_hash, &action));
+    all(each).await
+}
+
+/// Does all of it side by side; of several errors the first is told.
+async fn all(
+    each: impl Iterator<Item = impl Future<Output = Result<(), DaemonError>>>,
+) -> Result<Value, RpcError> {
+    let mut done = stream::iter(each).buffered(AT_ONCE);
     let mut outcome = Ok(());
-    for torrent in torrents(daemon, arguments, now)? {
-        let done = one(daemon, torrent.info_hash, &action).await;
-        outcome = outcome.and(still_there(done));
+    while let Some(done) = done.next().await {
+        outcome = outcome.and(match done {
+            Err(DaemonError::Unknown(_)) => Ok(()), // it has gone meanwhile, as one that was never there
+            done => done,
+        });
     }
     outcome.map(|()| Value::Null).map_err(RpcError::from)
 }
@@ -57,14 +74,6 @@ async fn one(daemon: &Daemon, which: InfoHash, action: &Action) -> Result<(), Da
         Action::Relocate { dir, move_data } => {
             daemon.relocate(which, dir.clone(), *move_data).await
         }
-    }
-}
-
-/// A torrent that has gone meanwhile is as one that was never there.
-fn still_there(done: Result<(), DaemonError>) -> Result<(), DaemonError> {
-    match done {
-        Err(DaemonError::Unknown(_)) => Ok(()),
-        done => done,
     }
 }
 
@@ -102,18 +111,17 @@ pub(super) async fn set(
     let torrents = torrents(daemon, arguments, now)?;
     let changes = torrents.iter().map(|t| change::of(arguments, t));
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
-    let mut outcome = Ok(());
-    for (torrent, change) in torrents.iter().zip(changes) {
+    let which = torrents.into_iter().map(|torrent| torrent.info_hash);
+    let each = which.zip(changes).map(async |(which, change)| {
         if change != Change::default() {
-            let done = daemon.change(torrent.info_hash, change).await;
-            outcome = outcome.and(still_there(done));
+            daemon.change(which, change).await?;
         }
-        if let Some(dir) = &dir {
-            let done = daemon.relocate(torrent.info_hash, dir.clone(), false).await;
-            outcome = outcome.and(still_there(done));
+        match dir.clone() {
+            Some(dir) => daemon.relocate(which, dir, false).await,
+            None => Ok(()),
         }
-    }
-    outcome.map(|()| Value::Null).map_err(RpcError::from)
+    });
+    all(each).await
 }
 
 /// `queue-move-*`.

