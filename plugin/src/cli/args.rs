@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::budgets::BudgetArgs;
 use super::client;
-use super::daemon_args::ConfigArgs;
+use super::daemon_args::{ConfigArgs, DaemonArgs};
 use super::exit::{Code, Failure};
 use crate::daemon::config::LogFormat;
 use crate::limits::parse_bytes;
@@ -88,7 +88,8 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  \
         chunkcast table\n  \
         chunkcast table --control /run/chunkcast.sock --json\n\n\
-        Without --control it asks the first of this user's `node`, `get` and `seed` that runs.\n\
+        Without --control it asks the first of this user's `daemon`, `node`, `get` and `seed` that runs; of the machine's\n\
+        service with --state /var/lib/chunkcast.\n\
         Exit code 4: none of them runs.")]
     Table(TableArgs),
     /// See it work: index nodes, a seed and downloaders as processes on this machine.
@@ -96,6 +97,16 @@ pub(super) enum Command {
         after_help = "Examples:\n  chunkcast demo\n  chunkcast demo --peers 16 --size 256MiB"
     )]
     Demo(DemoArgs),
+    /// Run a seedbox: many torrents, a queue and limits, a page and an API, state that survives any end.
+    #[command(after_help = "Examples:\n  \
+        chunkcast daemon\n  \
+        chunkcast daemon --data /srv/torrents --set api.listen=0.0.0.0:9091 --set api.password-file=/etc/chunkcast/password\n  \
+        chunkcast config example > ~/.config/chunkcast/config.toml\n\n\
+        Flags win over the environment (CHUNKCAST_SECTION_KEY), that over changes made at runtime, these over the file.\n\
+        SIGHUP reads the file again. SIGTERM and Ctrl-C end it within 10 s, a second one at once.\n\
+        Exit codes: 0 ended as asked, 1 anything else, 2 a mistake in the configuration, 4 an address is taken,\n\
+        6 a directory cannot be used, 7 ended at once.")]
+    Daemon(DaemonArgs),
     /// Add torrents to the running daemon.
     #[command(after_help = "Examples:\n  \
         chunkcast add debian.torrent --label linux\n  \
@@ -516,7 +527,7 @@ pub(super) struct CompletionsArgs {
 ///
 /// # Errors
 /// A line that says which forms are taken.
-fn parse_key(text: &str) -> Result<NetworkKey, String> {
+pub(super) fn parse_key(text: &str) -> Result<NetworkKey, String> {
     let form = "a key is 64 hexadecimal digits, or a file that holds them or the 32 bytes";
     if let Ok(key) = text.parse() {
         return Ok(key);

@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::exit::{Code, Failure};
-use crate::daemon::config::{Flag, Sources};
+use crate::daemon::config::{Flag, LogFormat, Sources};
 
 /// Where the configuration is from.
 #[derive(Clone, Debug, Args)]
@@ -157,7 +157,7 @@ impl DaemonArgs {
     pub(super) fn sources(
         &self,
         verbose: u8,
-        log_format: Option<&str>,
+        log_format: Option<LogFormat>,
     ) -> Result<Sources, Failure> {
         let mut sources = self.from.sources()?;
         let texts = [
@@ -219,7 +219,8 @@ impl DaemonArgs {
             let level = super::log::level(verbose);
             sources.flags.push(flag("-v", "log.filter", level));
         }
-        let format = log_format.map(|text| flag("--log-format", "log.format", text));
+        let format = log_format.and_then(|f| f.to_possible_value());
+        let format = format.map(|f| flag("--log-format", "log.format", f.get_name()));
         sources.flags.extend(format);
         Ok(sources)
     }

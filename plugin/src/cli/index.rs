@@ -1,10 +1,12 @@
 //! What `node`, `get`, `seed` and `tracker` do with the index node's own flags: its identity, its control socket,
 //! and its port at the router.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chunkcast::driver::lan::NetworkTag;
+use chunkcast::node::Network;
 
 use super::args::IndexArgs;
 use super::exit::{Code, Failure};
@@ -13,7 +15,7 @@ use crate::control::{Control, ControlError};
 use crate::discovery::portmap::{LEASE, Protocol};
 use crate::discovery::{DhtConfig, DhtNode, PortMapConfig, PortMapper, RendezvousConfig};
 use crate::session::{IndexNode, IndexSettings};
-use crate::state::{State, User, Warning, default_dir};
+use crate::state::{State, StateError, User, Warning, default_dir};
 
 /// The settings that the flags ask for. A state directory that nobody named and that cannot be used is only warned of.
 ///
@@ -34,41 +36,51 @@ pub(super) fn settings(
     let Some(dir) = dir.filter(|_| !args.no_state) else {
         return Ok(settings);
     };
-    match State::open(&dir, user, NetworkTag::of(&settings.network)) {
-        Ok(opened) => {
-            match &opened.warning {
-                // downloads side by side are nothing unusual
-                Some(taken @ Warning::Taken { .. }) if user != User::Node => {
-                    tracing::info!("{taken}");
-                }
-                Some(warning) => reporter.warning(&warning.to_string()),
-                None => {}
-            }
-            settings.state = Some(Arc::new(opened.state));
-        }
+    match opened(&dir, user, &settings.network, reporter) {
+        Ok(state) => settings.state = Some(state),
         Err(e) if named => return Err(Failure::new(Code::Disk, e)),
         Err(e) => reporter.warning(&e.to_string()),
     }
     Ok(settings)
 }
 
-/// The control socket that the flags ask for. One that nobody named and that cannot be made is only warned of.
+/// What the index node of `user` keeps in `dir`.
+///
+/// # Errors
+/// When the directory cannot be made, read or written.
+pub(super) fn opened(
+    dir: &Path,
+    user: User,
+    network: &Network,
+    reporter: &Reporter,
+) -> Result<Arc<State>, StateError> {
+    let opened = State::open(dir, user, NetworkTag::of(network))?;
+    match &opened.warning {
+        // downloads side by side are nothing unusual
+        Some(taken @ Warning::Taken { .. }) if user != User::Node => tracing::info!("{taken}"),
+        Some(warning) => reporter.warning(&warning.to_string()),
+        None => {}
+    }
+    Ok(Arc::new(opened.state))
+}
+
+/// The control socket that a flag names, or the usual one. One that nobody named and that cannot be made is only warned of.
 ///
 /// # Errors
 /// For a named one: code 4 when it belongs to a running process, 6 when it cannot be made.
 pub(super) fn control(
-    args: &IndexArgs,
+    named: Option<&Path>,
     settings: &IndexSettings,
     node: &IndexNode,
     reporter: &Reporter,
 ) -> Result<Option<Control>, Failure> {
     let usual = || settings.state.as_ref().and_then(|s| s.control_path());
-    let Some(path) = args.control.clone().or_else(usual) else {
+    let Some(path) = named.map(Path::to_owned).or_else(usual) else {
         return Ok(None);
     };
     match Control::serve(&path, node.clone()) {
         Ok(control) => Ok(Some(control)),
-        Err(e) if args.control.is_none() => {
+        Err(e) if named.is_none() => {
             reporter.warning(&e.to_string());
             Ok(None)
         }

@@ -5,6 +5,7 @@ mod budgets;
 mod client;
 mod config;
 mod create;
+mod daemon;
 mod daemon_args;
 mod demo;
 mod exit;
@@ -14,6 +15,7 @@ mod log;
 mod lookup;
 mod manual;
 mod node;
+mod notify;
 mod output;
 mod seed;
 mod signal;
@@ -45,7 +47,10 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    log::start(cli.log_format.unwrap_or_default(), log::level(cli.verbose));
+    // the daemon's log is as its configuration says
+    if !matches!(cli.command, Command::Daemon(_)) {
+        log::start(cli.log_format.unwrap_or_default(), log::level(cli.verbose));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -67,6 +72,10 @@ pub fn main() -> ExitCode {
             Command::Lookup(a) => (lookup::run(&a).await, a.json),
             Command::Table(a) => (table::run(&a).await, a.json),
             Command::Demo(a) => (demo::run(&a).await, false),
+            Command::Daemon(a) => {
+                let format = cli.log_format;
+                (daemon::run(&a, cli.verbose, format).await, a.json)
+            }
             Command::Add(a) => (client::add(&a).await, a.api.json),
             Command::Ls(a) => (client::ls(&a).await, a.api.json),
             Command::Info(a) => (client::info(&a).await, a.api.json),

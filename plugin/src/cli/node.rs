@@ -35,7 +35,7 @@ pub(super) async fn run(args: &NodeArgs) -> Result<(), Failure> {
     let node = start_index_node(args.index_listen, bootstrap, settings.clone())
         .await
         .map_err(|e| index_failure(&e))?;
-    let control = index::control(&args.index, &settings, &node, &reporter)?;
+    let control = index::control(args.index.control.as_deref(), &settings, &node, &reporter)?;
     let ports = index::map_port(&args.index, &node);
     let dht = index::rendezvous(&args.index, args.no_dht, &args.dht_bootstrap, &node);
     reporter.event(

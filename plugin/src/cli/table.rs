@@ -55,12 +55,12 @@ async fn first(paths: &[PathBuf]) -> Result<Value, Failure> {
     let nobody = AskError::NobodyThere(paths[0].clone());
     let others = match paths.len() {
         1 => "",
-        _ => ", and no `get` or `seed` beside it",
+        _ => ", and no `node`, `get`, `seed` or `tracker` beside it",
     };
     Err(Failure::new(
         Code::Network,
         format!(
-            "{nobody}{others}; start `chunkcast node`, or name the socket of a running one with --control PATH"
+            "{nobody}{others}; start `chunkcast daemon` or `chunkcast node`, or name the socket of a running one with --control PATH"
         ),
     ))
 }

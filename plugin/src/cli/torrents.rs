@@ -118,7 +118,9 @@ pub(super) async fn run_jobs(
             .await
             .map_err(|e| index_failure(&e))?;
         let control = match session.index() {
-            Some(node) => index::control(&args.index, &settings, node, &reporter)?,
+            Some(node) => {
+                index::control(args.index.control.as_deref(), &settings, node, &reporter)?
+            }
             None => None,
         };
         Ok((peers, session, control))

@@ -44,7 +44,7 @@ pub(super) async fn run(args: &TrackerArgs) -> Result<(), Failure> {
             return Err(e);
         }
     };
-    let control = index::control(&args.index, &settings, &node, &reporter)?;
+    let control = index::control(args.index.control.as_deref(), &settings, &node, &reporter)?;
     let ports = index::map_port(&args.index, &node);
     let dht = index::rendezvous(&args.index, args.no_dht, &args.dht_bootstrap, &node);
     let urls: Vec<String> = facade.listen_addrs().iter().map(announce_url).collect();

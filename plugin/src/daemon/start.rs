@@ -1,5 +1,6 @@
 //! Starting a daemon, and what starts it has of it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tokio::sync::mpsc;
@@ -12,7 +13,7 @@ use super::handle::{Daemon, channel};
 use super::paths::Roots;
 use super::settings::Settings;
 use super::store::{self, Lock, LockError, Places, Writer};
-use crate::session::{Session, SessionConfig, SessionError};
+use crate::session::{IndexNode, Session, SessionConfig, SessionError};
 
 /// What a daemon needs to know.
 #[derive(Clone, Debug)]
@@ -58,6 +59,10 @@ pub enum StartError {
 pub struct Running {
     /// Its handle.
     pub daemon: Daemon,
+    /// Where peers can connect to.
+    pub listen: SocketAddr,
+    /// Its index node, or its client of others'.
+    pub index: Option<IndexNode>,
     notes: mpsc::Sender<Note>,
     task: JoinHandle<()>,
 }
@@ -96,7 +101,8 @@ pub async fn start(config: DaemonConfig) -> Result<Running, StartError> {
         ..Facts::default()
     };
     let session = Session::start(session).await?;
-    facts.peer_port = Some(session.listen_addr().port());
+    let (listen, index) = (session.listen_addr(), session.index().cloned());
+    facts.peer_port = Some(listen.port());
     allowed.push(settings.download_dir.clone());
     let (writer, writing) = Writer::spawn();
     let (daemon, inbox) = channel();
@@ -120,6 +126,8 @@ pub async fn start(config: DaemonConfig) -> Result<Running, StartError> {
     });
     Ok(Running {
         daemon,
+        listen,
+        index,
         notes,
         task,
     })

@@ -277,6 +277,11 @@ impl IndexNode {
         *slot.unwrap_or_else(PoisonError::into_inner) = Some(meeting);
     }
 
+    /// More index nodes to join through.
+    pub fn add_bootstrap(&self, addrs: Vec<SocketAddr>) {
+        self.handle.add_bootstrap(addrs);
+    }
+
     /// UDP address.
     pub fn local_addr(&self) -> SocketAddr {
         self.handle.local_addr()
@@ -293,7 +298,7 @@ impl IndexNode {
     }
 
     /// Whether others may use it, if they can reach it, or only we use others.
-    pub(super) fn is_index(&self) -> bool {
+    pub(crate) fn is_index(&self) -> bool {
         self.role != Role::Client
     }
 

@@ -42,6 +42,8 @@ const TRIED: usize = 32; // guess: four times as many as are asked at once
 /// Who uses a state directory. Each has a folder of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum User {
+    /// `chunkcast daemon`.
+    Daemon,
     /// `chunkcast node`.
     Node,
     /// `chunkcast get`.
@@ -54,10 +56,17 @@ pub enum User {
 
 impl User {
     /// All of them, in the order in which `table` looks for a running one.
-    pub const ALL: [User; 4] = [User::Node, User::Get, User::Seed, User::Tracker];
+    pub const ALL: [User; 5] = [
+        User::Daemon,
+        User::Node,
+        User::Get,
+        User::Seed,
+        User::Tracker,
+    ];
 
     fn folder(self) -> &'static str {
         match self {
+            User::Daemon => "daemon",
             User::Node => "node",
             User::Get => "get",
             User::Seed => "seed",

@@ -247,7 +247,7 @@ pub(super) const KEYS: &[Key] = &[
 
     key!("log", "format", false, log.format, "what a person reads",
         "\"text\", \"json\", or \"auto\": text, without times where the system's journal adds them."),
-    key!("log", "filter", false, log.filter, "nothing about whom you talk to",
+    key!("log", "filter", true, log.filter, "nothing about whom you talk to",
         "A level (error, warn, info, debug, trace), or levels by target. Addresses and infohashes are told from debug on."),
 ];
 
