@@ -200,7 +200,8 @@ pub(in crate::cli) async fn select(args: &SelectArgs) -> Result<(), Failure> {
     let number = files["files"].as_array().map_or(0, Vec::len);
     let changes = choice(args, number)?;
     if changes.is_empty() {
-        return Ok(print_files(&files, args.api.json));
+        print_files(&files, args.api.json);
+        return Ok(());
     }
     if number == 0 {
         let line = format!(

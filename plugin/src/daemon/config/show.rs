@@ -6,6 +6,9 @@ use super::keys::{KEYS, Key, SECTIONS};
 use super::load::{Loaded, Origin};
 use super::{Config, Places};
 
+/// Columns of a comment.
+const WIDTH: usize = 100;
+
 /// The variable of the environment that sets a key.
 pub(super) fn env_name(key: &Key) -> String {
     let words = format!("CHUNKCAST_{}_{}", key.section, key.name);
@@ -80,9 +83,23 @@ pub fn example(system: bool) -> String {
             };
             let set = system && matches!(key.name, "download-dir" | "state-dir");
             let off = if set { "" } else { "#" };
-            let _ = writeln!(out, "# {} (default from: {})", key.about, key.source);
+            comment(&mut out, &format!("{} Default: {}.", key.about, key.source));
             let _ = writeln!(out, "{off}{} = {value}", key.name);
         }
     }
     out
+}
+
+/// A comment, in lines of at most [`WIDTH`] characters.
+fn comment(out: &mut String, text: &str) {
+    let mut line = String::from("#");
+    for word in text.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _ = writeln!(out, "{line}");
+            line = String::from("#");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    let _ = writeln!(out, "{line}");
 }

@@ -94,6 +94,20 @@ fn every_key_is_of_a_section_and_shows_a_default_that_is_read_again() {
 }
 
 #[test]
+fn the_packaged_file_is_the_example() {
+    let packaged = include_str!("../../../../packaging/config.toml");
+    let text = example(true);
+    assert_eq!(
+        packaged, text,
+        "chunkcast config example --system > packaging/config.toml"
+    );
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 120),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_file_says_what_it_says() {
     let scene = Scene::new(
         "[rates]\ndownload = \"20Mbit/s\"\nupload = \"512KiB/s\"\n\
