@@ -76,6 +76,8 @@ use telling::Telling;
 #[derive(Debug)]
 pub struct Client {
     config: ClientConfig,
+    /// `max_neighbours`, `max_served` and `target_neighbours` as they were configured.
+    bounds: [usize; 3],
     rng: ChaCha8Rng,
     /// Time of the latest input.
     clock: Instant,
@@ -119,6 +121,11 @@ impl Client {
     /// A client that knows neither the number of chunks nor any peer; it looks up and publishes at once.
     pub fn new(config: ClientConfig, seed: u64, now: Instant) -> Self {
         let mut client = Self {
+            bounds: [
+                config.max_neighbours,
+                config.max_served,
+                config.target_neighbours,
+            ],
             config,
             rng: ChaCha8Rng::seed_from_u64(seed),
             clock: now,

@@ -23,6 +23,32 @@ impl Client {
         self.settle(now);
     }
 
+    /// At most so many neighbours from now on, at least 1, and never more than the configuration allows. When there are more,
+    /// those go first that nothing is being fetched from or sent to, and of these the farthest.
+    pub fn set_max_neighbours(&mut self, most: usize, now: Instant) {
+        let [max, served, target] = self.bounds;
+        let most = most.max(1);
+        self.config.max_neighbours = max.min(most);
+        self.config.max_served = served.min(most);
+        self.config.target_neighbours = target.min(most);
+        let room = self.config.max_neighbours.max(self.config.max_served);
+        let most = if self.is_full() {
+            room
+        } else {
+            self.config.max_neighbours
+        };
+        let busy = |n: &Neighbour| n.assigned > 0 || !n.uploads.is_empty();
+        while self.table.len() > most
+            && let Some(worst) = (self.table.map.iter())
+                .max_by_key(|(id, n)| (!busy(n), n.distance(), **id))
+                .map(|(id, _)| *id)
+        {
+            self.drop_neighbour(worst, DropReason::TableFull, now);
+        }
+        self.dial_dirty = true;
+        self.settle(now);
+    }
+
     /// How many of the candidates were never heard of before.
     pub(super) fn add_candidates(&mut self, candidates: &[Candidate], now: Instant) -> usize {
         let mut new = 0;

@@ -25,7 +25,7 @@ mod web;
 
 pub use auth::{sealed, signed};
 pub use datagram::{bencode, bits, datagram};
-pub use local::{control_request, lan_announcement, lsd, state_file};
+pub use local::{blocklist, control_request, lan_announcement, lsd, state_file};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use mse::mse;
 pub use node::node;
@@ -40,11 +40,12 @@ pub use web::web_seed;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 30] = [
+pub const TARGETS: [Target; 31] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
     ("bits", bits),
+    ("blocklist", blocklist),
     ("cc_status", cc_status),
     ("control_request", control_request),
     ("datagram", datagram),

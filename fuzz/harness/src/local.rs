@@ -1,4 +1,5 @@
-//! What comes from this machine and its network: LAN announcements, local service discovery, the state file, control requests.
+//! What comes from this machine and its network: LAN announcements, local service discovery, the state file, control requests,
+//! blocklists.
 
 use chunkcast::driver::lan::{
     ANNOUNCEMENT_LEN, Announcement, Beacon, BeaconConfig, Kind, NetworkTag,
@@ -8,6 +9,7 @@ use chunkcast::node::Network;
 use chunkcast::time::Instant;
 use chunkcast_bittorrent::control::{MAX_REQUEST, Request};
 use chunkcast_bittorrent::discovery::lsd::{LsdAnnouncement, LsdSchedule, MAX_ANNOUNCEMENT};
+use chunkcast_bittorrent::limits::Blocklist;
 use chunkcast_bittorrent::state::{MAX_CONTACTS, MAX_LEN, Saved, seal};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -116,4 +118,22 @@ pub fn control_request(data: &[u8]) {
         }
         Err(e) => assert!(!e.to_string().contains('\n')),
     }
+}
+
+/// A blocklist: what is read covers its own ends and not what is beside them, and is read the same again.
+pub fn blocklist(data: &[u8]) {
+    let Ok(list) = Blocklist::read(data) else {
+        return;
+    };
+    let ranges: Vec<(IpAddr, IpAddr)> = list.ranges().collect();
+    assert_eq!(ranges.len(), list.len());
+    for pair in ranges.windows(2) {
+        assert!(pair[0].1 < pair[1].0, "{pair:?}");
+    }
+    for (first, last) in &ranges {
+        assert!(first <= last && list.contains(*first) && list.contains(*last));
+    }
+    let text: String = ranges.iter().map(|(a, b)| format!("{a}-{b}\n")).collect();
+    let again = Blocklist::read(text.as_bytes()).expect("written by us");
+    assert!(again.ranges().eq(list.ranges()));
 }

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -23,6 +23,7 @@ use url::Url;
 use super::announce::{AnnounceRequest, AnnounceResponse, Event, TrackerError, TransferCounts};
 use super::exchange::{Clock, Exchange, UdpConnection};
 use super::schedule::{Announce, Schedule, ScheduleConfig};
+use super::tracker_row::{TrackerRow, unix_now};
 
 /// Trackers that are told `stopped`. // guess: more than answer in any sane run
 const MAX_STOPPED: usize = 8;
@@ -113,6 +114,8 @@ pub struct AnnounceStatus {
     pub leechers: Option<u64>,
     /// Batches of peers dropped because nobody took them.
     pub batches_dropped: u64,
+    /// Each tracker.
+    pub trackers: Vec<TrackerRow>,
 }
 
 /// Commands to a running announcer. Dropping it ends the task without a `stopped`.
@@ -135,7 +138,13 @@ impl AnnouncerHandle {
         self.commands.need_peers.notify_one();
     }
 
-    /// What the announcer knows; changes after every announce.
+    /// Other trackers by tier from now on. Those that are not among them are told `stopped`, the others notice nothing.
+    pub fn set_tiers(&self, tiers: Vec<Vec<String>>) {
+        *self.commands.tiers() = Some(tiers);
+        self.commands.retier.notify_one();
+    }
+
+    /// What the announcer knows; changes before and after every announce.
     pub fn status(&self) -> watch::Receiver<AnnounceStatus> {
         self.status.clone()
     }
@@ -167,6 +176,15 @@ struct Commands {
     completed: Notify,
     need_peers: Notify,
     stop: Notify,
+    retier: Notify,
+    tiers: Mutex<Option<Vec<Vec<String>>>>,
+}
+
+impl Commands {
+    /// Trackers that are to take the place of those there are.
+    fn tiers(&self) -> MutexGuard<'_, Option<Vec<Vec<String>>>> {
+        self.tiers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Starts announcing at once, in a task of its own. `stats` is read at each announce; if it starts with nothing left,
@@ -214,20 +232,17 @@ struct Task {
 impl Task {
     async fn run(mut self, commands: Arc<Commands>) {
         let clock = self.clock;
-        let complete = self.stats.borrow().left == 0;
-        let mut schedule = Schedule::new(
-            self.config.schedule.clone(),
-            &self.config.tiers,
-            self.config.private,
-            complete,
-            self.config.seed,
-            clock.now(),
-        );
+        let mut schedule = self.schedule();
+        self.show_all(&schedule);
         loop {
             if let Some(announce) = schedule.poll_announce(clock.now()) {
+                self.show(announce.tracker, |row| {
+                    row.asking = true;
+                    row.next_announce = 0;
+                });
                 let exchange = self.exchange(&schedule, announce).run(clock);
                 tokio::pin!(exchange);
-                let (outcome, connection) = loop {
+                let done = loop {
                     tokio::select! {
                         biased;
                         () = commands.stop.notified() => {
@@ -238,8 +253,13 @@ impl Task {
                             return self.stop(schedule, &commands, end).await;
                         }
                         () = commands.completed.notified() => schedule.handle_completed(clock.now()),
-                        outcome = &mut exchange => break outcome,
+                        () = commands.retier.notified() => break None,
+                        outcome = &mut exchange => break Some(outcome),
                     }
+                };
+                let Some((outcome, connection)) = done else {
+                    self.retier(&mut schedule, &commands);
+                    continue;
                 };
                 match connection {
                     Some(connection) => self.connections.insert(announce.tracker, connection),
@@ -262,10 +282,84 @@ impl Task {
                     return self.stop(schedule, &commands, end).await;
                 }
                 () = commands.completed.notified() => schedule.handle_completed(clock.now()),
-                () = commands.need_peers.notified() => schedule.handle_need_peers(),
+                () = commands.need_peers.notified() => {
+                    schedule.handle_need_peers();
+                    self.show_next(&schedule);
+                }
+                () = commands.retier.notified() => self.retier(&mut schedule, &commands),
                 () = wait => {}
             }
         }
+    }
+
+    /// The schedule of the trackers there are.
+    fn schedule(&self) -> Schedule {
+        let complete = self.stats.borrow().left == 0;
+        Schedule::new(
+            self.config.schedule.clone(),
+            &self.config.tiers,
+            self.config.private,
+            complete,
+            self.config.seed,
+            self.clock.now(),
+        )
+    }
+
+    /// Goes on with other trackers.
+    fn retier(&mut self, schedule: &mut Schedule, commands: &Commands) {
+        let Some(tiers) = commands.tiers().take() else {
+            return;
+        };
+        self.config.tiers = tiers;
+        let mut old = std::mem::replace(schedule, self.schedule());
+        schedule.take_over(&mut old, self.clock.now());
+        let farewell = self.farewell(&mut old);
+        // nobody waits for it; it has its deadline
+        tokio::spawn(tokio::time::timeout_at(self.last_moment(), farewell));
+        self.connections.clear(); // they are by index
+        self.show_all(schedule);
+    }
+
+    /// Shows the trackers there are now, with what was known of them.
+    fn show_all(&self, schedule: &Schedule) {
+        let rows = schedule.trackers();
+        self.status.send_modify(|status| {
+            let rows = rows.into_iter().enumerate().map(|(id, (tier, url))| {
+                let announce = url.to_string();
+                let old = (status.trackers.iter()).find(|row| row.announce == announce);
+                let old = old.cloned().unwrap_or_default();
+                TrackerRow {
+                    id,
+                    tier,
+                    announce,
+                    asking: false,
+                    ..old
+                }
+            });
+            status.trackers = rows.collect();
+        });
+        self.show_next(schedule);
+    }
+
+    /// Shows who is asked next, and when.
+    fn show_next(&self, schedule: &Schedule) {
+        let next = schedule.poll_timeout().zip(schedule.upcoming());
+        let now = self.clock.now();
+        self.status.send_modify(|status| {
+            for row in &mut status.trackers {
+                let at = next.filter(|(_, tracker)| *tracker == row.id);
+                row.next_announce =
+                    at.map_or(0, |(at, _)| unix_now() + at.saturating_since(now).as_secs());
+            }
+        });
+    }
+
+    fn show(&self, tracker: usize, change: impl FnOnce(&mut TrackerRow)) {
+        self.status.send_modify(|status| {
+            if let Some(row) = status.trackers.get_mut(tracker) {
+                change(row);
+            }
+        });
     }
 
     /// When everything is to be said that is said at the end.
@@ -312,6 +406,13 @@ impl Task {
             Ok(answer) => {
                 debug!(tracker = name, event = ?announce.event, peers = answer.peers.len(), "announced");
                 schedule.handle_answer(&answer, self.clock.now());
+                self.show(announce.tracker, |row| {
+                    let few = |n: Option<u64>| n.map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+                    row.ok = true;
+                    row.message = answer.warning.clone().unwrap_or_default();
+                    row.peers = answer.peers.len();
+                    (row.seeders, row.leechers) = (few(answer.seeders), few(answer.leechers));
+                });
                 let dropped = !answer.peers.is_empty()
                     && matches!(self.out.try_send(answer.peers), Err(TrySendError::Full(_)));
                 self.status.send_modify(|status| {
@@ -332,10 +433,19 @@ impl Task {
                     debug!("tracker {name}: {error}");
                 }
                 schedule.handle_failure(self.clock.now());
+                self.show(announce.tracker, |row| {
+                    row.ok = false;
+                    row.message = error.to_string();
+                });
                 let line = format!("tracker {name}: {error}");
                 self.status.send_modify(|status| status.error = Some(line));
             }
         }
+        self.show(announce.tracker, |row| {
+            row.asking = false;
+            row.last_announce = unix_now();
+        });
+        self.show_next(schedule);
     }
 
     /// Says `stopped`, and `completed` before it if that came just now: a download that ends with the last piece
@@ -349,25 +459,31 @@ impl Task {
         if commands.completed.notified().now_or_never().is_some() {
             schedule.handle_completed(self.clock.now());
         }
+        let all = self.farewell(&mut schedule);
+        if tokio::time::timeout_at(end, all).await.is_err() {
+            debug!("a tracker did not answer to stopped in time");
+        }
+    }
+
+    /// What is said last to the trackers of a schedule that ends.
+    fn farewell(&mut self, schedule: &mut Schedule) -> impl Future<Output = ()> + use<> {
         let mut farewells: BTreeMap<usize, Vec<Exchange>> = BTreeMap::new();
         for announce in schedule.stop() {
-            let exchange = self.exchange(&schedule, announce);
+            let exchange = self.exchange(schedule, announce);
             farewells
                 .entry(announce.tracker)
                 .or_default()
                 .push(exchange);
         }
         let clock = self.clock;
-        let farewells = farewells.into_values().take(MAX_STOPPED).map(async |said| {
+        let said = farewells.into_values().take(MAX_STOPPED);
+        let all = said.map(move |said| async move {
             // one after the other, or a tracker may hear `stopped` first
             for exchange in said {
                 let _ = exchange.run(clock).await;
             }
         });
-        let all = futures::future::join_all(farewells);
-        if tokio::time::timeout_at(end, all).await.is_err() {
-            debug!("a tracker did not answer to stopped in time");
-        }
+        futures::future::join_all(all).map(drop)
     }
 }
 

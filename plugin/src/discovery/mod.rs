@@ -21,6 +21,7 @@ pub mod portmap;
 pub mod rendezvous;
 pub mod resolve;
 pub mod schedule;
+mod tracker_row;
 pub mod udp_tracker;
 
 pub use announce::{
@@ -33,3 +34,4 @@ pub use lsd::{Lsd, LsdAnnouncement, LsdLookup, LsdSchedule};
 pub use portmap::{PortMapConfig, PortMapper};
 pub use rendezvous::{Guest, Rendezvous, RendezvousConfig, meeting_point};
 pub use resolve::{ResolveError, resolve};
+pub use tracker_row::TrackerRow;

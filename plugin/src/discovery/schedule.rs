@@ -167,6 +167,45 @@ impl Schedule {
         }
     }
 
+    /// Takes over from the schedule of other trackers: those that are here too go on as they were; the last announces of the
+    /// others are what [`Schedule::stop`] of `old` then gives.
+    pub fn take_over(&mut self, old: &mut Self, now: Instant) {
+        for (at, tracker) in self.trackers.iter_mut().enumerate() {
+            let Some(was) = old.trackers.iter().position(|o| o.url == tracker.url) else {
+                continue;
+            };
+            let kept = &mut old.trackers[was];
+            tracker.started = std::mem::take(&mut kept.started);
+            tracker.id = kept.id.take();
+            if old.current == Some(was) {
+                self.current = Some(at);
+                self.earliest = old.earliest;
+                self.next = old.earliest.max(now);
+            }
+        }
+        self.completed = match (old.completed, self.completed) {
+            // whoever is asked next is told
+            (Completed::Due, _) => std::mem::replace(&mut old.completed, Completed::Done),
+            (Completed::Done, _) => Completed::Done,
+            (Completed::NotYet, own) => own,
+        };
+    }
+
+    /// Every tracker with its tier, by index.
+    pub fn trackers(&self) -> Vec<(usize, &Url)> {
+        let tier = |at: usize| self.tiers.iter().position(|tier| tier.contains(&at));
+        let all = self.trackers.iter().enumerate();
+        all.map(|(at, t)| (tier(at).unwrap_or_default(), &t.url))
+            .collect()
+    }
+
+    /// Who is asked next, unless an announce is under way.
+    pub fn upcoming(&self) -> Option<usize> {
+        let next = self.round.last().copied();
+        next.or_else(|| self.order().first().copied())
+            .filter(|_| self.in_flight.is_none())
+    }
+
     /// Whether there is no tracker to talk to.
     pub fn is_empty(&self) -> bool {
         self.trackers.is_empty()

@@ -358,3 +358,48 @@ fn completed_that_was_not_said_is_said_before_stopped() {
 fn farewells(s: &mut Schedule) -> Vec<(usize, Event)> {
     s.stop().into_iter().map(|a| (a.tracker, a.event)).collect()
 }
+
+#[test]
+fn trackers_that_stay_notice_nothing_and_those_that_go_are_told() {
+    let mut old = schedule(&[&["a"], &["b"], &["c"]], false);
+    assert_eq!(due(&mut old, T0), is("a", Event::Started));
+    old.handle_answer(&answer(1800), T0);
+    let later = T0 + secs(1800);
+    assert_eq!(due(&mut old, later), is("a", Event::Regular));
+    old.handle_failure(later);
+    assert_eq!(due(&mut old, later), is("b", Event::Started));
+    old.handle_answer(&answer(1800), later);
+    let mut new = schedule(&[&["d"], &["b"]], false);
+    new.take_over(&mut old, later + secs(1));
+    let stopped: Vec<_> = (old.stop().into_iter())
+        .map(|a| (old.url(a.tracker).host_str().map(str::to_owned), a.event))
+        .collect();
+    assert_eq!(stopped, [(Some("a".to_owned()), Event::Stopped)]);
+    // no sooner than b allows
+    assert_eq!(new.poll_timeout(), Some(later + secs(300)));
+    let at = later + secs(300);
+    assert_eq!(due(&mut new, at), is("d", Event::Started));
+    new.handle_failure(at);
+    assert_eq!(due(&mut new, at), is("b", Event::Regular));
+    new.handle_answer(&answer(1800), at);
+    new.handle_completed(at);
+    assert_eq!(due(&mut new, at), is("d", Event::Started), "a new round");
+    new.handle_failure(at);
+    assert_eq!(due(&mut new, at), is("b", Event::Completed));
+}
+
+#[test]
+fn new_trackers_alone_are_asked_at_once_and_a_completion_is_not_said_twice() {
+    let mut old = schedule(&[&["a"]], false);
+    assert_eq!(due(&mut old, T0), is("a", Event::Started));
+    old.handle_answer(&answer(1800), T0);
+    old.handle_completed(T0);
+    assert_eq!(due(&mut old, T0), is("a", Event::Completed));
+    old.handle_answer(&answer(1800), T0);
+    let mut new = schedule(&[&["d"]], false);
+    new.take_over(&mut old, T0 + secs(1));
+    assert_eq!(due(&mut new, T0 + secs(1)), is("d", Event::Started));
+    new.handle_answer(&answer(1800), T0 + secs(1));
+    new.handle_completed(T0 + secs(2));
+    assert_eq!(due(&mut new, T0 + secs(3)), None);
+}

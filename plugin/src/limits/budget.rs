@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -96,7 +97,7 @@ impl LimitsConfig {
 /// The budgets of this process. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    connections: Arc<Semaphore>,
+    connections: Arc<Places>,
     half_open: Arc<Semaphore>,
     hash_jobs: Arc<Semaphore>,
     checks: Arc<Semaphore>,
@@ -109,7 +110,40 @@ pub struct Limits {
 #[derive(Debug)]
 #[must_use = "the place is given back when this is dropped"]
 pub struct Permit {
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// It is held, not read.
+    Semaphore(#[allow(dead_code, reason = "given back when dropped")] OwnedSemaphorePermit),
+    Connection(Arc<Places>),
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Self::Connection(places) = self {
+            places.used.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+/// Places of which there may be more or fewer at any time. Those in use are not taken back.
+#[derive(Debug)]
+struct Places {
+    most: AtomicUsize,
+    used: AtomicUsize,
+}
+
+impl Places {
+    fn try_take(self: &Arc<Self>) -> Option<Permit> {
+        let most = self.most.load(Relaxed);
+        let more = |used: usize| (used < most).then_some(used + 1);
+        self.used.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Permit {
+            _place: Place::Connection(self.clone()),
+        })
+    }
 }
 
 impl Limits {
@@ -120,7 +154,10 @@ impl Limits {
     pub fn new(config: &LimitsConfig) -> Self {
         let budget = |size| Arc::new(Semaphore::new(size));
         Self {
-            connections: budget(config.connections),
+            connections: Arc::new(Places {
+                most: AtomicUsize::new(config.connections),
+                used: AtomicUsize::new(0),
+            }),
             half_open: budget(config.half_open),
             hash_jobs: budget(config.hash_jobs),
             checks: budget(config.hash_jobs.div_ceil(2)), // each hashes two pieces at a time
@@ -148,7 +185,7 @@ impl Limits {
 
     /// A place for a connection, in either direction; `None` when there are enough.
     pub fn try_connection(&self) -> Option<Permit> {
-        try_take(&self.connections)
+        self.connections.try_take()
     }
 
     /// Waits for a place to dial, in the order of asking.
@@ -173,14 +210,25 @@ impl Limits {
 
     /// Connections that there is still room for.
     pub fn free_connections(&self) -> usize {
-        self.connections.available_permits()
+        let most = self.connections.most.load(Relaxed);
+        most.saturating_sub(self.connections())
+    }
+
+    /// Connections that there are.
+    pub fn connections(&self) -> usize {
+        self.connections.used.load(Relaxed)
+    }
+
+    /// So many connections from now on; those that are too many stay until they end.
+    pub fn set_connections(&self, most: usize) {
+        self.connections.most.store(most, Relaxed);
     }
 }
 
 async fn take(budget: &Arc<Semaphore>) -> Permit {
     let permit = Arc::clone(budget).acquire_owned().await;
     Permit {
-        _permit: permit.expect("the semaphore is never closed"),
+        _place: Place::Semaphore(permit.expect("the semaphore is never closed")),
     }
 }
 
@@ -188,7 +236,9 @@ fn try_take(budget: &Arc<Semaphore>) -> Option<Permit> {
     Arc::clone(budget)
         .try_acquire_owned()
         .ok()
-        .map(|permit| Permit { _permit: permit })
+        .map(|permit| Permit {
+            _place: Place::Semaphore(permit),
+        })
 }
 
 #[cfg(test)]
@@ -216,6 +266,19 @@ mod tests {
         drop(first);
         assert_eq!(limits.free_connections(), 1);
         assert!(limits.try_connection().is_some());
+    }
+
+    #[test]
+    fn another_number_of_connections_holds_at_once_and_ends_none() {
+        let limits = two_of_each();
+        let taken = [limits.try_connection(), limits.try_connection()];
+        limits.set_connections(3);
+        let third = limits.try_connection().expect("room for three");
+        assert!(limits.try_connection().is_none());
+        limits.set_connections(1);
+        assert_eq!((limits.connections(), limits.free_connections()), (3, 0));
+        drop((taken, third));
+        assert_eq!((limits.connections(), limits.free_connections()), (0, 1));
     }
 
     #[tokio::test]

@@ -202,12 +202,14 @@ impl Limiter {
 pub struct Pacer {
     limiters: [Limiter; 2],
     exempt: Arc<AtomicBool>,
+    /// The torrent does without the process's limits.
+    alone: Arc<AtomicBool>,
 }
 
 impl Pacer {
     /// Whether nothing limits it now.
     pub fn is_free(&self) -> bool {
-        self.is_exempt() || self.limiters.iter().all(|l| !l.is_limited())
+        self.is_exempt() || self.holding().iter().all(|l| !l.is_limited())
     }
 
     /// What is to be taken at a time at most, of `most`.
@@ -215,7 +217,7 @@ impl Pacer {
         if self.is_exempt() {
             return most;
         }
-        let portion = self.limiters.iter().filter_map(Limiter::portion).min();
+        let portion = self.holding().iter().filter_map(Limiter::portion).min();
         let portion = portion.and_then(|p| usize::try_from(p).ok());
         portion.map_or(most, |p| p.min(most))
     }
@@ -227,23 +229,37 @@ impl Pacer {
             return;
         }
         let bytes = bytes as u64;
-        let [torrent, process] = &self.limiters;
         // always in this order; while one waits in the second line, its bytes stay in the first bucket
-        let _turns = (torrent.turn(bytes).await, process.turn(bytes).await);
-        self.limiters.iter().for_each(|l| l.charge(bytes));
+        let mut turns = [None, None];
+        let holding = self.holding();
+        for (limiter, turn) in holding.iter().zip(&mut turns) {
+            *turn = limiter.turn(bytes).await;
+        }
+        holding.iter().for_each(|l| l.charge(bytes));
     }
 
     /// `bytes` that do not wait pass; others wait the longer, at most for a second.
     pub fn charge(&self, bytes: usize) {
         if !self.is_exempt() {
-            self.limiters.iter().for_each(|l| l.charge(bytes as u64));
+            let bytes = bytes as u64;
+            self.holding().iter().for_each(|l| l.charge(bytes));
         }
     }
 
     /// `bytes` that were taken did not pass after all.
     pub fn put_back(&self, bytes: usize) {
         if bytes > 0 && !self.is_exempt() {
-            self.limiters.iter().for_each(|l| l.put_back(bytes as u64));
+            let bytes = bytes as u64;
+            self.holding().iter().for_each(|l| l.put_back(bytes));
+        }
+    }
+
+    /// The limits that hold: the torrent's, and the process's.
+    fn holding(&self) -> &[Limiter] {
+        let [torrent, _] = &self.limiters;
+        match self.alone.load(Ordering::Relaxed) {
+            true => std::slice::from_ref(torrent),
+            false => &self.limiters,
         }
     }
 
@@ -268,11 +284,20 @@ impl Pace {
         let pacer = |torrent: &Limiter, process: &Limiter| Pacer {
             limiters: [torrent.clone(), process.clone()],
             exempt: exempt.clone(),
+            alone: Arc::default(),
         };
         Self {
             down: pacer(&torrent.down, &process.down),
             up: pacer(&torrent.up, &process.up),
         }
+    }
+
+    /// The process's limits do not hold while `alone` is set.
+    #[must_use]
+    pub fn unless(mut self, alone: &Arc<AtomicBool>) -> Self {
+        self.down.alone.clone_from(alone);
+        self.up.alone.clone_from(alone);
+        self
     }
 
     /// Whether the limits hold for this connection: not for one that is exempt.

@@ -121,6 +121,20 @@ async fn who_is_exempt_does_not_wait_and_does_not_make_others_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_torrent_alone_waits_for_its_own_limit_only() {
+    let process = up(rate(1 << 10));
+    let alone = Arc::default();
+    let free = Pace::new(&Limiters::default(), &process).unless(&alone).up;
+    let own = Pace::new(&up(rate(16 << 10)), &process).unless(&alone).up;
+    assert!(!free.is_free());
+    alone.store(true, Ordering::Relaxed);
+    assert!(free.is_free() && !own.is_free());
+    assert_near(passed(vec![own], 10).await[0], 10 * (16 << 10));
+    alone.store(false, Ordering::Relaxed);
+    assert!(!free.is_free());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_leaves_the_line_holds_nobody_up() {
     let pacer = Pace::new(&up(rate(16 << 10)), &Limiters::default()).up;
     let begin = Instant::now();

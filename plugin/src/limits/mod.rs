@@ -4,6 +4,7 @@
 //! are held, and [`Limiters`] the bytes a second; [`address`] says which addresses are worth an attempt.
 
 pub mod address;
+mod blocklist;
 mod budget;
 mod descriptors;
 mod interfaces;
@@ -12,6 +13,7 @@ mod memory;
 mod rate;
 mod units;
 
+pub use blocklist::{Blocklist, BlocklistError};
 pub use budget::{LOCAL_RTT, Limits, LimitsConfig, Permit};
 pub use descriptors::raise_descriptors;
 pub use limiter::{Limiter, Limiters, Pace, Pacer, Rates};

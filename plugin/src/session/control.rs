@@ -70,7 +70,8 @@ impl TorrentControl {
         self.tell(Command::Trackers(tiers)).await;
     }
 
-    /// The most connections that the torrent has, at least 1.
+    /// The most peers that the torrent has, at least 1; a number beyond what the session's client policy takes changes
+    /// nothing. When there are more, the least useful go.
     pub async fn set_max_peers(&self, most: u32) {
         self.tell(Command::MaxPeers(most)).await;
     }

@@ -8,6 +8,7 @@ use chunkcast::chunks::ChunkSet;
 use serde::{Deserialize, Serialize};
 
 use super::events::PeerRow;
+pub use crate::discovery::TrackerRow;
 
 /// One torrent in depth, as its task knows it.
 #[derive(Clone, Debug, Default)]
@@ -82,33 +83,6 @@ pub struct Why {
     pub predicted_ms: Option<f64>,
     /// Its coordinate: x, y, z in milliseconds, and height.
     pub coordinate: Option<[f64; 4]>,
-}
-
-/// A tracker of a torrent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct TrackerRow {
-    /// A number that no other tracker of the torrent has.
-    pub id: usize,
-    /// Its tier.
-    pub tier: usize,
-    /// Where announces go.
-    pub announce: String,
-    /// When it was last asked; 0: never.
-    pub last_announce: u64,
-    /// Whether it answered.
-    pub ok: bool,
-    /// What it said, or what went wrong.
-    pub message: String,
-    /// Peers in its last answer.
-    pub peers: usize,
-    /// When it is asked next; 0: not known.
-    pub next_announce: u64,
-    /// Whether it is being asked now.
-    pub asking: bool,
-    /// Seeds that it knows.
-    pub seeders: Option<u32>,
-    /// Others that it knows.
-    pub leechers: Option<u32>,
 }
 
 /// A question to the directory.

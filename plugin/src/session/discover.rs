@@ -10,7 +10,8 @@ use super::Shared;
 use super::torrent::Input;
 pub(super) use crate::discovery::TransferCounts;
 use crate::discovery::{
-    AnnouncerConfig, AnnouncerHandle, DhtLookup, LookupConfig, LsdLookup, resolve, spawn_announcer,
+    AnnouncerConfig, AnnouncerHandle, DhtLookup, LookupConfig, LsdLookup, TrackerRow, resolve,
+    spawn_announcer,
 };
 use crate::limits::address::{AddrSource, acceptable};
 use crate::metadata::PeerHint;
@@ -38,6 +39,8 @@ pub(super) struct Discovery {
     info_hash: [u8; 20],
     input: mpsc::Sender<Input>,
     counts: watch::Sender<TransferCounts>,
+    /// Whether anybody has been asked.
+    started: bool,
     /// Something was missing when the announcer began, so completion is news.
     began_incomplete: bool,
     announcer: Option<AnnouncerHandle>,
@@ -58,6 +61,7 @@ impl Discovery {
             info_hash,
             input,
             counts: watch::Sender::new(TransferCounts::default()),
+            started: false,
             began_incomplete: false,
             announcer: None,
             dht: None,
@@ -102,6 +106,22 @@ impl Discovery {
     pub(super) fn stop_public(&mut self) {
         self.dht = None;
         self.lsd = None;
+    }
+
+    /// Other trackers from now on; `private`: the torrent is.
+    pub(super) fn set_trackers(&mut self, tiers: Vec<Vec<String>>, private: bool) {
+        match &self.announcer {
+            Some(announcer) => announcer.set_tiers(tiers),
+            None if self.started => self.announce(tiers, private),
+            // what is missing is not known yet
+            None => {}
+        }
+    }
+
+    /// What is known of the trackers.
+    pub(super) fn trackers(&self) -> Vec<TrackerRow> {
+        let status = self.announcer.as_ref().map(AnnouncerHandle::status);
+        status.map_or_else(Vec::new, |s| s.borrow().trackers.clone())
     }
 
     /// How much is missing, once that is known.
@@ -163,6 +183,9 @@ impl Discovery {
                 AddrSource::Public
             }
         };
+        if self.shared.is_blocked(addr.ip()) {
+            return false;
+        }
         acceptable(addr, source, &self.shared.own)
             .inspect_err(|fault| tracing::trace!("{addr} from {from:?} refused: {fault:?}"))
             .is_ok()
@@ -179,6 +202,7 @@ impl Discovery {
     }
 
     fn announce(&mut self, tiers: Vec<Vec<String>>, private: bool) {
+        self.started = true;
         if !self.shared.config.trackers || tiers.is_empty() {
             return;
         }

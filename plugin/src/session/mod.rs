@@ -14,9 +14,10 @@ mod torrent;
 mod transports;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -41,7 +42,7 @@ use self::transports::forward_callers;
 use crate::discovery::portmap::{LEASE, Protocol, unmap};
 use crate::discovery::{DhtConfig, DhtNode, Lsd, PortMapConfig, PortMapper, RendezvousConfig};
 use crate::limits::address::OwnAddrs;
-use crate::limits::{Limiters, Limits, LimitsConfig};
+use crate::limits::{Blocklist, Limiters, Limits, LimitsConfig};
 use crate::metadata::{FileSelection, Magnet, Metainfo, Priority};
 use crate::storage::{OpenFiles, Resume, StorageConfig, Target};
 use crate::webseed::WebClient;
@@ -259,11 +260,20 @@ pub(crate) struct Shared {
     index: Option<IndexNode>,
     utp: Option<UtpEndpoint>,
     torrents: Mutex<Served>,
+    blocklist: RwLock<Arc<Blocklist>>,
+    /// Grows with each blocklist.
+    blocklists: AtomicU64,
 }
 
 impl Shared {
     fn torrents(&self) -> std::sync::MutexGuard<'_, Served> {
         self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the user wants nothing to do with this host.
+    fn is_blocked(&self, ip: IpAddr) -> bool {
+        let list = self.blocklist.read();
+        list.unwrap_or_else(PoisonError::into_inner).contains(ip)
     }
 }
 
@@ -332,6 +342,8 @@ impl Session {
             index,
             utp,
             torrents: Mutex::default(),
+            blocklist: RwLock::default(),
+            blocklists: AtomicU64::new(0),
             config,
         });
         if let (Some(index), Some(dht), true) =
@@ -384,6 +396,24 @@ impl Session {
     /// The rate limits of all torrents together; they can be changed at any time.
     pub fn limiters(&self) -> &Limiters {
         self.shared.limits.rates()
+    }
+
+    /// Connections of all torrents together.
+    pub fn connections(&self) -> usize {
+        self.shared.limits.connections()
+    }
+
+    /// So many connections of all torrents together from now on, at least 1; those that are too many stay until they end.
+    pub fn set_connections(&self, most: usize) {
+        self.shared.limits.set_connections(most.max(1));
+    }
+
+    /// Addresses with which no connection is made from now on, in either direction; those there are end within seconds. Web
+    /// seeds, trackers and index nodes are none of the peers that this is about.
+    pub fn set_blocklist(&self, list: Arc<Blocklist>) {
+        let slot = self.shared.blocklist.write();
+        *slot.unwrap_or_else(PoisonError::into_inner) = list;
+        self.shared.blocklists.fetch_add(1, Relaxed);
     }
 
     /// Starts a torrent.
@@ -517,6 +547,10 @@ async fn accept_loop(listener: Option<TcpListener>, shared: Arc<Shared>) {
                 continue;
             }
         };
+        if shared.is_blocked(remote.ip()) {
+            tracing::trace!("{remote} is on the blocklist");
+            continue;
+        }
         let shared = shared.clone();
         let callers = match stream.transport() {
             Transport::Tcp => &mut tcp_callers,

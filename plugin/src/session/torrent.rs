@@ -15,7 +15,7 @@ mod web;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,6 +99,8 @@ pub(super) enum Stop {
 /// A connection's way out and its place in the global budget; a web seed's has a place for each of its own.
 struct Conn {
     outbox: Outbox,
+    /// Whom it is with; `None`: a web seed.
+    remote: Option<SocketAddr>,
     _permits: Vec<Permit>,
 }
 
@@ -119,6 +121,10 @@ pub(crate) struct Torrent {
     web: WebSeeds,
     /// Its own rate limits.
     limiters: Limiters,
+    /// The rates of all torrents do not hold for it.
+    alone: Arc<AtomicBool>,
+    /// The number of the blocklist that its connections were held against.
+    blocklists: u64,
     /// The rates that the swarm knows of.
     paced: Rates,
     next_conn: u64,
@@ -157,7 +163,7 @@ impl Torrent {
         events: mpsc::Sender<TorrentEvent>,
         limiters: Limiters,
     ) -> Self {
-        let paced = pacing::rates(&shared, &limiters);
+        let paced = pacing::rates(&shared, &limiters, false);
         let info_hash = add.source.info_hash();
         let private = add.source.is_private();
         let (wires, wires_in) = mpsc::channel(shared.config.inbox);
@@ -189,6 +195,8 @@ impl Torrent {
             conns: BTreeMap::new(),
             web: WebSeeds::default(),
             limiters,
+            alone: Arc::default(),
+            blocklists: 0,
             paced,
             next_conn: 0,
             tasks: JoinSet::new(),
@@ -470,6 +478,7 @@ impl Torrent {
     /// Once a second: numbers, and whether patience is at its end.
     fn report(&mut self) {
         self.pace();
+        self.end_blocked();
         let progress = self.progress();
         if self.meta.is_some() {
             self.emit(TorrentEvent::Progress(progress));

@@ -197,6 +197,14 @@ impl Swarm {
         self.settle();
     }
 
+    /// At most so many peers from now on, and never more than the configuration allows: see
+    /// [`Client::set_max_neighbours`](chunkcast::client::Client::set_max_neighbours).
+    pub fn set_max_peers(&mut self, most: usize, now: Instant) {
+        self.now = now;
+        self.client.set_max_neighbours(most, now);
+        self.settle();
+    }
+
     /// Peers named by trackers, the DHT, local discovery, other peers ([`Output::Exchanged`]) or the user.
     pub fn handle_candidates(&mut self, candidates: &[Candidate], now: Instant) {
         self.now = now;

@@ -106,6 +106,32 @@ async fn started_completed_and_stopped_once_each_over_http() {
 }
 
 #[tokio::test]
+async fn other_trackers_take_the_place_of_those_there_were() {
+    let mut old = http(|_| Reply::Body(OK.to_vec())).await;
+    let mut new =
+        http(|_| Reply::Body(b"d8:completei7e10:incompletei9e8:intervali1800e5:peers0:e".to_vec()))
+            .await;
+    let mut r = start(config(&[old.url("/announce")]));
+    assert_eq!(event(&old.next().await), "started");
+    let status = r.until(|s| s.answered == 1).await;
+    let row = &status.trackers[0];
+    assert_eq!((row.id, row.tier, row.ok, row.peers), (0, 0, true, 1));
+    assert!(row.announce.ends_with("/announce") && row.last_announce > 0);
+    r.until(|s| !s.trackers[0].asking && s.trackers[0].next_announce > row.last_announce)
+        .await;
+    r.handle.set_tiers(vec![vec![new.url("/announce")]]);
+    assert_eq!(event(&old.next().await), "stopped");
+    assert_eq!(event(&new.next().await), "started");
+    let status = r.until(|s| s.answered == 2).await;
+    assert_eq!(status.trackers.len(), 1);
+    let row = &status.trackers[0];
+    assert_eq!((row.seeders, row.leechers), (Some(7), Some(9)));
+    within(r.handle.stop()).await;
+    assert_eq!(event(&new.next().await), "stopped");
+    assert!(old.seen.try_recv().is_err(), "nothing more was said");
+}
+
+#[tokio::test]
 async fn an_ipv6_literal_works_over_http() {
     // Without IPv6 on this machine there is nothing to test.
     if let Ok(server) = Http::start("[::1]:0", |_| Reply::Body(OK.to_vec())).await {

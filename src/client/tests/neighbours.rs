@@ -451,3 +451,26 @@ fn a_full_table_makes_room_for_a_peer_of_our_own_site() {
 fn it_does_also_when_all_neighbours_count_as_near_for_want_of_nearer_ones() {
     assert_eq!(gives_way([40.0, 42.0, 44.0, 60.0, 46.0, 50.0]), Some(3));
 }
+
+#[test]
+fn with_room_for_fewer_the_farthest_that_nothing_comes_from_go_and_nobody_new_is_taken() {
+    let mut one = One::new(ClientConfig::default());
+    one.object(ChunkSet::empty(10), 10);
+    let far_server = one.serving(90.0, &(0..10).collect::<Vec<_>>());
+    one.client
+        .next_chunk(far_server, one.now)
+        .expect("it is asked");
+    let near = one.join(10.0, 0, None);
+    let far = one.join(80.0, 0, None);
+    one.client.set_max_neighbours(2, one.now);
+    let left: Vec<NeighbourId> = one.client.neighbours().map(|n| n.id).collect();
+    assert_eq!(left, [far_server, near], "and not {far:?}");
+    one.client.set_max_neighbours(0, one.now);
+    let left: Vec<NeighbourId> = one.client.neighbours().map(|n| n.id).collect();
+    assert_eq!(left, [far_server], "one is the least");
+    let (_, verdict) = one.try_join(95.0, None);
+    assert_eq!(verdict, Verdict::Refuse);
+    one.client.set_max_neighbours(usize::MAX, one.now);
+    let (_, verdict) = one.try_join(95.0, None);
+    assert_eq!(verdict, Verdict::Keep);
+}

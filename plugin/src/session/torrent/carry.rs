@@ -98,7 +98,9 @@ impl Torrent {
     }
 
     fn dial(&mut self, addr: SocketAddr, source: Source) {
-        let Some(permit) = self.shared.limits.try_connection() else {
+        let blocked = self.shared.is_blocked(addr.ip());
+        let permit = self.shared.limits.try_connection();
+        let Some(permit) = permit.filter(|_| !blocked) else {
             let now = self.now();
             return self.swarm.handle_dial_failed(addr, now);
         };
@@ -143,7 +145,7 @@ impl Torrent {
             Some(meta) => FrameLimits::for_pieces(meta.layout.piece_count()),
             None => FrameLimits::default(),
         };
-        let pace = Pace::new(&self.limiters, self.shared.limits.rates());
+        let pace = Pace::new(&self.limiters, self.shared.limits.rates()).unless(&self.alone);
         pace.set_exempt(pacing::is_exempt(&self.shared.config.limits, info.rtt));
         let outbox = conn::start_paced(
             id,
@@ -157,6 +159,7 @@ impl Torrent {
             id,
             Conn {
                 outbox,
+                remote: Some(info.addr),
                 _permits: vec![permit],
             },
         );

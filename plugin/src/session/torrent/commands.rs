@@ -1,13 +1,16 @@
 //! What the torrent is asked to do while it runs.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use tokio::sync::oneshot;
 
 use super::super::control::Command;
 use super::super::detail::TorrentDetail;
 use super::super::discover::PeersFrom;
-use super::Torrent;
+use super::{Conn, Torrent};
 use crate::metadata::{Layout, Priority, SelectionError, wanted_pieces};
 use crate::storage::Resume;
+use crate::swarm::ConnId;
 
 impl Torrent {
     /// Does what is asked. Who asks for an answer and gets none learns that there is none.
@@ -16,7 +19,20 @@ impl Torrent {
             Command::Priorities(files) => self.set_priorities(files),
             Command::Reannounce => self.discovery.need_more_peers(),
             Command::AddPeers(peers) => self.candidates(PeersFrom::User, &peers),
-            Command::Trackers(_) | Command::MaxPeers(_) | Command::SessionRates(_) => {}
+            Command::Trackers(tiers) => {
+                // those of the metadata, when it comes, are not asked in their place
+                self.add.trackers = Some(tiers.clone());
+                self.discovery.set_trackers(tiers, self.private);
+            }
+            Command::MaxPeers(most) => {
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                let now = self.now();
+                self.swarm.set_max_peers(most, now);
+            }
+            Command::SessionRates(hold) => {
+                self.alone.store(!hold, Relaxed);
+                self.pace();
+            }
             Command::Detail(reply) => {
                 let _ = reply.send(self.detail());
             }
@@ -84,10 +100,27 @@ impl Torrent {
         });
     }
 
+    /// Ends connections with hosts of a new blocklist.
+    pub(super) fn end_blocked(&mut self) {
+        let lists = self.shared.blocklists.load(Relaxed);
+        if std::mem::replace(&mut self.blocklists, lists) == lists {
+            return;
+        }
+        let blocked = |c: &Conn| c.remote.is_some_and(|a| self.shared.is_blocked(a.ip()));
+        let blocked = self.conns.iter().filter(|(_, c)| blocked(c));
+        let blocked: Vec<ConnId> = blocked.map(|(conn, _)| *conn).collect();
+        let now = self.now();
+        for conn in blocked {
+            self.conns.remove(&conn);
+            self.swarm.handle_disconnected(conn, now);
+        }
+    }
+
     fn detail(&self) -> TorrentDetail {
         TorrentDetail {
             held: self.swarm.held().clone(),
             wanted: self.wanted.clone(),
+            trackers: self.discovery.trackers(),
             ..TorrentDetail::default()
         }
     }

@@ -1,6 +1,7 @@
 //! What rate limits mean for a torrent beside the pace of its connections: shorter queues, fewer peers served at a time,
 //! and peers that are exempt.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use chunkcast::client::ClientConfig;
@@ -20,7 +21,7 @@ impl Torrent {
     /// Once a second: the swarm learns of other rates, and limits no longer hold for peers that have turned out to be
     /// exempt.
     pub(super) fn pace(&mut self) {
-        let rates = rates(&self.shared, &self.limiters);
+        let rates = rates(&self.shared, &self.limiters, self.alone.load(Relaxed));
         if rates != self.paced {
             self.paced = rates;
             self.swarm.set_limits(swarm_limits(rates));
@@ -37,9 +38,13 @@ impl Torrent {
     }
 }
 
-/// The rates that hold for a torrent: the lower of its own and those of all.
-pub(super) fn rates(shared: &Shared, torrent: &Limiters) -> Rates {
-    let (own, all) = (torrent.rates(), shared.limits.rates().rates());
+/// The rates that hold for a torrent: the lower of its own and those of all, or its own `alone`.
+pub(super) fn rates(shared: &Shared, torrent: &Limiters, alone: bool) -> Rates {
+    let own = torrent.rates();
+    if alone {
+        return own;
+    }
+    let all = shared.limits.rates().rates();
     let lower = |own: Option<Rate>, all: Option<Rate>| own.into_iter().chain(all).min();
     Rates {
         down: lower(own.down, all.down),

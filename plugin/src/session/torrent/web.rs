@@ -175,7 +175,7 @@ impl Torrent {
         let layout = storage.layout().clone();
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        let pace = Pace::new(&self.limiters, self.shared.limits.rates());
+        let pace = Pace::new(&self.limiters, self.shared.limits.rates()).unless(&self.alone);
         let (outbox, inbox) = detached(&self.shared.config.conn, pace.clone());
         let seed = WebSeed {
             key: conn,
@@ -196,6 +196,7 @@ impl Torrent {
             conn,
             Conn {
                 outbox,
+                remote: None,
                 _permits: permits,
             },
         );

@@ -1,14 +1,13 @@
 //! Two clients that know of each other have one connection, over real sockets.
 
-mod hostile_common;
-
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chunkcast_bittorrent::session::{AddTorrent, DataPath, Progress, Session};
 use chunkcast_compat_tests::scratch;
-use hostile_common::*;
 use tokio::task::JoinSet;
+
+use super::hostile_common::*;
 
 async fn start(session: Session, content: &Content, peer: SocketAddr) -> Leech {
     let dir = scratch();

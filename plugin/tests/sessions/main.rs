@@ -1,0 +1,8 @@
+//! Sessions in this process, as a program uses them, over real sockets.
+
+#[path = "../hostile_common/mod.rs"]
+mod hostile_common;
+
+mod control;
+mod pairs;
+mod resume;
