@@ -54,6 +54,7 @@ pub(super) struct Torrent {
     /// It is being removed.
     pub(super) leaving: bool,
     pub(super) position: usize,
+    pub(super) shown_at: Duration,
     pub(super) summary: Option<Arc<Summary>>,
 }
 
@@ -100,6 +101,8 @@ pub(super) struct Live {
     pub(super) handle: StopHandle,
     pub(super) options: watch::Sender<Arc<Options>>,
     pub(super) progress: Progress,
+    /// The metadata is known.
+    pub(super) known: bool,
     /// Existing data was looked at.
     pub(super) checked: bool,
     /// All that is wanted is on disk.
@@ -153,6 +156,7 @@ impl Live {
             handle,
             options,
             progress: Progress::default(),
+            known: false,
             checked: false,
             complete: false,
             counts: Counts::default(),
@@ -243,6 +247,7 @@ impl Torrent {
             saving: false,
             leaving: false,
             position: 0,
+            shown_at: Duration::ZERO,
             summary: None,
         };
         torrent.measure();
@@ -372,6 +377,7 @@ impl Torrent {
             }
             Run::Running(live) if !live.checked => match live.progress.checked_pieces {
                 Some(1..) => State::Checking,
+                Some(0) => State::CheckQueued,
                 _ if self.is_complete() => State::SeedQueued,
                 _ => State::DownloadQueued,
             },

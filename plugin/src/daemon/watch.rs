@@ -19,6 +19,8 @@ use crate::metadata::MetadataLimits;
 
 /// How often it is looked at.
 const PERIOD: Duration = Duration::from_secs(2); // guess: a person waits for it
+/// What is no torrent may be one that is being written with pauses: so many looks, unchanged, and it is none.
+const PATIENCE: u32 = 4; // guess: eight seconds
 /// A file that could not be added is tried again after so many looks.
 const AGAIN: u32 = 30; // guess: a minute
 /// Files that are looked at.
@@ -55,6 +57,8 @@ impl Drop for Watcher {
 struct Seen {
     len: u64,
     changed: Option<SystemTime>,
+    /// Looks at which it was no torrent.
+    bad: u32,
     /// Looks until it is tried again.
     wait: u32,
 }
@@ -80,12 +84,13 @@ async fn watch(daemon: Daemon, dir: PathBuf) {
                 warned = false;
                 for file in found {
                     let path = file.path.clone();
-                    if let Err(e) = take(&daemon, file).await {
-                        if e == DaemonError::Ending {
-                            return;
-                        }
-                        tracing::warn!("{path:?}: {e}; it is tried again");
-                        if let Some(seen) = seen.get_mut(&path) {
+                    let seen = seen.get_mut(&path).expect("it was found");
+                    match take(&daemon, file, seen.bad >= PATIENCE).await {
+                        Ok(Taken::Renamed) => {}
+                        Ok(Taken::Bad) => seen.bad += 1,
+                        Err(DaemonError::Ending) => return,
+                        Err(e) => {
+                            tracing::warn!("{path:?}: {e}; it is tried again");
                             seen.wait = AGAIN;
                         }
                     }
@@ -125,11 +130,13 @@ fn look(dir: &Path, before: Files) -> (Files, io::Result<Vec<Found>>) {
         let mut seen = Seen {
             len: meta.len(),
             changed: meta.modified().ok(),
+            bad: 0,
             wait: 0,
         };
         if let Some(old) = before.get(&path)
             && (old.len, old.changed) == (seen.len, seen.changed)
         {
+            seen.bad = old.bad;
             match old.wait.checked_sub(1) {
                 Some(wait) => seen.wait = wait,
                 None => found.push(Found {
@@ -168,8 +175,16 @@ fn read(path: &Path, len: u64, magnet: bool) -> Result<NewSource, DaemonError> {
     }
 }
 
-/// Adds a file and renames it.
-async fn take(daemon: &Daemon, file: Found) -> Result<(), DaemonError> {
+/// What became of a file.
+enum Taken {
+    /// It was dealt with.
+    Renamed,
+    /// It is no torrent, or not yet.
+    Bad,
+}
+
+/// Adds a file and renames it; `sure`: it will not become a torrent any more if it is none.
+async fn take(daemon: &Daemon, file: Found, sure: bool) -> Result<Taken, DaemonError> {
     let added = match file.source {
         Ok(source) => daemon.add(NewTorrent::new(source)).await,
         Err(e) => Err(e),
@@ -179,6 +194,7 @@ async fn take(daemon: &Daemon, file: Found) -> Result<(), DaemonError> {
             tracing::info!(name = added.name, "added from the watch folder");
             "added"
         }
+        Err(DaemonError::Invalid(_)) if !sure => return Ok(Taken::Bad),
         Err(DaemonError::Invalid(why)) => {
             tracing::warn!("{:?} cannot be added: {why}", file.path);
             "invalid"
@@ -187,7 +203,7 @@ async fn take(daemon: &Daemon, file: Found) -> Result<(), DaemonError> {
     };
     let mut name = file.path.clone().into_os_string();
     name.push(format!(".{suffix}"));
-    tokio::fs::rename(&file.path, &name)
-        .await
-        .map_err(|e| DaemonError::Disk(format!("it cannot be renamed: {e}")))
+    let renamed = tokio::fs::rename(&file.path, &name).await;
+    let renamed = renamed.map_err(|e| DaemonError::Disk(format!("it cannot be renamed: {e}")));
+    renamed.map(|()| Taken::Renamed)
 }

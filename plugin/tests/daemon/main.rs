@@ -1,4 +1,9 @@
 //! The daemon through its handle, with a session on loopback that seeds to it.
 
 mod basics;
+mod data;
+mod limits;
+mod queue;
+mod store;
 mod support;
+mod watch;

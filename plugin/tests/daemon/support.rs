@@ -1,9 +1,11 @@
 //! A daemon in this process, a session that seeds to it, and torrents of a few kilobytes.
 
+use std::fs::{File, FileTimes};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use chunkcast_bittorrent::daemon::config::{Config, Places};
@@ -13,7 +15,8 @@ use chunkcast_bittorrent::daemon::{
 };
 use chunkcast_bittorrent::metadata::{CreateOptions, Metainfo, create};
 use chunkcast_bittorrent::session::{
-    AddTorrent, DataPath, IndexUse, Session, SessionConfig, TorrentHandle, TorrentSource,
+    AddTorrent, DataPath, IndexUse, Session, SessionConfig, TorrentEvent, TorrentHandle,
+    TorrentSource,
 };
 use chunkcast_compat_tests::{Scratch, noise, scratch, write};
 use tokio::sync::broadcast;
@@ -54,6 +57,8 @@ pub(crate) struct Rig {
     pub(crate) settings: Settings,
     pub(crate) session: SessionConfig,
     running: Option<Running>,
+    /// Seconds since it started.
+    passed: AtomicU64,
 }
 
 impl Rig {
@@ -74,6 +79,7 @@ impl Rig {
             settings,
             session: quiet(),
             running: None,
+            passed: AtomicU64::new(0),
             dir,
         }
     }
@@ -93,6 +99,7 @@ impl Rig {
     pub(crate) async fn start(&mut self) {
         let running = start(self.config()).await.expect("a daemon");
         self.running = Some(running);
+        self.passed = AtomicU64::new(0);
     }
 
     pub(crate) async fn stop(&mut self) {
@@ -171,13 +178,18 @@ impl Rig {
         self.until(&what, hash, |s| s.state == state).await
     }
 
+    /// Where peers connect to.
+    pub(crate) async fn addr(&self) -> SocketAddr {
+        let facts = self.daemon().facts().await.expect("it runs");
+        SocketAddr::from(([127, 0, 0, 1], facts.peer_port.expect("it listens")))
+    }
+
     /// Moves the clock on, and waits until the daemon has seen it.
     pub(crate) async fn pass(&self, time: Duration) {
-        let mut events = self.daemon().subscribe();
+        let passed = self.passed.fetch_add(time.as_secs(), Relaxed) + time.as_secs();
         self.clock.advance(time);
-        for _ in 0..2 {
-            until_event(&mut events, |e| matches!(e, Event::Tick)).await;
-        }
+        let seen = || self.daemon().list().totals.session.seconds >= passed;
+        wait("time passes", seen).await;
     }
 }
 
@@ -253,7 +265,14 @@ impl Content {
     pub(crate) fn copy_to(&self, dir: &Path) {
         for file in &self.meta.layout.files {
             let bytes = std::fs::read(self.at.path().join(&file.path)).expect("the data");
-            write(&dir.join(&file.path), &bytes);
+            let path = dir.join(&file.path);
+            write(&path, &bytes);
+            // what has just changed vouches for nothing
+            let long_ago = SystemTime::now() - Duration::from_secs(3600);
+            let there = File::options().write(true).open(path).expect("written");
+            there
+                .set_times(FileTimes::new().set_modified(long_ago))
+                .expect("set");
         }
     }
 
@@ -300,5 +319,42 @@ impl Seed {
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.session.listen_addr()
+    }
+}
+
+/// A session that fetches a torrent from `peer`, and has it complete when this returns.
+pub(crate) async fn fetch(
+    content: &Content,
+    peer: SocketAddr,
+) -> (Session, TorrentHandle, Scratch) {
+    let session = Session::start(quiet()).await.expect("a session");
+    let dir = scratch();
+    let add = AddTorrent {
+        peers: vec![peer],
+        ..AddTorrent::new(
+            TorrentSource::Metainfo(content.meta.clone()),
+            DataPath::OutputDir(dir.path().to_path_buf()),
+        )
+    };
+    let mut torrent = session.add(add).await.expect("a new torrent");
+    let complete = async {
+        loop {
+            match torrent.next().await.expect("it goes on") {
+                TorrentEvent::Complete(_) => return,
+                TorrentEvent::Failed(e) => panic!("{e}"),
+                _ => {}
+            }
+        }
+    };
+    timeout(DEADLINE, complete).await.expect("it is fetched");
+    (session, torrent, dir)
+}
+
+/// Waits until something is so.
+pub(crate) async fn wait(what: &str, so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < DEADLINE, "waited in vain: {what}");
+        sleep(Duration::from_millis(20)).await;
     }
 }

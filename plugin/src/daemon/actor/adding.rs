@@ -104,11 +104,11 @@ impl Actor {
     }
 
     /// Puts a torrent at the end of the queue.
-    pub(super) fn insert(&mut self, torrent: Torrent) {
+    pub(super) fn insert(&mut self, mut torrent: Torrent) {
         let hash = torrent.hash;
+        torrent.position = self.order.len();
         self.order.push(hash);
         self.torrents.insert(hash, torrent);
-        self.number();
         self.requeue = true;
         self.touch(hash);
     }
@@ -283,7 +283,9 @@ impl Actor {
     pub(super) fn reordered(&mut self) {
         self.number();
         (self.requeue, self.urgent) = (true, true);
-        let op = self.places.put_queue(&self.order);
+        let order = self.order.iter();
+        let order = order.map(|hash| (*hash, self.torrents[hash].record.order));
+        let op = self.places.put_queue(order);
         self.write_unheard(vec![op]);
     }
 

@@ -76,29 +76,23 @@ impl Actor {
         let mut options = (*torrent.options).clone();
         apply(&change, &mut options);
         let options = Arc::new(options);
-        let (files, was_complete) = (
-            options.files != torrent.options.files,
-            torrent.is_complete(),
-        );
+        let files = options.files != torrent.options.files;
         torrent.options = options.clone();
         if let Some(live) = torrent.live() {
             live.options.send_replace(options);
         }
         if files {
             torrent.measure();
-            torrent.unsaved |= torrent.live().is_some();
-            if !was_complete || torrent.live().is_none() {
-                // whether it is done shows when it is looked at with the new choice
-                torrent.record.done *= u64::from(torrent.is_complete());
+            // one that runs says itself what is missing now
+            if torrent.live().is_none() && !torrent.is_complete() {
+                torrent.record.done = 0;
             }
         }
         if !change.peers.is_empty() {
-            match torrent.control() {
-                Some(control) => {
-                    self.tasks
-                        .spawn(async move { control.add_peers(change.peers).await });
-                }
-                None => torrent.peers = change.peers,
+            torrent.peers = change.peers.clone();
+            if let Some(control) = torrent.control() {
+                self.tasks
+                    .spawn(async move { control.add_peers(change.peers).await });
             }
         }
         self.redescribe(hash);

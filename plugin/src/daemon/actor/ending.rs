@@ -12,8 +12,8 @@ use crate::daemon::torrent::Run;
 const GOODBYES: Duration = Duration::from_secs(7); // guess: trackers have 5 s, and pieces on their way to the disk
 /// How long what is kept has to get to the disk.
 const WRITES: Duration = Duration::from_millis(1500); // guess
-/// How long the directory and the router have.
-const SOCKETS: Duration = Duration::from_secs(1); // guess
+/// When all is over, whatever the directory and the router still do.
+const END: Duration = Duration::from_millis(9_500);
 
 impl Actor {
     /// Ends the daemon, and answers who asked for that.
@@ -32,14 +32,16 @@ impl Actor {
         for hash in &hashes {
             self.halt(*hash);
         }
-        self.answers.clear();
+        self.requeue = false;
+        self.publish();
         let deadline = began + GOODBYES;
         while self.is_busy() {
             match timeout_at(deadline, self.notes.recv()).await {
                 Ok(Some(note)) => {
                     self.now = self.clock.now();
                     self.on_note(note);
-                    self.requeue = false;
+                    self.requeue = false; // nothing begins any more
+                    self.publish();
                 }
                 Ok(None) | Err(_) => break,
             }
@@ -57,7 +59,7 @@ impl Actor {
             Ok(Err(e)) => tracing::warn!("statistics cannot be kept: {e}"),
             Err(_) => tracing::warn!("the disk takes longer than there is time at the end"),
         }
-        let _ = timeout(SOCKETS, self.session.shutdown()).await;
+        let _ = timeout_at(began + END, self.session.shutdown()).await;
         tracing::debug!("ended within {:?}", began.elapsed());
         for reply in self.ending {
             let _ = reply.send(Ok(()));

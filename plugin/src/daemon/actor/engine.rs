@@ -26,7 +26,6 @@ impl Actor {
         };
         self.next_run += 1;
         let add = AddTorrent {
-            peers: torrent.peers.clone(),
             priorities: torrent.options.files.clone(),
             trackers: torrent.options.trackers.clone(),
             resume: torrent.resume.clone(),
@@ -42,6 +41,7 @@ impl Actor {
             run,
             notes,
             stopped: stoppable.stopped.clone(),
+            options: torrent.options.clone(),
             changes,
         };
         let insist = std::mem::take(&mut torrent.insist);
@@ -77,10 +77,17 @@ impl Actor {
     }
 
     pub(super) fn on_began(&mut self, hash: InfoHash, run: u64, control: TorrentControl) {
-        if let Some(live) = self.live(hash, run) {
-            live.control = Some(control);
-            self.touch(hash);
+        let Some(live) = self.live(hash, run) else {
+            return;
+        };
+        live.control = Some(control.clone());
+        // those that were named since it was told to begin
+        let peers = self.torrents[&hash].peers.clone();
+        if !peers.is_empty() {
+            self.tasks
+                .spawn(async move { control.add_peers(peers).await });
         }
+        self.touch(hash);
     }
 
     pub(super) fn on_refused(&mut self, hash: InfoHash, run: u64, refusal: Refusal) {
@@ -112,7 +119,12 @@ impl Actor {
             return;
         }
         match event {
-            TorrentEvent::Metadata(meta) => self.on_metadata(hash, meta),
+            TorrentEvent::Metadata(meta) => {
+                if let Some(live) = self.live(hash, run) {
+                    live.known = true;
+                }
+                self.on_metadata(hash, meta);
+            }
             TorrentEvent::Checked(progress) => {
                 self.on_progress(hash, run, progress);
                 if let Some(live) = self.live(hash, run) {
@@ -260,6 +272,8 @@ struct Follower {
     run: u64,
     notes: mpsc::Sender<Note>,
     stopped: watch::Receiver<bool>,
+    /// Those that it begins with.
+    options: Arc<Options>,
     changes: watch::Receiver<Arc<Options>>,
 }
 
@@ -276,7 +290,7 @@ impl Follower {
             Err(e) => return self.refuse(Refusal::Session(e.to_string())).await,
         };
         let control = handle.control();
-        let mut options = self.changes.borrow_and_update().clone();
+        let mut options = self.options.clone();
         set(&control, &options, None).await;
         self.tell(Note::Began(self.hash, self.run, control.clone()))
             .await;

@@ -58,6 +58,7 @@ impl Actor {
         let Some(torrent) = self.torrents.get_mut(&hash) else {
             return;
         };
+        torrent.shown_at = self.now.elapsed;
         let mut new = summary(torrent);
         match &torrent.summary {
             Some(old) => {

@@ -3,42 +3,44 @@
 use std::time::Duration;
 
 use super::Actor;
-use crate::daemon::model::{Event, State};
+use crate::daemon::model::Event;
 use crate::daemon::schedule;
 use crate::daemon::seeding::{self, Seed};
 use crate::daemon::store::Standing;
-use crate::daemon::torrent::Torrent;
+use crate::daemon::torrent::Live;
 
-/// The times of torrents that move nothing are shown anew so often.
-const SHOWN_EVERY: u64 = 30; // guess: nobody watches the seconds of a torrent that does nothing
+/// The times of a torrent that moves nothing are shown anew after that.
+const SHOWN_AFTER: Duration = Duration::from_secs(30); // guess: nobody watches the seconds of one that does nothing
 
 impl Actor {
     pub(super) fn tick(&mut self) {
         let now = self.now;
         let since = now.elapsed.saturating_sub(self.ticked_at);
         self.ticked_at = now.elapsed;
-        self.ticks += 1;
         self.ran += since;
         self.run.seconds = self.ran.as_secs();
         if self.switch.tick(&mut self.settings.schedule, &now) {
             self.set_rates();
         }
         let mut ended = Vec::new();
-        for (at, hash) in self.order.iter().enumerate() {
+        for hash in &self.order {
             let torrent = self
                 .torrents
                 .get_mut(hash)
                 .expect("the queue has what is here");
-            if torrent.live().is_none_or(|live| !live.checked) {
+            // one whose data is still looked at moves nothing for a reason
+            let runs = |live: &&Live| live.checked || (live.control.is_some() && !live.known);
+            let Some(live) = torrent.live().filter(runs) else {
                 continue;
-            }
-            if let Some(live) = torrent.live()
-                && (live.progress.near + live.progress.far > 0 || self.dirty.contains(hash))
-            {
+            };
+            if live.progress.near + live.progress.far > 0 || self.dirty.contains(hash) {
                 self.counter.saw(*hash, &live.progress);
             }
             let complete = torrent.is_complete();
-            pass(torrent, since, complete);
+            match complete {
+                true => torrent.before.seeding += since,
+                false => torrent.before.downloading += since,
+            }
             let stalled = (self.settings.stalled_after)
                 .is_some_and(|after| now.elapsed >= torrent.moved_at + after);
             if stalled != torrent.stalled {
@@ -46,7 +48,7 @@ impl Actor {
                 self.requeue = true;
                 self.dirty.insert(*hash);
             }
-            if at as u64 % SHOWN_EVERY == self.ticks % SHOWN_EVERY {
+            if now.elapsed >= torrent.shown_at + SHOWN_AFTER {
                 self.dirty.insert(*hash);
             }
             if complete && !torrent.record.past_limits {
@@ -90,17 +92,5 @@ impl Actor {
     pub(super) fn set_rates(&self) {
         let rates = schedule::rates(self.settings.rates, &self.settings.schedule);
         self.session.limiters().set(rates);
-    }
-}
-
-/// Time passes for a torrent that runs.
-fn pass(torrent: &mut Torrent, time: Duration, complete: bool) {
-    debug_assert!(matches!(
-        torrent.state(),
-        State::Downloading | State::Seeding
-    ));
-    match complete {
-        true => torrent.before.seeding += time,
-        false => torrent.before.downloading += time,
     }
 }

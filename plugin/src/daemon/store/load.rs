@@ -92,7 +92,8 @@ pub(in crate::daemon) fn load(places: &Places) -> Result<Loaded, LockError> {
     let queue = reader.queue();
     torrents.sort_by_key(|kept| {
         let order = kept.record.as_ref().map_or(u64::MAX, |r| r.order);
-        (queue.get(&kept.hash).copied().unwrap_or(usize::MAX), order)
+        let place = queue.get(&(kept.hash, order)).copied();
+        (place.unwrap_or(usize::MAX), order)
     });
     Ok(Loaded {
         statistics: reader
@@ -215,10 +216,16 @@ impl Reader<'_> {
     }
 
     /// Places in the queue.
-    fn queue(&self) -> BTreeMap<InfoHash, usize> {
+    fn queue(&self) -> BTreeMap<(InfoHash, u64), usize> {
         let text = fs::read_to_string(self.places.queue()).unwrap_or_default();
-        let hashes = text.lines().filter_map(|line| line.parse().ok());
-        hashes.enumerate().map(|(at, hash)| (hash, at)).collect()
+        let torrents = text.lines().filter_map(|line| {
+            let (hash, order) = line.split_once(' ')?;
+            Some((hash.parse().ok()?, order.parse().ok()?))
+        });
+        torrents
+            .enumerate()
+            .map(|(at, torrent)| (torrent, at))
+            .collect()
     }
 
     /// What a file holds; one that is no good is set aside.

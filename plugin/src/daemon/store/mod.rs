@@ -125,8 +125,11 @@ impl Places {
     }
 
     /// Keeps the order of the queue.
-    pub(super) fn put_queue(&self, order: &[InfoHash]) -> Op {
-        let lines: String = order.iter().map(|hash| format!("{hash}\n")).collect();
+    pub(super) fn put_queue(&self, order: impl Iterator<Item = (InfoHash, u64)>) -> Op {
+        // with what tells a torrent from one that was here before it
+        let lines: String = order
+            .map(|(hash, order)| format!("{hash} {order}\n"))
+            .collect();
         Op::Put(self.queue(), lines.into_bytes())
     }
 

@@ -1,0 +1,249 @@
+//! What becomes of data on disk: hashed again, moved, deleted, missing.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use chunkcast_bittorrent::daemon::{Change, DaemonError, Event, Priority, State};
+
+use crate::support::*;
+
+/// Changes some bytes of a file.
+fn spoil(path: &Path, at: u64) {
+    let file = fs::File::options().write(true).open(path).expect("a file");
+    file.write_all_at(b"something else", at).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_finds_what_was_spoilt_and_it_is_fetched_again() {
+    let content = Content::file(50, 300_000);
+    let seed = Seed::of(&[&content]).await;
+    let rig = Rig::new(|_| {}).await;
+    let dir = &rig.settings.download_dir;
+    content.copy_to(dir);
+    rig.add_with(&content, &[], |new| new.start = Some(false))
+        .await;
+    rig.daemon().verify(content.hash).await.expect("begun");
+    let checked = rig
+        .until("it was checked", content.hash, |s| s.held == content.size())
+        .await;
+    assert_eq!(checked.state, State::Paused, "as it was");
+    assert!(checked.done > 0);
+
+    spoil(&dir.join(content.name()), 100_000);
+    rig.daemon().verify(content.hash).await.expect("begun");
+    let piece = u64::from(content.meta.layout.piece_length);
+    let without = content.size() - piece;
+    rig.until("it is found", content.hash, |s| {
+        s.held == without && s.done == 0
+    })
+    .await;
+    let peer = Change {
+        peers: vec![seed.addr()],
+        ..Change::default()
+    };
+    rig.daemon()
+        .change(content.hash, peer)
+        .await
+        .expect("changed");
+    rig.daemon()
+        .start(content.hash, false)
+        .await
+        .expect("started");
+    let done = rig.until_state(content.hash, State::Seeding).await;
+    assert!(
+        done.downloaded < 3 * piece,
+        "one piece was missing: {}",
+        done.downloaded
+    );
+    content.assert_at(dir);
+
+    // one that seeds goes on after its check
+    let mut events = rig.daemon().subscribe();
+    rig.daemon().verify(content.hash).await.expect("begun");
+    let checks = |e: &Event| matches!(e, Event::State(_, State::CheckQueued | State::Checking));
+    until_event(&mut events, checks).await;
+    rig.until_state(content.hash, State::Seeding).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_goes_where_it_is_told_to_and_the_torrent_goes_on_there() {
+    let content = Content::folder(51, &[("a", 50_000), ("b/c", 70_000)]);
+    let mut rig = Rig::new(|_| {}).await;
+    let dir = rig.settings.download_dir.clone();
+    content.copy_to(&dir);
+    rig.add(&content, &[]).await;
+    rig.until_state(content.hash, State::Seeding).await;
+
+    let outside = rig.path("outside");
+    let refused = rig
+        .daemon()
+        .relocate(content.hash, outside.clone(), true)
+        .await;
+    assert_eq!(refused, Err(DaemonError::Outside(outside)));
+    let new = rig.path("allowed/new");
+    let moved = rig.daemon().relocate(content.hash, new.clone(), true).await;
+    moved.expect("begun");
+    rig.until("it is there", content.hash, |s| {
+        s.options.dir == new && s.moving.is_none()
+    })
+    .await;
+    rig.until_state(content.hash, State::Seeding).await;
+    content.assert_at(&new);
+    assert!(!dir.join(content.name()).exists());
+    let _fetched = fetch(&content, rig.addr().await).await;
+
+    // by hand
+    fs::rename(new.join(content.name()), dir.join(content.name())).expect("renamed");
+    let told = rig
+        .daemon()
+        .relocate(content.hash, dir.clone(), false)
+        .await;
+    told.expect("begun");
+    rig.until("it is back", content.hash, |s| s.options.dir == dir)
+        .await;
+    rig.until_state(content.hash, State::Seeding).await;
+    rig.restart().await;
+    assert_eq!(rig.summary(content.hash).options.dir, dir);
+    rig.until_state(content.hash, State::Seeding).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_way_of_a_move_stays_and_so_does_the_data() {
+    let content = Content::folder(52, &[("a", 50_000), ("b", 70_000)]);
+    let rig = Rig::new(|_| {}).await;
+    let (dir, new) = (&rig.settings.download_dir, rig.path("allowed"));
+    content.copy_to(dir);
+    rig.add(&content, &[]).await;
+    rig.until_state(content.hash, State::Seeding).await;
+    let other = new.join(content.name()).join("b");
+    chunkcast_compat_tests::write(&other, b"somebody else's");
+    let moved = rig.daemon().relocate(content.hash, new.clone(), true).await;
+    moved.expect("begun");
+    let stays = rig
+        .until("it is told", content.hash, |s| s.trouble.is_some())
+        .await;
+    let message = &stays.trouble.as_ref().expect("trouble").message;
+    assert!(
+        message.contains("in the way") || message.contains("another file"),
+        "{message}"
+    );
+    assert_eq!(stays.options.dir, *dir);
+    rig.until_state(content.hash, State::Seeding).await;
+    content.assert_at(dir);
+    assert_eq!(fs::read(other).expect("there"), b"somebody else's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_torrent_takes_its_data_along_when_asked_to_and_only_that() {
+    let (one, two) = (
+        Content::folder(53, &[("a", 50_000), ("b/c", 70_000)]),
+        Content::file(54, 50_000),
+    );
+    let rig = Rig::new(|_| {}).await;
+    let dir = &rig.settings.download_dir;
+    for content in [&one, &two] {
+        content.copy_to(dir);
+        rig.add(content, &[]).await;
+        rig.until_state(content.hash, State::Seeding).await;
+    }
+    let notes = dir.join(one.name()).join("notes");
+    chunkcast_compat_tests::write(&notes, b"a person's");
+    rig.daemon().remove(one.hash, true).await.expect("removed");
+    assert!(notes.exists() && !dir.join(one.name()).join("a").exists());
+    assert!(!dir.join(one.name()).join("b").exists());
+    rig.daemon().remove(two.hash, false).await.expect("removed");
+    two.assert_at(dir);
+    let state = rig.path("state/torrents");
+    let left = fs::read_dir(state).expect("readable").count();
+    assert_eq!(left, 0, "nothing is kept of what is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_that_is_gone_after_a_restart_is_not_fetched_again_before_somebody_says_so() {
+    let content = Content::file(55, 200_000);
+    let seed = Seed::of(&[&content]).await;
+    let mut rig = Rig::new(|_| {}).await;
+    let (dir, away) = (rig.settings.download_dir.clone(), rig.path("away"));
+    rig.add(&content, &[seed.addr()]).await;
+    rig.until_state(content.hash, State::Seeding).await;
+    rig.stop().await;
+    fs::rename(&dir, &away).expect("unmounted");
+    rig.start().await;
+    let stopped = rig
+        .until("it is told", content.hash, |s| s.trouble.is_some())
+        .await;
+    let trouble = stopped.trouble.clone().expect("trouble");
+    assert!(
+        trouble.stopped && trouble.message.contains(content.name()),
+        "{trouble:?}"
+    );
+    assert!(!dir.join(content.name()).exists());
+    assert_eq!(
+        rig.until_state(content.hash, State::Paused).await.held,
+        content.size()
+    );
+
+    // the disk is back
+    rig.stop().await;
+    let _ = fs::remove_dir(&dir);
+    fs::rename(&away, &dir).expect("mounted");
+    rig.start().await;
+    let back = rig.until_state(content.hash, State::Seeding).await;
+    assert_eq!(back.trouble, None);
+
+    // the disk is lost
+    rig.stop().await;
+    fs::remove_dir_all(&dir).expect("lost");
+    rig.start().await;
+    rig.until("it is told", content.hash, |s| s.trouble.is_some())
+        .await;
+    let peer = Change {
+        peers: vec![seed.addr()],
+        ..Change::default()
+    };
+    rig.daemon()
+        .change(content.hash, peer)
+        .await
+        .expect("changed");
+    rig.daemon()
+        .start(content.hash, false)
+        .await
+        .expect("started");
+    let again = rig.until_state(content.hash, State::Seeding).await;
+    assert_eq!(again.trouble, None);
+    content.assert_at(&dir);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_files_that_are_wanted_are_fetched_and_the_others_when_they_are() {
+    let content = Content::folder(56, &[("a", 160_000), ("b", 160_000), ("c", 160_000)]);
+    let seed = Seed::of(&[&content]).await;
+    let mut rig = Rig::new(|_| {}).await;
+    let dir = rig.settings.download_dir.clone();
+    rig.add_with(&content, &[seed.addr()], |new| {
+        new.change.files = vec![(0, Priority::Skip), (2, Priority::Skip)];
+    })
+    .await;
+    let done = rig.until_state(content.hash, State::Seeding).await;
+    assert!(done.wanted < content.size() && done.verified == done.wanted && done.done > 0);
+    let detail = rig.daemon().detail(content.hash).await.expect("a torrent");
+    assert_eq!(detail.files[1].held, detail.files[1].size);
+    assert_eq!(detail.files[0].priority, Priority::Skip);
+    assert!(detail.files[0].held < detail.files[0].size);
+    rig.restart().await;
+    rig.until_state(content.hash, State::Seeding).await;
+    let more = Change {
+        files: vec![(0, Priority::Normal), (2, Priority::High)],
+        peers: vec![seed.addr()],
+        ..Change::default()
+    };
+    rig.daemon()
+        .change(content.hash, more)
+        .await
+        .expect("changed");
+    rig.until("all is there", content.hash, |s| s.held == content.size())
+        .await;
+    rig.until_state(content.hash, State::Seeding).await;
+    content.assert_at(&dir);
+}

@@ -1,0 +1,247 @@
+//! What is on disk, and what becomes of it when somebody meddles with it.
+
+use std::fs::{self, FileTimes};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use chunkcast_bittorrent::daemon::{
+    Change, Limit, NewSource, NewTorrent, Schedule, SettingsChange, State,
+};
+use chunkcast_bittorrent::limits::{Rate, Rates};
+
+use crate::support::*;
+
+fn kept(rig: &Rig, content: &Content, kind: &str) -> PathBuf {
+    rig.path("state/torrents")
+        .join(format!("{}.{kind}", content.hash))
+}
+
+/// Changes bytes of a file; `unseen`: as if it had not been changed.
+fn spoil(path: &Path, unseen: bool) {
+    let modified = fs::metadata(path)
+        .expect("there")
+        .modified()
+        .expect("a time");
+    let file = fs::File::options().write(true).open(path).expect("a file");
+    file.write_all_at(b"spoilt", 40_000).expect("written");
+    if unseen {
+        let times = FileTimes::new().set_modified(modified);
+        file.set_times(times).expect("set");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_stamp_vouches_for_is_not_hashed_and_what_it_does_not_is() {
+    let content = Content::file(70, 100_000);
+    let mut rig = Rig::new(|_| {}).await;
+    content.copy_to(&rig.settings.download_dir);
+    let path = rig.settings.download_dir.join(content.name());
+    rig.add(&content, &[]).await;
+    rig.until_state(content.hash, State::Seeding).await;
+    rig.stop().await;
+    spoil(&path, true);
+    rig.start().await;
+    rig.until_state(content.hash, State::Seeding).await;
+    rig.stop().await;
+    spoil(&path, false);
+    rig.start().await;
+    let found = rig.until_state(content.hash, State::Downloading).await;
+    assert!(found.held < content.size());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_costs_no_more_than_what_is_in_it() {
+    let contents: Vec<Content> = (71..75).map(|n| Content::file(n, 40_000)).collect();
+    let mut rig = Rig::new(|_| {}).await;
+    for content in &contents {
+        content.copy_to(&rig.settings.download_dir);
+        rig.add(content, &[]).await;
+        rig.until_state(content.hash, State::Seeding).await;
+    }
+    rig.stop().await;
+    let [whole, record, torrent, resume] = [0, 1, 2, 3].map(|n: usize| &contents[n]);
+    let cut = |path: &Path| {
+        let bytes = fs::read(path).expect("kept");
+        fs::write(path, &bytes[..bytes.len() / 2]).expect("written");
+    };
+    cut(&kept(&rig, record, "json"));
+    cut(&kept(&rig, torrent, "torrent"));
+    cut(&kept(&rig, resume, "resume"));
+    fs::write(rig.path("state/statistics.json"), b"nonsense").expect("written");
+    fs::write(rig.path("state/queue"), b"nonsense\n\xff").expect("written");
+    // what a kill may leave
+    let orphan = kept(&rig, &Content::file(75, 1000), "torrent");
+    fs::copy(kept(&rig, whole, "torrent"), &orphan).expect("copied");
+    fs::write(rig.path("state/torrents/x.json.1-2.tmp"), b"half").expect("written");
+    rig.start().await;
+
+    assert_eq!(rig.daemon().list().torrents.len(), 4);
+    rig.until_state(whole.hash, State::Seeding).await;
+    rig.until_state(resume.hash, State::Seeding).await;
+    // its metadata is asked of peers again
+    let again = rig.until_state(torrent.hash, State::Metadata).await;
+    assert_eq!(again.name, torrent.name());
+    // its options are not known any more: it waits for a person
+    let stopped = rig.summary(record.hash);
+    assert_eq!(stopped.state, State::Paused);
+    assert!(stopped.trouble.as_ref().is_some_and(|t| t.stopped));
+    for (content, kind) in [(record, "json"), (torrent, "torrent"), (resume, "resume")] {
+        assert!(
+            kept(&rig, content, &format!("{kind}.bad")).exists(),
+            "{kind}"
+        );
+    }
+    assert!(!orphan.exists() && !rig.path("state/torrents/x.json.1-2.tmp").exists());
+    rig.daemon()
+        .start(record.hash, false)
+        .await
+        .expect("started");
+    rig.until_state(record.hash, State::Seeding).await;
+    rig.restart().await;
+    rig.until_state(record.hash, State::Seeding).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_was_said_of_a_torrent_survives() {
+    let content = Content::file(76, 40_000);
+    let mut rig = Rig::new(|_| {}).await;
+    let dir = rig.path("allowed/here");
+    rig.add_with(&content, &[], |new| {
+        new.dir = Some(dir.clone());
+        new.start = Some(false);
+        new.change.labels = Some(vec!["linux".into()]);
+    })
+    .await;
+    let change = Change {
+        upload: Some(Some(Rate::new(50_000))),
+        session_rates: Some(false),
+        seed_ratio: Some(Limit::Own(2.5)),
+        max_peers: Some(7),
+        trackers: Some(vec![vec!["http://tracker.example/announce".into()]]),
+        ..Change::default()
+    };
+    rig.daemon()
+        .change(content.hash, change)
+        .await
+        .expect("changed");
+    let before = rig.summary(content.hash);
+    assert_eq!(before.about.trackers.len(), 1);
+    rig.restart().await;
+    let after = rig.summary(content.hash);
+    assert_eq!(after.options, before.options);
+    assert_eq!((&after.options.dir, after.options.max_peers), (&dir, 7));
+    assert_eq!(after.about, before.about);
+    let bad = Change {
+        labels: Some(vec!["new".into()]),
+        files: vec![(1, Default::default())],
+        ..Change::default()
+    };
+    let refused = rig.daemon().change(content.hash, bad).await;
+    assert!(refused.is_err());
+    assert_eq!(rig.summary(content.hash).options, before.options, "nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_change_and_are_kept_and_a_reload_forgets_them() {
+    let mut rig = Rig::new(|_| {}).await;
+    let rates = Rates {
+        down: Some(Rate::new(1 << 20)),
+        up: None,
+    };
+    let change = SettingsChange {
+        rates: Some(rates),
+        start_added: Some(false),
+        download_dir: Some(rig.path("allowed/other")),
+        ..SettingsChange::default()
+    };
+    rig.daemon()
+        .change_settings(change.clone())
+        .await
+        .expect("changed");
+    let settings = rig.daemon().settings().await.expect("it runs");
+    assert_eq!((settings.rates, settings.start_added), (rates, false));
+    let kept = fs::read_to_string(rig.path("state/settings.toml")).expect("kept");
+    assert!(
+        kept.contains("start_added") || kept.contains("start"),
+        "{kept}"
+    );
+    let content = Content::file(77, 1000);
+    rig.add(&content, &[]).await;
+    let added = rig.summary(content.hash);
+    assert_eq!(
+        (added.state, &added.options.dir),
+        (State::Paused, &rig.path("allowed/other"))
+    );
+
+    for bad in [
+        SettingsChange {
+            download_dir: Some("/etc".into()),
+            ..change.clone()
+        },
+        SettingsChange {
+            seed_ratio: Some(Some(f64::NAN)),
+            ..SettingsChange::default()
+        },
+        SettingsChange {
+            schedule: Some(Schedule {
+                from: 1440,
+                ..Schedule::default()
+            }),
+            ..SettingsChange::default()
+        },
+    ] {
+        assert!(rig.daemon().change_settings(bad).await.is_err());
+    }
+    rig.running().reload(rig.settings.clone()).await;
+    wait("it is reloaded", || {
+        !rig.path("state/settings.toml").exists()
+    })
+    .await;
+    let settings = rig.daemon().settings().await.expect("it runs");
+    assert_eq!(settings, rig.settings);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_moved_is_shown_over_time_and_by_distance() {
+    let content = Content::file(78, 300_000);
+    let seed = Seed::of(&[&content]).await;
+    let rig = Rig::new(|_| {}).await;
+    rig.add(&content, &[seed.addr()]).await;
+    let done = rig.until_state(content.hash, State::Seeding).await;
+    let by = done.by_distance;
+    assert!(by.near_down + by.far_down >= content.size(), "{by:?}");
+    let history = rig.daemon().history().await.expect("it runs");
+    let sum = |samples: &[chunkcast_bittorrent::daemon::Sample]| -> u64 {
+        samples
+            .iter()
+            .map(|s| s.moved.near_down + s.moved.far_down)
+            .sum()
+    };
+    assert_eq!(sum(&history.hour), by.near_down + by.far_down);
+    assert_eq!(sum(&history.hour), sum(&history.day));
+    let ever = rig.daemon().list().totals.ever;
+    assert_eq!((ever.by_distance, ever.added), (by, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_torrents_come_at_once_and_again_after_a_restart() {
+    let contents: Vec<Content> = (1000..1100).map(|n| Content::file(n, 1000)).collect();
+    let mut rig = Rig::new(|_| {}).await;
+    let adds = contents.iter().map(|content| {
+        content.copy_to(&rig.settings.download_dir);
+        let new = NewTorrent::new(NewSource::Torrent(content.torrent.clone()));
+        rig.daemon().add(new)
+    });
+    for added in futures::future::join_all(adds).await {
+        added.expect("added");
+    }
+    for content in &contents {
+        rig.until_state(content.hash, State::Seeding).await;
+    }
+    rig.restart().await;
+    assert_eq!(rig.daemon().list().torrents.len(), 100);
+    for content in &contents {
+        rig.until_state(content.hash, State::Seeding).await;
+    }
+}
