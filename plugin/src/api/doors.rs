@@ -1,7 +1,7 @@
 //! What every request passes before a route sees it, and every answer on its way back.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
     TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -28,6 +28,8 @@ pub(super) async fn enter(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
     let client = request.extensions_mut().remove::<Client>();
     // two readers of such a request may see its end in different places: nothing after it is read
     let chunked = request.headers().contains_key(TRANSFER_ENCODING);
@@ -48,6 +50,8 @@ pub(super) async fn enter(
     if chunked {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    let status = response.status();
+    state.shared.requests.count(route.as_ref(), &method, status);
     response
 }
 

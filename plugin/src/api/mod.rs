@@ -10,7 +10,9 @@ mod body;
 mod connections;
 mod doors;
 mod error;
+mod extract;
 mod health;
+mod metrics;
 mod page;
 mod server;
 pub mod transmission;
@@ -24,7 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
+use tokio_util::sync::CancellationToken;
 
 use crate::daemon::Daemon;
 
@@ -133,14 +137,20 @@ struct Shared {
     access: access::Access,
     bodies: body::Bodies,
     health: health::Health,
+    listeners: v1::Listeners,
+    requests: metrics::Requests,
+    connections: Arc<connections::Connections>,
 }
 
 impl ApiState {
-    fn new(config: &ApiConfig, daemon: Daemon) -> Self {
+    fn new(config: &ApiConfig, daemon: Daemon, end: CancellationToken) -> Self {
         let shared = Shared {
             access: access::Access::new(config),
             bodies: body::Bodies::new(config.body),
             health: health::Health::default(),
+            listeners: v1::Listeners::new(end),
+            requests: metrics::Requests::default(),
+            connections: connections::Connections::new(config.connections),
         };
         Self {
             daemon,
@@ -155,9 +165,11 @@ fn router(state: ApiState) -> Router {
         .merge(transmission::routes())
         .merge(page::routes())
         .merge(health::routes())
-        .nest("/api/v1", v1::routes())
+        .merge(metrics::routes())
+        .merge(v1::routes())
         .fallback(async || ApiError::NoRoute)
         .method_not_allowed_fallback(async || ApiError::Method)
+        .layer(DefaultBodyLimit::disable()) // the doors have their own
         .layer(from_fn_with_state(state.clone(), doors::enter))
         .with_state(state)
 }

@@ -95,16 +95,15 @@ impl Drop for SocketFile {
 /// [`ServeError`]: nobody who can reach the address is kept out, or it cannot be had.
 pub async fn serve(config: ApiConfig, daemon: Daemon) -> Result<Server, ServeError> {
     let end = CancellationToken::new();
-    let connections = Connections::new(config.connections);
     let (listener, listen, file) = bind(&config).await?;
-    let state = ApiState::new(&config, daemon);
+    let state = ApiState::new(&config, daemon, end.clone());
     let times = Times {
         head: config.head,
         stalled: config.stalled,
     };
     let serving = Serving {
+        connections: state.shared.connections.clone(),
         router: router(state),
-        connections,
         times,
         end: end.clone(),
     };

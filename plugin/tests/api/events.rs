@@ -1,0 +1,107 @@
+//! The stream of events.
+
+use std::sync::Arc;
+
+use chunkcast_bittorrent::daemon::{Event, InfoHash, Listing, State};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::common::{Api, HERE, MAGNET, read_until, summary};
+
+async fn listen(api: &Api) -> TcpStream {
+    let mut stream = api.connect().await;
+    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    stream
+}
+
+/// The data of the next event of this name.
+async fn next(stream: &mut TcpStream, name: &str) -> Value {
+    let mut text = read_until(stream, &format!("event: {name}\n")).await;
+    let begins = text.rfind(&format!("event: {name}\n")).expect("it came");
+    text.drain(..begins);
+    while !text.contains("\n\n") {
+        text += &read_until(stream, "\n").await;
+    }
+    let data = text.lines().find_map(|l| l.strip_prefix("data: "));
+    serde_json::from_str(data.expect("data")).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_listener_hears_of_all_and_then_of_what_changes() {
+    let api = Api::start().await;
+    let mut stream = listen(&api).await;
+    let first = next(&mut stream, "listing").await;
+    assert_eq!(first["all"], true);
+    assert_eq!(first["torrents"].as_array().map(Vec::len), Some(2));
+
+    let new = InfoHash([0xee; 20]);
+    let same = api.script.daemon.list().torrents[0].clone();
+    let mut listing = Listing::clone(&api.script.daemon.list());
+    listing.torrents = vec![same, Arc::new(summary(new))];
+    listing.totals.rate_down = 77;
+    api.script.listing.send_replace(Arc::new(listing));
+    let tell = |event| api.script.events.send(event).expect("a listener");
+    tell(Event::Tick);
+    let second = next(&mut stream, "listing").await;
+    assert_eq!(second["all"], false);
+    assert_eq!(
+        second["torrents"].as_array().map(Vec::len),
+        Some(1),
+        "{second}"
+    );
+    assert_eq!(second["torrents"][0]["hash"], new.to_string());
+    assert_eq!(second["removed"][0], MAGNET.to_string());
+    assert_eq!(second["totals"]["rate_down"], 77);
+
+    // nothing has changed: the next that is heard of is what happened
+    tell(Event::Tick);
+    tell(Event::State(HERE, State::Seeding));
+    let state = next(&mut stream, "state").await;
+    assert_eq!(state["hash"], HERE.to_string());
+    assert_eq!(state["state"], "seeding");
+    tell(Event::Trouble(HERE, "the disk\nis full".to_owned()));
+    let trouble = next(&mut stream, "trouble").await;
+    assert_eq!(trouble["message"], "the disk\nis full");
+}
+
+#[tokio::test]
+async fn who_missed_something_hears_of_all_again() {
+    let api = Api::start().await;
+    let mut stream = listen(&api).await;
+    next(&mut stream, "listing").await;
+    // more than the channel holds, before the listener is polled again
+    for _ in 0..5000 {
+        let _ = api.script.events.send(Event::Added(HERE));
+    }
+    loop {
+        let listing = next(&mut stream, "listing").await;
+        if listing["all"] == true {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn listeners_are_bounded_and_leave_room_for_others() {
+    let api = Api::start().await;
+    let mut listeners = Vec::new();
+    for _ in 0..32 {
+        let mut stream = listen(&api).await;
+        next(&mut stream, "listing").await;
+        listeners.push(stream);
+    }
+    api.get("/api/v1/events").await.is_refused(503);
+    api.is_well().await;
+    listeners.pop();
+    // its place is given back as soon as the server sees that it is gone
+    loop {
+        let mut stream = listen(&api).await;
+        let text = read_until(&mut stream, "\r\n\r\n").await;
+        if text.starts_with("HTTP/1.1 200") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
