@@ -64,7 +64,7 @@ impl Daemon {
             Self::Chunkcast => {
                 let (config, ip) = (home.join("config.toml"), Lab::gateway_ip(0));
                 let text = format!(
-                    "[paths]\ndownload = {data:?}\nstate = {:?}\n\n[network]\nlisten = \"{ip}:{PEER_PORT}\"\n\
+                    "[paths]\ndownload-dir = {data:?}\nstate-dir = {:?}\n\n[network]\nlisten = \"{ip}:{PEER_PORT}\"\n\
                      index-listen = \"{ip}:4241\"\nbootstrap = [\"{ip}:{}\"]\ntrackers = false\ndht = false\n\
                      rendezvous = false\nlan = false\nlsd = false\nupnp = false\n\n[api]\nlisten = \"127.0.0.1:{RPC_PORT}\"\n",
                     home.join("state"),
