@@ -319,6 +319,11 @@ impl Client {
         })
     }
 
+    /// Whether a neighbour counts as near.
+    pub fn is_near(&self, peer: NeighbourId) -> bool {
+        self.table.get(peer).is_some_and(|n| self.table.is_near(n))
+    }
+
     /// Whether anything follows from the inputs so far, beside what [`Client::poll_timeout`] has announced.
     fn has_news(&self) -> bool {
         self.servers.dirty

@@ -20,6 +20,8 @@ pub(crate) mod shares;
 pub(crate) mod spread;
 pub(crate) mod token;
 
+pub use score::score;
+
 #[cfg(test)]
 mod rank_tests;
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! Differences from the paper: closeness leaves the heights of coordinates out ([`Coord::apart`](crate::coords::Coord::apart) says why); it leaves other rankings than overlap and closeness open. Ties of one ranking are broken
 //! by the other, so that equal overlaps still prefer the nearer peer, then by load.
 
+use std::time::Duration;
+
 use crate::wire::Ranking;
 
 /// Overlap beyond which more makes no better server.
@@ -39,6 +41,25 @@ fn cost(away: u64, matched: u32, load: u8) -> u128 {
     let time = u128::from(away.min(FARTHEST_US) / 2 + NOISE_US);
     let stretched = time * u128::from(LOAD_UNIT + u64::from(load));
     stretched * stretched / u128::from(matched.clamp(1, ENOUGH_OVERLAP))
+}
+
+/// What a match is ranked by, for people: more is better. `apart` as [`Coord::apart`](crate::coords::Coord::apart) has it.
+/// Overlap: the chunks; closeness: the inverse of the one-way seconds; hybrid: the score by which the client peer chooses
+/// its servers. Certain matches come before guesses (`matched` 0) whatever their score.
+pub fn score(ranking: Ranking, apart: Duration, matched: u32, load: u8) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "two milliseconds")]
+    let noise = NOISE_US as f64 / 1e6;
+    let near = 1.0 / (apart.as_secs_f64() / 2.0 + noise);
+    match ranking {
+        Ranking::Overlap => f64::from(matched),
+        Ranking::Closeness => near,
+        Ranking::Hybrid => {
+            #[allow(clippy::cast_precision_loss, reason = "sixteen")]
+            let transfers = f64::from(load) / LOAD_UNIT as f64;
+            let overlap = f64::from(matched.clamp(1, ENOUGH_OVERLAP));
+            overlap.sqrt() * near / (1.0 + transfers)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +161,22 @@ mod tests {
         ) {
             let (guess, certain) = (peer(1, 0, 0, 0), peer(2, ms, matched, load));
             prop_assert_eq!(best(ranking, &[guess, certain]), 2);
+        }
+    }
+
+    proptest! {
+        /// Whoever has the higher score comes first, but for what whole numbers round away.
+        #[test]
+        fn what_people_see_is_the_order_of_the_ranking(
+            a in (0u64..400_000, 1u32..200, any::<u8>()),
+            b in (0u64..400_000, 1u32..200, any::<u8>()),
+            ranking in prop::sample::select(vec![Ranking::Overlap, Ranking::Closeness, Ranking::Hybrid]),
+        ) {
+            let shown = |(away, matched, load)| score(ranking, Duration::from_micros(away), matched, load);
+            let ranked = |(away, matched, load)| rank(ranking, away, matched, load);
+            if shown(a) > shown(b) * 1.001 {
+                prop_assert!(ranked(a) < ranked(b));
+            }
         }
     }
 }

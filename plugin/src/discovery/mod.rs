@@ -35,3 +35,4 @@ pub use portmap::{PortMapConfig, PortMapper};
 pub use rendezvous::{Guest, Rendezvous, RendezvousConfig, meeting_point};
 pub use resolve::{ResolveError, resolve};
 pub use tracker_row::TrackerRow;
+pub(crate) use tracker_row::unix_now;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use chunkcast::chunks::ChunkSet;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::events::PeerRow;
 pub use crate::discovery::TrackerRow;
+pub use crate::swarm::ByDistance;
 
 /// One torrent in depth, as its task knows it.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +70,7 @@ pub struct Why {
     pub at: u64,
     /// Index nodes that the question had gone through when it was answered; 0: our own answered.
     pub hops: u8,
-    /// Who answered.
+    /// Who answered, where that is known.
     pub answered_by: Option<SocketAddr>,
     /// Place in the answer, the first being 0.
     pub rank: usize,
@@ -94,25 +95,10 @@ pub struct LookupRow {
     pub took_ms: f64,
     /// Index nodes that it had gone through when it was answered; `None`: no answer.
     pub hops: Option<u8>,
-    /// Who answered.
+    /// Who answered, where that is known.
     pub answered_by: Option<SocketAddr>,
-    /// Whether an answer that was kept for others too was given.
+    /// Whether an answer that was kept for others too was given; found out only while somebody looks at the torrent.
     pub from_kept: bool,
     /// Peers named.
     pub peers: usize,
-}
-
-/// Payload bytes by how far they came or went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ByDistance {
-    /// From near peers.
-    pub near_down: u64,
-    /// To near peers.
-    pub near_up: u64,
-    /// From far peers.
-    pub far_down: u64,
-    /// To far peers.
-    pub far_up: u64,
-    /// From web seeds.
-    pub web_down: u64,
 }

@@ -28,6 +28,11 @@ pub trait Directory: Send + Sync + 'static {
     fn measured(&self, hosts: Vec<IpAddr>) -> BoxFuture<'static, Vec<Option<Duration>>> {
         Box::pin(std::future::ready(vec![None; hosts.len()]))
     }
+    /// Who gave an answer, as far as the address is known, and how many index nodes other than ours the question had gone
+    /// through by then.
+    fn answered(&self, found: &Found) -> BoxFuture<'static, (Option<SocketAddr>, u8)> {
+        Box::pin(std::future::ready((None, found.hops)))
+    }
     /// Whether others can dial what we publish, once somebody has tried.
     fn dialable(&self) -> Option<bool>;
     /// What the directory has cost so far.

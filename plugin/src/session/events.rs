@@ -9,7 +9,7 @@ use chunkcast::client::Source;
 use serde::Serialize;
 
 use crate::metadata::{Metainfo, SelectionError};
-use crate::swarm::DropReason;
+use crate::swarm::{ByDistance, DropReason};
 use crate::wire::stream::Transport;
 
 /// One thing that happened to a torrent.
@@ -73,6 +73,18 @@ pub struct Progress {
     /// Connected peers that refuse to serve us.
     #[serde(skip)]
     pub choking: u32,
+    /// Block bytes by how far they came or went, counted when they moved.
+    #[serde(skip)]
+    pub by_distance: ByDistance,
+    /// Connected peers that sent us blocks in the last seconds.
+    #[serde(skip)]
+    pub sending: u32,
+    /// Connected peers that we sent blocks in the last seconds.
+    #[serde(skip)]
+    pub receiving: u32,
+    /// Connected peers by who named them, in the words of [`PeerRow::source`].
+    #[serde(skip)]
+    pub sources: BTreeMap<&'static str, u32>,
     /// Connected peers that we serve.
     #[serde(skip)]
     pub served: u32,

@@ -435,6 +435,29 @@ impl Directory for IndexNode {
         })
     }
 
+    fn answered(&self, found: &Found) -> BoxFuture<'static, (Option<SocketAddr>, u8)> {
+        let (handle, by) = (self.handle.clone(), found.by);
+        let (own, counts) = {
+            let state = handle.state();
+            (state.id, state.index)
+        };
+        let hops = found.hops.saturating_sub(u8::from(counts));
+        let told = found.trace.last().and_then(|hop| hop.addr);
+        Box::pin(async move {
+            if by == own {
+                return (Some(handle.local_addr()), 0);
+            }
+            if told.is_some() {
+                return (told, hops);
+            }
+            let addr = handle.inspect(move |node| {
+                let contacts = node.contacts();
+                contacts.iter().find(|c| c.id == by).map(|c| c.addr)
+            });
+            (addr.await.ok().flatten(), hops)
+        })
+    }
+
     fn dialable(&self) -> Option<bool> {
         self.handle.state().dialable.map(|(_, reached)| reached)
     }

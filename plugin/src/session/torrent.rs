@@ -6,6 +6,7 @@
 mod carry;
 mod commands;
 mod disk;
+mod lookups;
 mod memory;
 mod numbers;
 mod pacing;
@@ -21,13 +22,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use chunkcast::chunks::ChunkSet;
 use chunkcast::client::{Candidate, Source};
-use chunkcast::node::LookupError;
 use chunkcast::time::Instant;
-use chunkcast::wire::Found;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::disk::Disk;
+use self::lookups::{Answer, Lookups};
 use self::memory::Memory;
 use self::numbers::Numbers;
 use self::reads::Run;
@@ -66,7 +66,7 @@ pub(crate) enum Input {
     /// A tracker or the DHT named peers.
     Peers(PeersFrom, Vec<SocketAddr>),
     /// The directory answered, or did not.
-    Answer(Result<Found, LookupError>),
+    Answer(Box<Answer>),
     /// A piece, with these blocks, was hashed and, if it was right, written.
     Piece(u32, Arc<[Bytes]>, PieceResult),
     /// There is memory for another piece.
@@ -137,6 +137,7 @@ pub(crate) struct Torrent {
     /// Pieces on their way to the disk: waited for at the end.
     writes: JoinSet<()>,
     discovery: Discovery,
+    lookups: Lookups,
     numbers: Numbers,
     /// Pieces of existing data that have been checked, while that goes on.
     checked_pieces: Option<Arc<AtomicU32>>,
@@ -185,6 +186,7 @@ impl Torrent {
         Self {
             swarm,
             discovery: Discovery::new(shared.clone(), info_hash, input.clone()),
+            lookups: Lookups::default(),
             numbers: Numbers::default(),
             checked_pieces: None,
             buffers: None,
@@ -407,8 +409,7 @@ impl Torrent {
                 self.swarm.handle_dial_failed(addr, now);
             }
             Input::Peers(from, addrs) => self.candidates(from, &addrs),
-            Input::Answer(Ok(found)) => self.on_found(&found),
-            Input::Answer(Err(_)) => self.swarm.handle_no_answer(now),
+            Input::Answer(answer) => self.on_answer(&answer),
             Input::Piece(piece, blocks, outcome) => self.on_piece(piece, blocks, outcome),
             Input::Memory(room) => self.on_memory(room),
             Input::Blocks(run, data) => self.on_blocks(&run, data),

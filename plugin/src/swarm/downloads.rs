@@ -41,6 +41,7 @@ impl Swarm {
         self.client
             .handle_received(conn.into(), u64::from(len), now);
         self.counters.received += u64::from(len);
+        self.count_distance(conn, u64::from(len), 0);
         self.store(conn, key, begin, data);
         self.unrequest(conn, key);
         self.fill(conn);

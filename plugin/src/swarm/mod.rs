@@ -61,7 +61,7 @@ pub use config::{Limits, SwarmConfig};
 pub use drop_reason::DropReason;
 pub use output::{CloseReason, ConnId, Output, PeerInfo, PieceResult, SwarmConfigError};
 pub use pipeline::max_buffered;
-pub use stats::{MAX_GONE, PeerStats, SwarmStats};
+pub use stats::{ByDistance, MAX_GONE, PeerStats, SwarmStats};
 
 use crate::metadata::{MetadataAssembly, Metainfo};
 use crate::wire::message::{BlockRef, Message};

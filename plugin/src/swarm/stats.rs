@@ -4,14 +4,31 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chunkcast::chunks::ChunkSet;
 use chunkcast::client::Source;
+use serde::{Deserialize, Serialize};
 
-use super::peer::Peer;
+use super::peer::{Has, Peer};
 use super::{ConnId, DropReason, Swarm};
 use crate::wire::stream::Transport;
 
 /// Addresses whose ended connections are remembered.
 pub const MAX_GONE: usize = 512; // guess: ten times the neighbour table and more
+
+/// Payload bytes by how far they came or went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByDistance {
+    /// From near peers.
+    pub near_down: u64,
+    /// To near peers.
+    pub near_up: u64,
+    /// From far peers.
+    pub far_down: u64,
+    /// To far peers.
+    pub far_up: u64,
+    /// From web seeds.
+    pub web_down: u64,
+}
 
 /// One connection in [`SwarmStats`]. Bytes are payload (blocks); rates are bytes per second.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +65,10 @@ pub struct PeerStats {
     pub pieces: u32,
     /// Whether it refuses to serve us.
     pub choking: bool,
+    /// Whether we want something of it.
+    pub interesting: bool,
+    /// Whether it wants something of us.
+    pub interested: bool,
     /// Whether we serve it.
     pub served: bool,
     /// Whether we download from it.
@@ -69,6 +90,8 @@ pub struct SwarmStats {
     pub received: u64,
     /// Bytes of blocks handed to the kernel.
     pub uploaded: u64,
+    /// Of what came and went, how much by how far it did, counted when it moved.
+    pub by_distance: ByDistance,
     /// Bytes that came twice or with a bad piece.
     pub wasted: u64,
     /// Pieces that failed their hash.
@@ -113,6 +136,7 @@ pub(super) struct Counters {
     pub(super) downloaded: u64,
     pub(super) received: u64,
     pub(super) uploaded: u64,
+    pub(super) by_distance: ByDistance,
     pub(super) wasted: u64,
     pub(super) bad_pieces: u64,
     pub(super) disk_errors: u64,
@@ -141,6 +165,7 @@ impl Swarm {
             downloaded: c.downloaded,
             received: c.received,
             uploaded: c.uploaded,
+            by_distance: c.by_distance,
             wasted: c.wasted,
             bad_pieces: c.bad_pieces,
             disk_errors: c.disk_errors,
@@ -164,6 +189,34 @@ impl Swarm {
                 .collect(),
             gone: self.gone.values().cloned().collect(),
         }
+    }
+
+    /// The pieces that a peer says it has; `None` while their number is unknown.
+    pub fn pieces_of(&self, conn: ConnId) -> Option<&ChunkSet> {
+        match &self.peers.get(&conn)?.has {
+            Has::Known(set) => Some(set),
+            Has::Early(_) => None,
+        }
+    }
+
+    /// Pieces begun and not finished.
+    pub fn open_pieces(&self) -> Vec<u32> {
+        let torrent = self.torrent.iter();
+        torrent.flat_map(|t| t.open.keys().copied()).collect()
+    }
+
+    /// `down` bytes came from a peer, `up` went to it.
+    pub(super) fn count_distance(&mut self, conn: ConnId, down: u64, up: u64) {
+        let web = (self.peers.get(&conn)).is_some_and(|p| p.info.source == Source::WebSeed);
+        let near = self.client.is_near(conn.into());
+        let sums = &mut self.counters.by_distance;
+        let (down_sum, up_sum) = match (web, near) {
+            (true, _) => (&mut sums.web_down, &mut sums.far_up),
+            (_, true) => (&mut sums.near_down, &mut sums.near_up),
+            (_, false) => (&mut sums.far_down, &mut sums.far_up),
+        };
+        *down_sum += down;
+        *up_sum += up;
     }
 
     /// Keeps what a connection that ends has moved.
@@ -192,6 +245,8 @@ impl Swarm {
             up_rate: 0,
             pieces: 0,
             choking: true,
+            interesting: false,
+            interested: false,
             served: false,
             server: false,
             outstanding: 0,
@@ -223,6 +278,8 @@ impl Swarm {
             up_rate: view.up_rate,
             pieces: view.held,
             choking: peer.choking,
+            interesting: peer.interesting,
+            interested: peer.interested,
             served: peer.up.serving,
             server: view.server,
             outstanding: peer.down.outstanding.len(),

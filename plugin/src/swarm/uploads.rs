@@ -273,6 +273,7 @@ impl Swarm {
         *unflushed -= bytes;
         *total += bytes;
         self.counters.uploaded += bytes;
+        self.count_distance(conn, 0, bytes);
         self.client.handle_sent(conn.into(), bytes, self.now);
         self.on_pieces_flushed(conn, bytes);
     }

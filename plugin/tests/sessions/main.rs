@@ -4,5 +4,6 @@
 mod hostile_common;
 
 mod control;
+mod detail;
 mod pairs;
 mod resume;

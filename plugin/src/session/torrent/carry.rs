@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use chunkcast::chunks::ChunkSet;
 use chunkcast::client::{self, Candidate, Query, Source, Wanted};
+use chunkcast::coords::Coord;
 use chunkcast::node::{LookupError, LookupRequest, Publication};
 use chunkcast::wire::{self as dir, Found, Ranking};
 
 use super::super::{Directory, TorrentSource, object_id, transports};
+use super::lookups::Answer;
 use super::pacing;
 use super::reads::{Run, runs};
 use super::{Conn, Input, PeersFrom, Torrent, TorrentError};
@@ -298,7 +300,7 @@ impl Torrent {
             return self.swarm.handle_no_answer(now);
         };
         let request = LookupRequest {
-            trace: false,
+            trace: self.lookups.is_watched(),
             object: object_id(&self.info_hash),
             wanted: match asked.wanted {
                 Wanted::Chunks(set) if set.len() <= dir::MAX_CHUNKS => dir::Wanted::Chunks(set),
@@ -316,23 +318,48 @@ impl Torrent {
             to_root: asked.to_root,
         };
         let (input, limits) = (self.input.clone(), self.shared.limits.clone());
+        let ranking = request.ranking;
         self.tasks.spawn(async move {
-            let answer = match limits.lookup().await {
+            let began = tokio::time::Instant::now();
+            let outcome = match limits.lookup().await {
                 true => index.lookup(request).await,
                 false => Err(LookupError::Busy),
             };
-            let _ = input.send(Input::Answer(answer)).await;
+            let took = began.elapsed();
+            let answered = match &outcome {
+                Ok(found) => index.answered(found).await,
+                Err(_) => (None, 0),
+            };
+            let answer = Answer {
+                outcome,
+                ranking,
+                answered,
+                took,
+            };
+            let _ = input.send(Input::Answer(Box::new(answer))).await;
         });
     }
 
+    /// The directory answered, or did not.
+    pub(super) fn on_answer(&mut self, answer: &Answer) {
+        let own = self.shared.index.as_ref().map(Directory::coord);
+        self.lookups.note(answer, own.as_ref());
+        match &answer.outcome {
+            Ok(found) => self.on_found(found, own),
+            Err(_) => {
+                let now = self.now();
+                self.swarm.handle_no_answer(now);
+            }
+        }
+    }
+
     /// The directory's answer, as candidates with predicted distances.
-    pub(super) fn on_found(&mut self, found: &Found) {
+    fn on_found(&mut self, found: &Found, coord: Option<Coord>) {
         if self.private {
             // the question was asked before the metadata said so
             let now = self.now();
             return self.swarm.handle_no_answer(now);
         }
-        let coord = self.shared.index.as_ref().map(Directory::coord);
         let candidates: Vec<Candidate> = found
             .matches
             .iter()

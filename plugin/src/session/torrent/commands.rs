@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
 
 use super::super::control::Command;
-use super::super::detail::TorrentDetail;
+use super::super::detail::{PeerDetail, TorrentDetail};
 use super::super::discover::PeersFrom;
 use super::{Conn, Torrent};
 use crate::metadata::{Layout, Priority, SelectionError, wanted_pieces};
 use crate::storage::Resume;
-use crate::swarm::ConnId;
+use crate::swarm::{ConnId, DropReason, PeerStats};
 
 impl Torrent {
     /// Does what is asked. Who asks for an answer and gets none learns that there is none.
@@ -116,12 +116,54 @@ impl Torrent {
         }
     }
 
-    fn detail(&self) -> TorrentDetail {
+    fn detail(&mut self) -> TorrentDetail {
+        self.lookups.watch();
+        let stats = self.swarm.stats();
+        let name = |reason: &DropReason| words(&format!("{reason:?}"));
+        let now = (stats.peers.into_iter()).map(|peer| self.peer_detail(peer, true));
+        let gone = (stats.gone.into_iter()).map(|peer| self.peer_detail(peer, false));
         TorrentDetail {
             held: self.swarm.held().clone(),
             wanted: self.wanted.clone(),
+            open: self.swarm.open_pieces(),
+            peers: now.chain(gone).collect(),
             trackers: self.discovery.trackers(),
-            ..TorrentDetail::default()
+            lookups: self.lookups.rows(),
+            drops: (stats.drops.iter())
+                .map(|(reason, count)| (name(reason), *count))
+                .collect(),
+            bad_pieces: stats.bad_pieces,
+            banned: stats.banned,
         }
     }
+
+    fn peer_detail(&self, peer: PeerStats, connected: bool) -> PeerDetail {
+        let pieces = self.swarm.pieces_of(peer.conn).filter(|_| connected);
+        PeerDetail {
+            outbound: peer.outbound,
+            rate_down: peer.down_rate,
+            rate_up: peer.up_rate,
+            chokes_us: peer.choking,
+            interested: peer.interesting,
+            choked: !peer.served,
+            wants: peer.interested,
+            pieces: pieces.cloned().unwrap_or_default(),
+            outstanding: peer.outstanding,
+            queued: peer.queued,
+            why: self.lookups.why(peer.listen.into_iter().chain([peer.addr])),
+            row: self.row(peer, connected),
+        }
+    }
+}
+
+/// `SeveralWords` as `several_words`.
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for (at, letter) in name.char_indices() {
+        if letter.is_uppercase() && at > 0 {
+            words.push('_');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
 }

@@ -1,5 +1,6 @@
 //! What a torrent reports: bytes, rates, peers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -124,7 +125,20 @@ impl Torrent {
         let served = peers(&|p| p.served);
         let web_seeds = u32::try_from(self.web.active()).unwrap_or(u32::MAX);
         let connected = peers(&|_| true) - web_seeds;
+        let mut sources = BTreeMap::new();
+        for peer in stats.peers.iter().filter(|p| is_peer(p)) {
+            *sources.entry(source_name(peer.source)).or_default() += 1;
+        }
+        let (sending, receiving) = (peers(&|p| p.down_rate > 0), peers(&|p| p.up_rate > 0));
+        let all = (stats.peers.into_iter().map(|p| (p, true)))
+            .chain(stats.gone.into_iter().map(|p| (p, false)));
+        let peers = all.map(|(p, connected)| self.row(p, connected)).collect();
+        let n = &self.numbers;
         Progress {
+            by_distance: stats.by_distance,
+            sending,
+            receiving,
+            sources,
             total_bytes: n.total,
             verified_bytes: n.verified,
             checked_pieces,
@@ -145,25 +159,27 @@ impl Torrent {
             served,
             pieces_done: n.pieces_done,
             eta_seconds: n.left().checked_div(rate_down).filter(|_| n.left() > 0),
-            peers: (stats.peers.into_iter().map(|p| (p, true)))
-                .chain(stats.gone.into_iter().map(|p| (p, false)))
-                .map(|(p, connected)| (p.source != Source::WebSeed, p, connected))
-                .map(|(is_peer, p, connected)| PeerRow {
-                    transport: is_peer.then_some(p.transport),
-                    encrypted: is_peer.then_some(p.encrypted),
-                    addr: p.addr,
-                    listen: p.listen,
-                    webseed: (!is_peer).then(|| self.web.shown(p.addr)).flatten(),
-                    client: p.client,
-                    source: source_name(p.source),
-                    rtt_ms: p.rtt.map(|r| r.as_secs_f64() * 1e3),
-                    near: p.near,
-                    connected,
-                    downloaded: p.downloaded,
-                    uploaded: p.uploaded,
-                })
-                .collect(),
+            peers,
             directory: n.directory,
+        }
+    }
+
+    /// A peer for people.
+    pub(super) fn row(&self, p: PeerStats, connected: bool) -> PeerRow {
+        let is_peer = p.source != Source::WebSeed;
+        PeerRow {
+            transport: is_peer.then_some(p.transport),
+            encrypted: is_peer.then_some(p.encrypted),
+            addr: p.addr,
+            listen: p.listen,
+            webseed: (!is_peer).then(|| self.web.shown(p.addr)).flatten(),
+            client: p.client,
+            source: source_name(p.source),
+            rtt_ms: p.rtt.map(|r| r.as_secs_f64() * 1e3),
+            near: p.near,
+            connected,
+            downloaded: p.downloaded,
+            uploaded: p.uploaded,
         }
     }
 }
