@@ -495,7 +495,7 @@ pub enum Event {
     Complete(InfoHash),
     /// Something is wrong with a torrent.
     Trouble(InfoHash, String),
-    /// The numbers of a new second: see [`Daemon::list`](super::Daemon::list).
+    /// The listing has changed, in this second or by a command since the last: see [`Daemon::list`](super::Daemon::list).
     Tick,
 }
 

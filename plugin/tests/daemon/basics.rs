@@ -1,7 +1,7 @@
 //! Adding, listing, pausing, starting, removing, and what is left of that after a restart.
 
 use chunkcast_bittorrent::daemon::{
-    DaemonError, Event, NewSource, NewTorrent, StartError, State, start,
+    Change, DaemonError, Event, NewSource, NewTorrent, StartError, State, start,
 };
 
 use crate::support::*;
@@ -77,6 +77,23 @@ async fn a_paused_torrent_stays_paused_and_a_removed_one_stays_away() {
     assert_eq!(listing.torrents[0].info_hash, two.hash);
     // and may come again
     rig.add(&one, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_hears_of_what_a_command_changed_although_nothing_moves() {
+    let content = Content::file(11, 20_000);
+    let rig = Rig::new(|_| {}).await;
+    rig.add_with(&content, &[], |new| new.start = Some(false))
+        .await;
+    let mut events = rig.daemon().subscribe();
+    let labelled = || rig.summary(content.hash).options.labels == ["kept"];
+    let change = Change {
+        labels: Some(vec!["kept".to_owned()]),
+        ..Change::default()
+    };
+    let changed = rig.daemon().change(content.hash, change).await;
+    changed.expect("changed");
+    until_event(&mut events, |e| matches!(e, Event::Tick) && labelled()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

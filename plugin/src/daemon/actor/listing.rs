@@ -18,8 +18,8 @@ impl Actor {
         }
     }
 
-    /// Shows all that has changed; whether anything has.
-    pub(super) fn publish(&mut self) -> bool {
+    /// Shows all that has changed.
+    pub(super) fn publish(&mut self) {
         if self.requeue {
             self.give_places();
         }
@@ -37,6 +37,7 @@ impl Actor {
                 totals: self.totals(),
             };
             self.inbox.listing.send_replace(Arc::new(listing));
+            self.untold = true;
         }
         for event in std::mem::take(&mut self.events) {
             self.send(event);
@@ -44,7 +45,6 @@ impl Actor {
         for answer in std::mem::take(&mut self.answers) {
             answer();
         }
-        changed
     }
 
     pub(super) fn send(&self, event: Event) {

@@ -144,6 +144,8 @@ pub(super) struct Actor {
     dirty: BTreeSet<InfoHash>,
     /// Something is to be shown at once.
     urgent: bool,
+    /// What was shown has changed since the last tick.
+    untold: bool,
     /// Somebody's place may have changed.
     requeue: bool,
     events: Vec<Event>,
@@ -193,6 +195,7 @@ impl Actor {
             busy: BTreeSet::new(),
             dirty: BTreeSet::new(),
             urgent: true,
+            untold: false,
             requeue: true,
             events: Vec::new(),
             answers: Vec::new(),

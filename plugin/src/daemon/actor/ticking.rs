@@ -70,7 +70,9 @@ impl Actor {
         }
         self.dirty.extend(self.busy.iter().copied());
         self.save_due();
-        if self.publish() {
+        self.publish();
+        // commands have shown what they changed, and left it to this to tell of it
+        if std::mem::take(&mut self.untold) {
             self.send(Event::Tick);
         }
     }
