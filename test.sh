@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds ChunkCast and runs every test, against stock clients too.
-#   ./test.sh              installs the stock clients that are missing (Debian packages, PyPI), then runs everything
-#   ./test.sh --no-compat  runs without stock clients and says what was skipped
+#   ./test.sh              installs the stock clients and the browser that are missing (Debian packages, PyPI), then runs everything
+#   ./test.sh --no-compat  runs without them and says what was skipped
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -20,12 +20,13 @@ if [ "$compat" = yes ]; then
   missing=()
   for pair in transmission-daemon:transmission-daemon transmission-show:transmission-cli aria2c:aria2 openssl:openssl \
     qbittorrent-nox:qbittorrent-nox opentracker:opentracker \
+    chromium:chromium chromedriver:chromium-driver \
     ip:iproute2 kill:procps python3:python3; do
     type -P "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
   done
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   if [ "${#missing[@]}" -gt 0 ]; then
-    step "installing stock clients: ${missing[*]}"
+    step "installing stock clients and a browser: ${missing[*]}"
     if [ "$(id -u)" != 0 ]; then
       echo "test.sh: ${missing[*]} are missing and only root can install them; install them or run ./test.sh --no-compat" >&2
       exit 1
@@ -73,5 +74,5 @@ if [ "$compat" = yes ]; then
 else
   step "the measuring harness, without its networks"
   cargo test -p chunkcast-netlab --bins
-  step "skipped (--no-compat): every test against Transmission, aria2, qBittorrent, libtorrent and opentracker (the cells of docs/compat.md), and of netlab's networks"
+  step "skipped (--no-compat): every test against Transmission, aria2, qBittorrent, libtorrent and opentracker (the cells of docs/compat.md), of the daemon's page in Chromium, and of netlab's networks"
 fi

@@ -8,10 +8,12 @@
     reason = "test helpers report what they skip on standard output"
 )]
 
+pub mod browser;
 pub mod http_tracker;
 pub mod matrix;
 pub mod netns;
 pub mod scene;
+pub mod seedbox;
 pub mod stock;
 pub mod web_server;
 

@@ -39,7 +39,7 @@ export function svg(tag, attributes = {}, ...children) {
 
 /** One of the pictures in index.html, for the eye alone. @param {string} name */
 export function icon(name) {
-  return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#${name}` }));
+  return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#icon-${name}` }));
 }
 
 /** Puts `children` in the place of what is in `node`. @param {Element} node @param {Child[]} children */

@@ -86,7 +86,7 @@ export class Head {
     setAttribute(this.fill, "data-kind", stateKind(t));
     setAttribute(this.bar, "aria-valuenow", String(Math.floor(part * 100)));
     const n = this.numbers;
-    setText(n.progress, t.has_metadata ? `${format.percent(part)} of ${format.bytes(t.wanted)}` : "no metadata yet");
+    setText(n.progress, t.has_metadata ? format.percent(part) : "no metadata yet");
     setText(n.down, format.rate(t.rate_down));
     setText(n.up, format.rate(t.rate_up));
     setText(n.eta, t.done ? `done ${format.ago(t.done, now())}` : format.eta(t.eta_seconds));
@@ -94,6 +94,7 @@ export class Head {
     setAttribute(n.peers, "title", `${t.near} near, ${t.far} far, ${format.count(t.web_seeds, "web seed")}`);
     this.share.show(t.by_distance);
     setText(n.ratio, format.ratio(t.uploaded, t.downloaded));
-    setText(n.size, t.has_metadata ? format.bytes(t.size) : format.UNKNOWN);
+    const some = t.wanted < t.size ? `${format.bytes(t.wanted)} of ` : "";
+    setText(n.size, t.has_metadata ? some + format.bytes(t.size) : format.UNKNOWN);
   }
 }
