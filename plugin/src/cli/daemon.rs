@@ -13,6 +13,7 @@ use super::config;
 use super::daemon_args::DaemonArgs;
 use super::exit::{Code, Failure};
 use super::index;
+use super::journal;
 use super::log::{self, Log};
 use super::notify::Notify;
 use super::output::Reporter;
@@ -116,6 +117,7 @@ impl Parts {
         let mut daemon = DaemonConfig::new(session, fitted.settings, state_dir);
         daemon.allowed.clone_from(&config.paths.allowed);
         let running = start(daemon).await.map_err(|e| failure(&e))?;
+        tokio::spawn(journal::keep(running.daemon.clone()));
         let mut parts = Self {
             server: serve(config, &running).await?,
             running,

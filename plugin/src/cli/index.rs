@@ -56,6 +56,8 @@ pub(super) fn opened(
 ) -> Result<Arc<State>, StateError> {
     let opened = State::open(dir, user, NetworkTag::of(network))?;
     match &opened.warning {
+        // it cannot start then, and says so
+        Some(Warning::Taken { .. }) if user == User::Daemon => {}
         // downloads side by side are nothing unusual
         Some(taken @ Warning::Taken { .. }) if user != User::Node => tracing::info!("{taken}"),
         Some(warning) => reporter.warning(&warning.to_string()),

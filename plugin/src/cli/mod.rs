@@ -11,6 +11,7 @@ mod demo;
 mod exit;
 mod get;
 mod index;
+mod journal;
 mod log;
 mod lookup;
 mod manual;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod config;
 mod create;
+mod daemon;
 mod loopback;
 mod node;
 mod output;

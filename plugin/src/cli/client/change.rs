@@ -11,7 +11,7 @@ use super::args::{
 use super::show::{print_files, print_limits, print_session_limits};
 use super::which::{Torrent, all, find, find_one};
 use crate::cli::exit::{Code, Failure};
-use crate::cli::output::{count, print_line};
+use crate::cli::output::{Reporter, count, print_line};
 use crate::metadata::FileSelection;
 
 /// Stops torrents.
@@ -63,12 +63,34 @@ async fn each(
         true => all(api).await?,
         false => find(api, &which.torrents).await?,
     };
+    let mut failed = Vec::new();
     for torrent in &torrents {
         let path = format!("/torrents/{}/{action}", torrent.hash());
-        api.ask(Method::POST, &path, Some(body)).await?;
-        tell(torrent, json, action, done);
+        match api.ask(Method::POST, &path, Some(body)).await {
+            Ok(_) => tell(torrent, json, action, done),
+            Err(e) => failed.push(named(torrent, e)),
+        }
     }
-    Ok(())
+    first_of(failed, json)
+}
+
+/// A failure of one torrent, with its name.
+fn named(torrent: &Torrent, failure: Failure) -> Failure {
+    let line = format!("{}: {}", torrent.name(), failure.message);
+    Failure::new(failure.code, line)
+}
+
+/// The first of some failures; the others have been told then.
+fn first_of(failed: Vec<Failure>, json: bool) -> Result<(), Failure> {
+    let mut failed = failed.into_iter();
+    let Some(first) = failed.next() else {
+        return Ok(());
+    };
+    let reporter = Reporter::new(json, false);
+    for other in failed {
+        crate::cli::report(&reporter, &other);
+    }
+    Err(first)
 }
 
 fn tell(torrent: &Torrent, json: bool, action: &str, done: &str) {
@@ -85,17 +107,20 @@ fn tell(torrent: &Torrent, json: bool, action: &str, done: &str) {
 /// As [`pause`]; code 6 when data could not be removed.
 pub(in crate::cli) async fn remove(args: &RmArgs) -> Result<(), Failure> {
     let api = Api::open(&args.api)?;
+    let mut failed = Vec::new();
     // all names are looked at before anything is done
     for torrent in &find(&api, &args.torrents).await? {
         let path = format!("/torrents/{}?data={}", torrent.hash(), args.data);
-        api.ask(Method::DELETE, &path, None).await?;
         let done = match args.data {
             true => "removed, and its data",
             false => "removed; its data stays",
         };
-        tell(torrent, args.api.json, "remove", done);
+        match api.ask(Method::DELETE, &path, None).await {
+            Ok(_) => tell(torrent, args.api.json, "remove", done),
+            Err(e) => failed.push(named(torrent, e)),
+        }
     }
-    Ok(())
+    first_of(failed, args.api.json)
 }
 
 /// Changes limits, or shows them.
@@ -198,8 +223,8 @@ pub(in crate::cli) async fn select(args: &SelectArgs) -> Result<(), Failure> {
     let path = format!("/torrents/{}", torrent.hash());
     let files = api.ask(Method::GET, &format!("{path}/files"), None).await?;
     let number = files["files"].as_array().map_or(0, Vec::len);
-    let changes = choice(args, number)?;
-    if changes.is_empty() {
+    let flags = [&args.only, &args.skip, &args.low, &args.normal, &args.high];
+    if !args.all && flags.iter().all(|f| f.is_none()) {
         print_files(&files, args.api.json);
         return Ok(());
     }
@@ -210,6 +235,7 @@ pub(in crate::cli) async fn select(args: &SelectArgs) -> Result<(), Failure> {
         );
         return Err(Failure::new(Code::Other, line));
     }
+    let changes = choice(args, number)?;
     let change = json!({ "files": changes });
     api.ask(Method::PATCH, &path, Some(&change)).await?;
     match args.api.json {
@@ -231,7 +257,7 @@ fn choice(args: &SelectArgs, number: usize) -> Result<Vec<Value>, Failure> {
     let mut priorities: Vec<Option<&str>> = vec![None; number];
     let mut set = |flag: &str, files: &FileSelection, priority| {
         let last = files.ranges().last().map_or(0, |r| *r.end());
-        if number > 0 && usize::try_from(last).map_or(true, |last| last >= number) {
+        if usize::try_from(last).map_or(true, |last| last >= number) {
             let line = format!(
                 "{flag}: there is no file {last}: the last one is {}",
                 number - 1
