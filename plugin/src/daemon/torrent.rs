@@ -55,6 +55,7 @@ pub(super) struct Torrent {
     pub(super) leaving: bool,
     pub(super) position: usize,
     pub(super) shown_at: Duration,
+    pub(super) trackers_at: Duration,
     pub(super) summary: Option<Arc<Summary>>,
 }
 
@@ -248,6 +249,7 @@ impl Torrent {
             leaving: false,
             position: 0,
             shown_at: Duration::ZERO,
+            trackers_at: Duration::ZERO,
             summary: None,
         };
         torrent.measure();

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use chunkcast_bittorrent::daemon::{Change, Limit, Schedule, SettingsChange, State};
+use chunkcast_bittorrent::daemon::{Change, DaemonError, Limit, Schedule, SettingsChange, State};
 use chunkcast_bittorrent::limits::{Rate, Rates};
+
+use chunkcast_compat_tests::write;
 
 use crate::support::*;
 
@@ -113,9 +115,9 @@ async fn at_night_other_rates_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hand_switches_rates() {
-    let one = Content::file(45, 300_000);
-    let seed = Seed::of(&[&one]).await;
+async fn a_hand_switches_rates_and_a_torrent_may_be_out_of_them() {
+    let (one, two) = (Content::file(45, 300_000), Content::file(46, 300_000));
+    let seed = Seed::of(&[&one, &two]).await;
     let rig = Rig::new(|s| s.schedule.rates = slow()).await;
     let on = |on| SettingsChange {
         schedule: Some(Schedule {
@@ -130,8 +132,11 @@ async fn a_hand_switches_rates() {
         .await
         .expect("changed");
     rig.add(&one, &[seed.addr()]).await;
-    rig.until("it begins", one.hash, |s| s.near + s.far > 0)
-        .await;
+    rig.add_with(&two, &[seed.addr()], |new| {
+        new.change.session_rates = Some(false)
+    })
+    .await;
+    rig.until_state(two.hash, State::Seeding).await;
     assert_eq!(rig.summary(one.hash).state, State::Downloading);
     rig.daemon()
         .change_settings(on(false))
@@ -163,4 +168,59 @@ async fn a_torrent_has_a_rate_of_its_own() {
         .await
         .expect("changed");
     rig.until_state(content.hash, State::Seeding).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_the_blocklist_is_not_met_while_it_is_used() {
+    let content = Content::file(48, 100_000);
+    let seed = Seed::of(&[&content]).await;
+    let mut rig = Rig::prepared(|s| s.blocklist = true);
+    let list = rig.path("list");
+    write(&list, b"# this machine\n127.0.0.0/8\n192.0.2.1\n");
+    rig.settings.blocklist_source = Some(list.display().to_string());
+    rig.start().await;
+    let ranges = rig.daemon().update_blocklist().await.expect("read");
+    assert_eq!((ranges, rig.daemon().blocklist_len().await), (2, Ok(2)));
+    rig.add(&content, &[seed.addr()]).await;
+    rig.until_state(content.hash, State::Downloading).await;
+
+    // the copy is used when the source is gone
+    std::fs::remove_file(&list).expect("removed");
+    rig.restart().await;
+    let known = async {
+        while rig.daemon().blocklist_len().await != Ok(2) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let known = tokio::time::timeout(DEADLINE, known).await;
+    known.expect("the copy is read");
+    assert!(rig.daemon().update_blocklist().await.is_err());
+    let peer = Change {
+        peers: vec![seed.addr()],
+        ..Change::default()
+    };
+    rig.daemon()
+        .change(content.hash, peer.clone())
+        .await
+        .expect("changed");
+    rig.pass(MINUTE).await;
+    let summary = rig.summary(content.hash);
+    assert_eq!((summary.near + summary.far, summary.downloaded), (0, 0));
+
+    let off = SettingsChange {
+        blocklist: Some(false),
+        ..SettingsChange::default()
+    };
+    rig.daemon().change_settings(off).await.expect("changed");
+    rig.daemon()
+        .change(content.hash, peer)
+        .await
+        .expect("changed");
+    rig.until_state(content.hash, State::Seeding).await;
+    let outside = SettingsChange {
+        blocklist_source: Some(Some("/etc/passwd".into())),
+        ..SettingsChange::default()
+    };
+    let refused = rig.daemon().change_settings(outside).await;
+    assert_eq!(refused, Err(DaemonError::Outside("/etc/passwd".into())));
 }

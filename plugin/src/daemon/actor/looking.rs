@@ -129,15 +129,6 @@ impl Actor {
         self.answer(reply, Ok(reached));
     }
 
-    pub(super) fn update_blocklist(&mut self, reply: Reply<usize>) {
-        let why = "there is no blocklist here yet".to_owned();
-        self.answer(reply, Err(DaemonError::NotNow(why)));
-    }
-
-    pub(super) fn blocklist_len(&mut self, reply: Reply<usize>) {
-        self.answer(reply, Ok(0));
-    }
-
     pub(super) fn counts(&mut self, reply: Reply<Box<Counts>>) {
         let mut counts = Box::new(self.counter.counts());
         let session = Arc::clone(&self.session);

@@ -2,6 +2,7 @@
 //! in tasks of its own, which report back as [`Note`]s. What a command changes is shown before the command is answered.
 
 mod adding;
+mod blocklist;
 mod changing;
 mod ending;
 mod engine;
@@ -13,6 +14,7 @@ mod removing;
 mod saving;
 mod settings;
 mod ticking;
+mod tracking;
 mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,7 +32,7 @@ use super::counts::Counter;
 use super::facts::Facts;
 use super::handle::{Command, Daemon, DaemonError, Inbox, Reply};
 use super::history::Recorder;
-use super::model::{Added, Event, InfoHash, Removed, Transferred};
+use super::model::{Added, Event, InfoHash, Removed, TrackerRow, Transferred};
 use super::moving::Moved;
 use super::paths::Roots;
 use super::schedule::Switch;
@@ -38,6 +40,7 @@ use super::settings::{Settings, SettingsChange};
 use super::store::{Loaded, Places, Writer};
 use super::torrent::Torrent;
 use super::watch::Watcher;
+use crate::limits::Blocklist;
 use crate::session::{Progress, Session, TorrentControl, TorrentEvent};
 use crate::storage::Resume;
 
@@ -78,6 +81,13 @@ pub(super) enum Note {
     Left(InfoHash),
     /// What was asked is on disk, or not.
     Wrote(io::Result<()>, Reply<()>),
+    /// A blocklist was read or fetched; `None`: there is no copy. And who waits for it.
+    Blocklist(
+        Result<Option<blocklist::Read>, DaemonError>,
+        Option<Reply<usize>>,
+    ),
+    /// What a torrent's trackers say.
+    Trackers(InfoHash, Vec<TrackerRow>),
     /// Whether a change of settings can be.
     Settings(Box<SettingsChange>, Result<(), DaemonError>, Reply<()>),
     /// The configuration was read anew.
@@ -154,6 +164,8 @@ pub(super) struct Actor {
     saving: usize,
     statistics_at: Duration,
     statistics_due: bool,
+    blocklist: Arc<Blocklist>,
+    blocklist_due: Duration,
     counter: Counter,
     ticked_at: Duration,
     ran: Duration,
@@ -203,6 +215,8 @@ impl Actor {
             saving: 0,
             statistics_at: now.elapsed,
             statistics_due: true,
+            blocklist: Arc::default(),
+            blocklist_due: Duration::MAX,
             counter: Counter::default(),
             ticked_at: now.elapsed,
             ran: Duration::ZERO,
@@ -296,6 +310,8 @@ impl Actor {
             Note::Moved(hash, dir, outcome) => self.on_moved(hash, dir, outcome),
             Note::Left(hash) => self.on_left(hash),
             Note::Wrote(written, reply) => self.on_written(written, reply),
+            Note::Blocklist(read, reply) => self.on_blocklist(read, reply),
+            Note::Trackers(hash, rows) => self.on_trackers(hash, &rows),
             Note::Settings(change, checked, reply) => self.on_settings(*change, checked, reply),
             Note::Reload(settings) => self.reload(*settings),
         }

@@ -1,5 +1,7 @@
 //! What holds for all torrents.
 
+use std::path::PathBuf;
+
 use super::adding::blocking;
 use super::{Actor, Note};
 use crate::daemon::handle::{DaemonError, Reply};
@@ -14,12 +16,21 @@ impl Actor {
         if let Err(e) = check(&change) {
             return self.answer(reply, Err(e));
         }
-        let (roots, dir) = (self.roots.clone(), change.download_dir.clone());
+        let roots = self.roots.clone();
+        let mut paths: Vec<PathBuf> = change.download_dir.clone().into_iter().collect();
+        // clients may name a file, the configuration any
+        let source = change.blocklist_source.clone().flatten();
+        if source.as_ref() != self.settings.blocklist_source.as_ref() {
+            let file = source.filter(|source| !source.contains("://"));
+            paths.extend(file.map(PathBuf::from));
+        }
         self.spawn(async move {
-            let checked = match dir {
-                Some(dir) => blocking(move || roots.check(&dir)).await.map(|_| ()),
-                None => Ok(()),
+            let all = move || {
+                paths
+                    .iter()
+                    .try_for_each(|path| roots.check(path).map(|_| ()))
             };
+            let checked = blocking(all).await;
             Note::Settings(change, checked, reply)
         });
     }
@@ -57,14 +68,35 @@ impl Actor {
     pub(super) fn set_settings(&mut self, mut settings: Settings, by_hand: bool) {
         let now = self.now;
         self.switch.begin(&mut settings.schedule, &now, by_hand);
-        self.settings = settings;
+        let before = std::mem::replace(&mut self.settings, settings);
         self.set_rates();
-        let watched = self.watcher.as_ref().map(|w| w.dir());
+        self.session.set_connections(self.settings.connections);
+        self.watch();
+        self.use_blocklist();
+        if self.settings.blocklist_source != before.blocklist_source {
+            self.blocklist_due = now.elapsed; // the copy is of another one
+        }
+        if self.settings.blocklist && !before.blocklist && self.blocklist.is_empty() {
+            self.read_blocklist();
+        }
+        (self.requeue, self.urgent) = (true, true);
+    }
+
+    /// The settings that the daemon starts with.
+    pub(super) fn begin_settings(&mut self) {
+        self.set_settings(self.settings.clone(), false);
+        if self.settings.blocklist {
+            self.read_blocklist();
+        }
+    }
+
+    /// Watches the folder that is to be watched.
+    fn watch(&mut self) {
+        let watched = self.watcher.as_ref().map(Watcher::dir);
         if watched != self.settings.watch_dir.as_deref() {
             let dir = self.settings.watch_dir.clone();
             self.watcher = dir.map(|dir| Watcher::spawn(self.daemon.clone(), dir));
         }
-        (self.requeue, self.urgent) = (true, true);
     }
 }
 

@@ -70,6 +70,8 @@ impl Actor {
         }
         self.dirty.extend(self.busy.iter().copied());
         self.save_due();
+        self.renew_blocklist();
+        self.ask_of_trackers();
         self.publish();
         // commands have shown what they changed, and left it to this to tell of it
         if std::mem::take(&mut self.untold) {
