@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::actor::{Actor, Note, Parts};
+use super::actor::{Actor, Note, Parts, blocklist};
 use super::clock::Clock;
 use super::facts::Facts;
 use super::handle::{Daemon, channel};
@@ -80,11 +80,15 @@ pub async fn start(config: DaemonConfig) -> Result<Running, StartError> {
         clock,
     } = config;
     let places = Places::new(&state_dir);
-    let (lock, loaded) = {
+    let (lock, loaded, blocklist) = {
+        let uses_list = settings.blocklist;
         let (state_dir, places) = (state_dir.clone(), places.clone());
         let open = move || {
             let lock = Lock::take(&state_dir)?;
-            Ok::<_, LockError>((lock, store::load(&places)?))
+            let loaded = store::load(&places)?;
+            // before a torrent begins
+            let list = uses_list.then(|| blocklist::copy(&places.blocklist()));
+            Ok::<_, LockError>((lock, loaded, list))
         };
         let opened = tokio::task::spawn_blocking(open).await;
         opened.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?
@@ -113,6 +117,7 @@ pub async fn start(config: DaemonConfig) -> Result<Running, StartError> {
         places,
         writer,
         loaded,
+        blocklist,
         clock,
         facts,
         daemon: daemon.clone(),

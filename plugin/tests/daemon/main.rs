@@ -1,6 +1,7 @@
 //! The daemon through its handle, with a session on loopback that seeds to it.
 
 mod basics;
+mod crash;
 mod data;
 mod limits;
 mod queue;

@@ -43,7 +43,6 @@ impl Actor {
         }
         self.before = loaded.statistics.ever;
         (self.before.starts, self.run.starts) = (self.before.starts + 1, 1);
-        self.begin_settings();
         let counts = loaded.statistics.torrents;
         for kept in loaded.torrents {
             self.load_one(kept, &counts);

@@ -24,7 +24,7 @@ const LIMITS: FetchLimits = FetchLimits {
 };
 
 /// A list that was read, and how old it is.
-pub(crate) struct Read {
+pub(in crate::daemon) struct Read {
     list: Arc<Blocklist>,
     /// As it came, to be kept; `None`: it is the copy.
     bytes: Option<Bytes>,
@@ -113,7 +113,7 @@ impl Actor {
 }
 
 /// The copy, if there is one that can be used. Blocking.
-fn copy(path: &Path) -> Result<Option<Read>, DaemonError> {
+pub(in crate::daemon) fn copy(path: &Path) -> Result<Option<Read>, DaemonError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

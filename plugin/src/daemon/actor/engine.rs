@@ -126,13 +126,12 @@ impl Actor {
                 self.on_metadata(hash, meta);
             }
             TorrentEvent::Checked(progress) => {
+                let held = progress.pieces_held;
                 self.on_progress(hash, run, progress);
                 if let Some(live) = self.live(hash, run) {
                     live.checked = true;
                 }
-                self.on_pieces(hash);
-                self.touch(hash);
-                self.requeue = true;
+                self.on_checked(hash, held);
             }
             TorrentEvent::Progress(progress) => self.on_progress(hash, run, progress),
             TorrentEvent::Complete(progress) => {
@@ -187,6 +186,23 @@ impl Actor {
         if pieces {
             self.on_pieces(hash);
         }
+    }
+
+    /// Existing data was looked at, and so many pieces are there.
+    fn on_checked(&mut self, hash: InfoHash, held: u32) {
+        if let Some(torrent) = self.torrents.get_mut(&hash) {
+            let kept = torrent.resume.as_ref().map_or(0, |r| r.held.count());
+            if kept > held {
+                // it promises what is no longer there
+                torrent.resume = None;
+            }
+            if kept != held {
+                torrent.unsaved = true;
+                self.save(hash);
+            }
+        }
+        self.requeue = true;
+        self.touch(hash);
     }
 
     /// A torrent has other pieces than at its last save point.

@@ -2,7 +2,7 @@
 //! in tasks of its own, which report back as [`Note`]s. What a command changes is shown before the command is answered.
 
 mod adding;
-mod blocklist;
+pub(super) mod blocklist;
 mod changing;
 mod ending;
 mod engine;
@@ -110,6 +110,8 @@ pub(super) struct Parts {
     pub(super) places: Places,
     pub(super) writer: Writer,
     pub(super) loaded: Loaded,
+    /// The copy of the blocklist, if one is used.
+    pub(super) blocklist: Option<Result<Option<blocklist::Read>, DaemonError>>,
     pub(super) clock: Clock,
     pub(super) facts: Facts,
     /// For tasks of the daemon's own.
@@ -223,6 +225,10 @@ impl Actor {
             ending: Vec::new(),
             is_ending: false,
         };
+        actor.begin_settings();
+        if let Some(copy) = parts.blocklist {
+            actor.on_blocklist(copy, None);
+        }
         actor.load(parts.loaded);
         actor.show(); // whoever has the handle sees what was kept
         (actor, tell)

@@ -69,6 +69,11 @@ impl Actor {
             handle,
         });
         let from = torrent.options.dir.clone();
+        // whoever is killed in the middle must know where to look
+        torrent.record.moving_to = Some(dir.clone());
+        let kept = self
+            .writer
+            .write(vec![self.places.put_record(&torrent.record())]);
         let tell = self.tell.clone();
         self.busy.insert(hash);
         self.touch(hash);
@@ -78,8 +83,12 @@ impl Actor {
                 let stopped = || *stop.borrow();
                 moving::run(&meta.layout, &from, &to, &done, &stopped)
             };
-            let moved = tokio::task::spawn_blocking(job).await;
-            let moved = moved.unwrap_or_else(|e| Err(e.to_string()));
+            let moved = match kept.await {
+                Ok(()) => tokio::task::spawn_blocking(job)
+                    .await
+                    .unwrap_or_else(|e| Err(e.to_string())),
+                Err(e) => Err(format!("where its data goes cannot be kept: {e}")),
+            };
             drop(stoppable); // nobody touches the data any more
             let _ = tell.send(Note::Moved(hash, dir, moved)).await;
         });

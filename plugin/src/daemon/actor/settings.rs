@@ -85,9 +85,6 @@ impl Actor {
     /// The settings that the daemon starts with.
     pub(super) fn begin_settings(&mut self) {
         self.set_settings(self.settings.clone(), false);
-        if self.settings.blocklist {
-            self.read_blocklist();
-        }
     }
 
     /// Watches the folder that is to be watched.
