@@ -11,6 +11,7 @@
 
 mod auth;
 mod datagram;
+mod http;
 mod input;
 mod local;
 mod metainfo;
@@ -25,6 +26,7 @@ mod web;
 
 pub use auth::{sealed, signed};
 pub use datagram::{bencode, bits, datagram};
+pub use http::http_request;
 pub use local::{blocklist, control_request, lan_announcement, lsd, state_file};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use mse::mse;
@@ -40,7 +42,7 @@ pub use web::web_seed;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 31] = [
+pub const TARGETS: [Target; 32] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
@@ -52,6 +54,7 @@ pub const TARGETS: [Target; 31] = [
     ("extended_handshake", extended_handshake),
     ("gateway", gateway),
     ("handshake", handshake),
+    ("http_request", http_request),
     ("info_dict", info_dict),
     ("lan_announcement", lan_announcement),
     ("lsd", lsd),

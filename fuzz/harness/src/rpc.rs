@@ -132,7 +132,7 @@ fn detail() -> Detail {
     }
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         rates: Rates::default(),
         schedule: Schedule::default(),
@@ -153,7 +153,7 @@ fn settings() -> Settings {
     }
 }
 
-fn torrent(id: u8) -> Summary {
+pub(crate) fn torrent(id: u8) -> Summary {
     let options = Options {
         dir: "/srv".into(),
         labels: Vec::new(),

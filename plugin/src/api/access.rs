@@ -290,3 +290,7 @@ fn network(source: IpAddr) -> IpAddr {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
     }
 }
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

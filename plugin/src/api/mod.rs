@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::daemon::Daemon;
 
 pub use error::ApiError;
-pub use server::{ServeError, Server, serve};
+pub use server::{ServeError, Server, serve, serve_stream};
 
 /// Where the API is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -97,14 +97,10 @@ pub async fn serve(config: ApiConfig, daemon: Daemon) -> Result<Server, ServeErr
     let end = CancellationToken::new();
     let (listener, listen, file) = bind(&config).await?;
     let state = ApiState::new(&config, daemon, end.clone());
-    let times = Times {
-        head: config.head,
-        stalled: config.stalled,
-    };
     let serving = Serving {
         connections: state.shared.connections.clone(),
         router: router(state),
-        times,
+        times: Times::of(&config),
         end: end.clone(),
     };
     let task = tokio::spawn(serving.accept(listener));
@@ -114,6 +110,19 @@ pub async fn serve(config: ApiConfig, daemon: Daemon) -> Result<Server, ServeErr
         end: end.drop_guard(),
         _file: file,
     })
+}
+
+/// Serves one connection that somebody else has accepted, as [`serve`] does its own; returns when it is over. Needs a tokio
+/// runtime with time.
+pub async fn serve_stream<S>(config: &ApiConfig, daemon: Daemon, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let end = CancellationToken::new();
+    let state = ApiState::new(config, daemon, end.clone());
+    let seat = Arc::new(state.shared.connections.seat().await);
+    let client = Client { source: None, seat };
+    converse(stream, client, router(state), Times::of(config), end).await;
 }
 
 impl Server {
@@ -193,6 +202,15 @@ impl Listener {
 struct Times {
     head: Duration,
     stalled: Duration,
+}
+
+impl Times {
+    fn of(config: &ApiConfig) -> Self {
+        Self {
+            head: config.head,
+            stalled: config.stalled,
+        }
+    }
 }
 
 struct Serving {

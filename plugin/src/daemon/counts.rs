@@ -64,7 +64,7 @@ struct Last {
 }
 
 impl Counter {
-    /// The numbers of a torrent, once a second. Where they are lower than before it has been started anew.
+    /// The numbers of a torrent. Where they are lower than before it has been started anew.
     pub fn saw(&mut self, which: InfoHash, now: &Progress) {
         let last = self.torrents.entry(which).or_default();
         let sum = &mut self.sum;
@@ -75,10 +75,6 @@ impl Counter {
             let before = last.drops.get(reason).copied().unwrap_or(0);
             *sum.drops.entry(*reason).or_default() += grown(before, *count);
         }
-        let connected = now.peers.iter().filter(|p| p.connected);
-        connected
-            .filter_map(|p| p.rtt_ms)
-            .for_each(|ms| sum.rtt.add(ms));
         *last = Last {
             pieces_verified: now.pieces_done,
             pieces_failed: now.bad_pieces,
@@ -87,6 +83,14 @@ impl Counter {
             choking: now.choking,
             served: now.served,
         };
+    }
+
+    /// A second has passed in which a torrent had these peers.
+    pub fn second(&mut self, now: &Progress) {
+        let connected = now.peers.iter().filter(|p| p.connected);
+        for ms in connected.filter_map(|p| p.rtt_ms) {
+            self.sum.rtt.add(ms);
+        }
     }
 
     /// A torrent has ended; [`Counter::saw`] has seen its last numbers.
@@ -179,8 +183,8 @@ mod tests {
             ..Progress::default()
         };
         let mut counter = Counter::default();
-        counter.saw(InfoHash([1; 20]), &progress);
-        counter.saw(InfoHash([1; 20]), &progress);
+        counter.second(&progress);
+        counter.second(&progress);
         let rtt = counter.counts().rtt;
         assert_eq!(rtt.buckets, [2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
         assert!((rtt.sum_ms - 2.0 * 2001.1).abs() < 1e-6);

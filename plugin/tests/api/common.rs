@@ -1,6 +1,7 @@
 //! A served API with a scripted daemon behind it, and a client that says exactly what it is told.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,7 +35,20 @@ pub(crate) const MAGNET: InfoHash = InfoHash([0xcd; 20]);
 pub(crate) struct Api {
     pub(crate) server: Server,
     pub(crate) addr: SocketAddr,
+}
+
+/// A served API with a scripted daemon behind it.
+pub(crate) struct Scripted {
+    pub(crate) api: Api,
     pub(crate) script: Script,
+}
+
+impl Deref for Scripted {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
 }
 
 /// The scripted daemon.
@@ -82,7 +96,7 @@ impl Script {
     }
 }
 
-impl Api {
+impl Scripted {
     pub(crate) async fn start() -> Self {
         Self::with(ApiConfig::default()).await
     }
@@ -96,23 +110,25 @@ impl Api {
         .await
     }
 
-    /// On a free port of loopback.
     pub(crate) async fn with(config: ApiConfig) -> Self {
         let script = Script::start();
+        let api = Api::of(config, script.daemon.clone()).await;
+        Self { api, script }
+    }
+}
+
+impl Api {
+    /// On a free port of loopback.
+    pub(crate) async fn of(config: ApiConfig, daemon: Daemon) -> Self {
         let config = ApiConfig {
             listen: Listen::Tcp(([127, 0, 0, 1], 0).into()),
             ..config
         };
-        let server = serve(config, script.daemon.clone()).await;
-        let server = server.expect("a free port");
+        let server = serve(config, daemon).await.expect("a free port");
         let Listen::Tcp(addr) = *server.addr() else {
             panic!("not on TCP");
         };
-        Self {
-            server,
-            addr,
-            script,
-        }
+        Self { server, addr }
     }
 
     pub(crate) async fn connect(&self) -> TcpStream {

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::common::{Answer, Api, DEADLINE, HERE, Script, read_until};
+use crate::common::{Answer, DEADLINE, HERE, Script, Scripted, read_until};
 
 fn basic(user: &str, password: &str) -> String {
     let text = STANDARD.encode(format!("{user}:{password}"));
@@ -40,7 +40,7 @@ async fn an_address_that_others_reach_needs_a_password() {
 
 #[tokio::test]
 async fn who_does_not_know_the_password_gets_nothing_from_any_route() {
-    let api = Api::with_password().await;
+    let api = Scripted::with_password().await;
     let paths = [
         "/",
         "/metrics",
@@ -78,7 +78,7 @@ async fn who_does_not_know_the_password_gets_nothing_from_any_route() {
 
 #[tokio::test]
 async fn guesses_are_counted_and_the_right_one_does_not_stand_out_among_too_many() {
-    let api = Api::with_password().await;
+    let api = Scripted::with_password().await;
     let mut statuses = Vec::new();
     for guess in 0..12 {
         let guess = basic("me", &guess.to_string());
@@ -96,7 +96,7 @@ async fn guesses_are_counted_and_the_right_one_does_not_stand_out_among_too_many
 
 #[tokio::test]
 async fn names_that_others_can_point_here_are_misdirected() {
-    let api = Api::with(ApiConfig {
+    let api = Scripted::with(ApiConfig {
         hosts: vec!["box.lan".to_owned(), "*.seed.example".to_owned()],
         ..ApiConfig::default()
     })
@@ -156,7 +156,7 @@ async fn names_that_others_can_point_here_are_misdirected() {
 
 #[tokio::test]
 async fn pages_of_other_sites_neither_read_nor_change_anything() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let port = api.addr.port();
     for page in [
         "http://evil.example",
@@ -196,7 +196,7 @@ async fn pages_of_other_sites_neither_read_nor_change_anything() {
 
 #[tokio::test]
 async fn a_change_needs_the_header_that_no_form_can_send() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let torrent = format!("/api/v1/torrents/{HERE}");
     for line in [
         "POST /api/v1/torrents".to_owned(),
@@ -218,7 +218,7 @@ async fn a_change_needs_the_header_that_no_form_can_send() {
 
 #[tokio::test]
 async fn every_answer_tells_the_browser_to_trust_nothing_else() {
-    let api = Api::with_password().await;
+    let api = Scripted::with_password().await;
     let right = basic("me", "secret");
     for answer in [
         api.get("/api/v1/torrents").await,
@@ -277,7 +277,7 @@ async fn a_unix_socket_is_its_owners_alone_and_replaces_that_of_a_dead_process()
 
 #[tokio::test]
 async fn an_end_lets_answers_out_and_takes_nothing_new() {
-    let api = Api::start().await;
+    let Scripted { api, script } = Scripted::start().await;
     let mut idle = api.connect().await;
     let mut listening = api.connect().await;
     let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
@@ -292,4 +292,5 @@ async fn an_end_lets_answers_out_and_takes_nothing_new() {
     refused
         .expect("in time")
         .expect_err("nobody listens any more");
+    drop(script);
 }

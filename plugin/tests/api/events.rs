@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::common::{Api, HERE, MAGNET, read_until, summary};
+use crate::common::{Api, HERE, MAGNET, Scripted, read_until, summary};
 
 async fn listen(api: &Api) -> TcpStream {
     let mut stream = api.connect().await;
@@ -30,7 +30,7 @@ async fn next(stream: &mut TcpStream, name: &str) -> Value {
 
 #[tokio::test]
 async fn a_listener_hears_of_all_and_then_of_what_changes() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let mut stream = listen(&api).await;
     let first = next(&mut stream, "listing").await;
     assert_eq!(first["all"], true);
@@ -68,7 +68,7 @@ async fn a_listener_hears_of_all_and_then_of_what_changes() {
 
 #[tokio::test]
 async fn who_missed_something_hears_of_all_again() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let mut stream = listen(&api).await;
     next(&mut stream, "listing").await;
     // more than the channel holds, before the listener is polled again
@@ -85,7 +85,7 @@ async fn who_missed_something_hears_of_all_again() {
 
 #[tokio::test]
 async fn listeners_are_bounded_and_leave_room_for_others() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let mut listeners = Vec::new();
     for _ in 0..32 {
         let mut stream = listen(&api).await;

@@ -6,11 +6,11 @@ use chunkcast_bittorrent::api::ApiConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::common::{Answer, Api, HERE, read_until};
+use crate::common::{Answer, Api, HERE, Scripted, read_until};
 
 /// One whose patience a test can wait out.
-async fn impatient() -> Api {
-    Api::with(ApiConfig {
+async fn impatient() -> Scripted {
+    Scripted::with(ApiConfig {
         head: Duration::from_millis(300),
         body: Duration::from_millis(300),
         stalled: Duration::from_millis(300),
@@ -91,7 +91,7 @@ async fn who_does_not_read_the_answer_is_given_up() {
 
 #[tokio::test]
 async fn bodies_and_heads_have_their_size() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let torrent = format!("/api/v1/torrents/{HERE}");
     let long = " ".repeat((1 << 20) + 1);
     api.call(&format!("PATCH {torrent}"), &long)
@@ -143,7 +143,7 @@ async fn bodies_and_heads_have_their_size() {
 
 #[tokio::test]
 async fn all_bodies_together_have_a_size_and_give_it_back() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let head = format!(
         "POST /api/v1/torrents HTTP/1.1\r\nHost: {}\r\nX-Chunkcast: 1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         api.addr,
@@ -188,7 +188,7 @@ async fn all_bodies_together_have_a_size_and_give_it_back() {
 
 #[tokio::test]
 async fn idle_connections_make_room_for_new_ones() {
-    let api = Api::with(ApiConfig {
+    let api = Scripted::with(ApiConfig {
         connections: 4,
         ..ApiConfig::default()
     })
@@ -214,7 +214,7 @@ async fn idle_connections_make_room_for_new_ones() {
 
 #[tokio::test]
 async fn a_flood_of_connections_that_say_nothing_keeps_nobody_out() {
-    let api = Api::with(ApiConfig {
+    let api = Scripted::with(ApiConfig {
         connections: 8,
         ..ApiConfig::default()
     })

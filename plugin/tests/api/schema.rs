@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::common::{Api, HERE, MAGNET, read_until};
+use crate::common::{Api, HERE, MAGNET, Scripted, read_until};
 
 /// Words of schemas that say nothing about what is checked here.
 const IGNORED: [&str; 8] = [
@@ -19,7 +19,7 @@ const IGNORED: [&str; 8] = [
 ];
 
 /// What is wrong with `value`, if something is. Members of objects that the schema does not name are.
-fn check(doc: &Value, schema: &Value, value: &Value) -> Result<(), String> {
+pub(crate) fn check(doc: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     let words = schema.as_object().ok_or("a schema is an object")?;
     let wrong = |why: String| Err(format!("{why}: {value}"));
     let is_object = words.contains_key("properties") || words.contains_key("allOf");
@@ -123,7 +123,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-async fn description(api: &Api) -> Value {
+pub(crate) async fn description(api: &Api) -> Value {
     let answer = api.get("/api/v1/openapi.json").await;
     assert!(answer.head.contains("content-type: application/json"));
     answer.json()
@@ -131,7 +131,7 @@ async fn description(api: &Api) -> Value {
 
 #[tokio::test]
 async fn every_route_and_method_is_described_and_nothing_else() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let doc = description(&api).await;
     assert_eq!(doc["openapi"], "3.1.0");
     for (path, methods) in doc["paths"].as_object().expect("paths") {
@@ -159,7 +159,7 @@ async fn every_route_and_method_is_described_and_nothing_else() {
 
 #[tokio::test]
 async fn answers_are_as_described() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let doc = description(&api).await;
     let mut left: BTreeSet<_> = doc["paths"]
         .as_object()
@@ -256,7 +256,7 @@ async fn answers_are_as_described() {
 #[tokio::test]
 async fn events_are_as_described() {
     use chunkcast_bittorrent::daemon::{Event, State};
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let doc = description(&api).await;
     let schema = &doc["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
         ["schema"];

@@ -4,11 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::common::{Api, HERE};
+use crate::common::{HERE, Scripted};
 
 #[tokio::test]
 async fn torrents_are_shown_with_what_is_known_of_them() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let list = api.get("/api/v1/torrents").await.json();
     let [first, second] = list["torrents"].as_array().expect("a list").as_slice() else {
         panic!("two: {list}");
@@ -37,7 +37,7 @@ async fn torrents_are_shown_with_what_is_known_of_them() {
 
 #[tokio::test]
 async fn a_peer_says_why_it_is_one_and_the_nearest_comes_first() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let peers = api
         .get(&format!("/api/v1/torrents/{HERE}/peers"))
         .await
@@ -60,7 +60,7 @@ async fn a_peer_says_why_it_is_one_and_the_nearest_comes_first() {
 
 #[tokio::test]
 async fn files_pieces_trackers_and_lookups_have_their_own_routes() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let part = async |what: &str| {
         let path = format!("/api/v1/torrents/{HERE}/{what}");
         api.get(&path).await.json()
@@ -93,7 +93,7 @@ async fn files_pieces_trackers_and_lookups_have_their_own_routes() {
 
 #[tokio::test]
 async fn what_is_not_here_is_not_found_and_what_cannot_be_says_so() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let other = "0".repeat(40);
     for part in ["", "/files", "/peers", "/pieces", "/trackers", "/lookups"] {
         let path = format!("/api/v1/torrents/{other}{part}");
@@ -139,7 +139,7 @@ async fn what_is_not_here_is_not_found_and_what_cannot_be_says_so() {
 
 #[tokio::test]
 async fn a_torrent_is_added_from_json_or_as_it_is() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let body = json!({ "magnet": format!("magnet:?xt=urn:btih:{HERE}"), "dir": "/data/x", "start": false,
         "options": { "labels": ["a"], "files": [{ "index": 1, "priority": "high" }] } });
     let added = api.call("POST /api/v1/torrents", &body.to_string()).await;
@@ -186,7 +186,7 @@ async fn a_torrent_is_added_from_json_or_as_it_is() {
 
 #[tokio::test]
 async fn bodies_that_make_no_sense_are_refused_with_a_line_and_nothing_is_asked() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let torrent = format!("/api/v1/torrents/{HERE}");
     let deep = "[".repeat(100_000);
     let deep_object = r#"{"options":"#.repeat(10_000);
@@ -255,7 +255,7 @@ async fn bodies_that_make_no_sense_are_refused_with_a_line_and_nothing_is_asked(
 
 #[tokio::test]
 async fn a_torrent_is_changed_and_asked_of() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let torrent = format!("/api/v1/torrents/{HERE}");
     for (line, body, asked) in [
         (
@@ -339,7 +339,7 @@ async fn a_torrent_is_changed_and_asked_of() {
 
 #[tokio::test]
 async fn settings_are_shown_and_changed_one_by_one() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let session = api.get("/api/v1/session").await.json();
     assert_eq!(session["settings"]["download_limit"], 1 << 20);
     assert_eq!(session["settings"]["stalled_after_seconds"], 1800);

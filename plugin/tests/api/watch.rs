@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chunkcast_bittorrent::api::ApiConfig;
 
-use crate::common::{Api, HERE};
+use crate::common::{HERE, Scripted};
 
 /// The names of metrics in the text format, by their `# TYPE` lines.
 fn names(text: &str) -> BTreeSet<&str> {
@@ -14,7 +14,7 @@ fn names(text: &str) -> BTreeSet<&str> {
 
 #[tokio::test]
 async fn metrics_say_what_the_daemon_does() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     api.get("/nothing").await;
     api.get(&format!("/api/v1/torrents/{HERE}")).await;
     api.ask("BREW /coffee", "X-Chunkcast: 1\r\n", "").await;
@@ -54,7 +54,7 @@ async fn metrics_say_what_the_daemon_does() {
 
 #[tokio::test]
 async fn the_documentation_lists_the_metrics_that_there_are() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let answer = api.get("/metrics").await;
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
     let docs = std::fs::read_to_string(docs).expect("docs/metrics.md");
@@ -80,7 +80,7 @@ async fn the_documentation_lists_the_metrics_that_there_are() {
 
 #[tokio::test]
 async fn health_needs_an_answer_and_a_disk() {
-    let api = Api::start().await;
+    let api = Scripted::start().await;
     let well = api.get("/healthz").await;
     assert_eq!(
         (well.status, well.json()["status"].as_str()),
@@ -94,14 +94,14 @@ async fn health_needs_an_answer_and_a_disk() {
         "nothing stays"
     );
 
-    let broken = Api::start().await;
+    let broken = Scripted::start().await;
     std::fs::remove_dir(broken.script.state_dir.path()).expect("it is empty");
     let ill = broken.get("/healthz").await;
     assert_eq!(ill.status, 503);
     assert!(ill.body.contains("state directory"), "{ill:?}");
     ill.gives_nothing_away();
 
-    let ending = Api::start().await;
+    let ending = Scripted::start().await;
     ending.script.end();
     tokio::task::yield_now().await;
     assert_eq!(ending.get("/healthz").await.status, 503);
@@ -109,7 +109,7 @@ async fn health_needs_an_answer_and_a_disk() {
 
 #[tokio::test]
 async fn probes_need_no_password_and_metrics_do() {
-    let api = Api::with(ApiConfig {
+    let api = Scripted::with(ApiConfig {
         password: Some("secret".to_owned()),
         ..ApiConfig::default()
     })

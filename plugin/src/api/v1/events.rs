@@ -91,7 +91,7 @@ struct Told {
 }
 
 impl Listener {
-    /// The next event; `None` when the daemon has ended.
+    /// The next event; `None` where none will come.
     async fn next(&mut self) -> Option<Event> {
         if self.told.is_none() {
             return self.listing();

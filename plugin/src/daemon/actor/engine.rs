@@ -152,6 +152,10 @@ impl Actor {
 
     fn on_progress(&mut self, hash: InfoHash, run: u64, progress: Progress) {
         let now = self.now;
+        if self.live(hash, run).is_none() {
+            return;
+        }
+        self.counter.saw(hash, &progress);
         let Some(live) = self.live(hash, run) else {
             return;
         };
@@ -395,9 +399,10 @@ fn differs(a: &Progress, b: &Progress) -> bool {
             p.wasted,
         );
         let peers = (p.near, p.far, p.web_seeds, p.rate_down, p.rate_up);
-        (bytes, peers, p.checked_pieces, p.pieces_held, p.bad_pieces)
+        let pieces = (p.checked_pieces, p.pieces_held, p.bad_pieces);
+        (bytes, peers, pieces, p.choking, p.served, p.banned)
     };
-    numbers(a) != numbers(b)
+    numbers(a) != numbers(b) || a.drops != b.drops
 }
 
 /// A line about files that held verified pieces and are gone.

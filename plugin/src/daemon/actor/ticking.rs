@@ -33,9 +33,7 @@ impl Actor {
             let Some(live) = torrent.live().filter(runs) else {
                 continue;
             };
-            if live.progress.near + live.progress.far > 0 || self.dirty.contains(hash) {
-                self.counter.saw(*hash, &live.progress);
-            }
+            self.counter.second(&live.progress);
             let complete = torrent.is_complete();
             match complete {
                 true => torrent.before.seeding += since,

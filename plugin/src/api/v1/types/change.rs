@@ -364,6 +364,8 @@ fn invalid(why: impl Into<String>) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn change(json: &str) -> Result<Change, String> {
@@ -437,5 +439,57 @@ mod tests {
         for good in ["/", "/data", "/data//x/", "/dätä/ x"] {
             path("dir", good.to_owned()).expect(good);
         }
+    }
+
+    proptest! {
+        /// Whatever a change says: it is refused with one line, or within bounds.
+        #[test]
+        fn what_is_taken_is_within_bounds(json in json(), text in ".{0,40}") {
+            let json = json.to_string();
+            for text in [json, text] {
+                if let Ok(change) = change(&text) {
+                    let rates = [change.download, change.upload].into_iter().flatten().flatten();
+                    prop_assert!(rates.clone().all(|r| (Rate::MIN..=Rate::MAX).contains(&r)));
+                    if let Some(daemon::Limit::Own(ratio)) = change.seed_ratio {
+                        prop_assert!(ratio.is_finite() && ratio >= 0.0);
+                    }
+                    if let Some(daemon::Limit::Own(idle)) = change.seed_idle {
+                        prop_assert!(idle.as_secs() <= MAX_SECONDS);
+                    }
+                    let words = change.labels.unwrap_or_default();
+                    prop_assert!(!words.iter().any(|w| w.contains(char::is_control)));
+                }
+            }
+        }
+
+        #[test]
+        fn a_path_that_is_taken_leads_nowhere_else(text in "(/|\\.\\.|\\.|[a-c]|\u{0}|\n){0,12}|.{0,40}") {
+            if let Ok(path) = path("dir", text.clone()) {
+                prop_assert!(path.is_absolute() && !text.contains('\0'));
+                prop_assert!(!path.components().any(|c| c == Component::ParentDir));
+            }
+        }
+    }
+
+    /// Members of a change with values that are often of the right kind.
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let value = prop_oneof![
+            any::<f64>().prop_map(|n| serde_json::json!(n)),
+            any::<u64>().prop_map(|n| serde_json::json!(n)),
+            any::<u32>().prop_map(|n| serde_json::json!(n)),
+            Just(serde_json::json!(null)),
+            Just(serde_json::json!("session")),
+            "\\PC{0,5}|\u{1}".prop_map(|text| serde_json::json!([text])),
+        ];
+        let name = prop::sample::select(vec![
+            "download_limit",
+            "upload_limit",
+            "seed_ratio",
+            "seed_idle_seconds",
+            "labels",
+            "trackers",
+            "max_peers",
+        ]);
+        prop::collection::btree_map(name, value, 0..3).prop_map(|all| serde_json::json!(all))
     }
 }
