@@ -547,7 +547,7 @@ fn stock_clients_have_a_tracker_in_the_daemon_and_the_dashboard_its_metrics() {
 
 /// Words of a text that are addresses of somebody.
 fn addresses(text: &str) -> Vec<&str> {
-    let words = text.split(|c: char| !c.is_ascii_hexdigit() && !matches!(c, '.' | ':'));
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | ':'));
     let is_address = |word: &&str| {
         let word = word.trim_end_matches([':', '.']);
         let host = word.rsplit_once(':').map_or(word, |(host, _)| host);
