@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::arguments::Arguments;
 use super::change;
+use super::dormant::Values;
 use super::error::{LOCATION_NOT_ABSOLUTE, NO_LOCATION, ONE_TORRENT, RpcError};
 use super::ids::Ids;
 use crate::daemon::{Change, Daemon, DaemonError, InfoHash, QueueMove, Summary};
@@ -109,7 +110,8 @@ pub(super) async fn set(
 ) -> Result<Value, RpcError> {
     let dir = arguments.path("location", LOCATION_NOT_ABSOLUTE)?;
     let torrents = torrents(daemon, arguments, now)?;
-    let changes = torrents.iter().map(|t| change::of(arguments, t));
+    let dormant = Values::of(&daemon.settings().await?);
+    let changes = torrents.iter().map(|t| change::of(arguments, t, dormant));
     let changes = changes.collect::<Result<Vec<_>, _>>()?;
     let which = torrents.into_iter().map(|torrent| torrent.info_hash);
     let each = which.zip(changes).map(async |(which, change)| {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::arguments::Arguments;
-use super::dormant::turn_rate;
+use super::dormant::{Values, turn_rate};
 use super::error::{LABEL_COMMA, LABEL_EMPTY, LABEL_TWICE, RpcError};
-use super::fields::{idle_minutes, own_ratio};
+use super::fields::{own_idle, own_ratio};
 use super::files::Choices;
 use super::trackers;
 use super::units::from_minutes;
@@ -35,7 +35,11 @@ pub(super) fn of_new(arguments: Arguments<'_>) -> Result<Change, RpcError> {
 }
 
 /// What `torrent-set` changes of a torrent.
-pub(super) fn of(arguments: Arguments<'_>, torrent: &Summary) -> Result<Change, RpcError> {
+pub(super) fn of(
+    arguments: Arguments<'_>,
+    torrent: &Summary,
+    dormant: Values,
+) -> Result<Change, RpcError> {
     if arguments.text("group")?.is_some_and(|g| !g.is_empty()) {
         return Err(RpcError::Unsupported("bandwidth groups"));
     }
@@ -54,8 +58,8 @@ pub(super) fn of(arguments: Arguments<'_>, torrent: &Summary) -> Result<Change, 
     if let Some(place) = arguments.integer("queuePosition")? {
         change.queue_position = Some(usize::try_from(place).unwrap_or(0));
     }
-    rates(arguments, options, &mut change, &mut noted)?;
-    seeding(arguments, torrent, &mut change, &mut noted)?;
+    rates(arguments, options, dormant, &mut change, &mut noted)?;
+    seeding(arguments, options, dormant, &mut change, &mut noted)?;
     if let Some(choices) = Choices::of(arguments, torrent)? {
         change.files = choices.changes();
         noted.files = choices.noted();
@@ -106,30 +110,43 @@ fn labels(arguments: Arguments<'_>) -> Result<Option<Vec<String>>, RpcError> {
 fn rates(
     arguments: Arguments<'_>,
     options: &Options,
+    dormant: Values,
     change: &mut Change,
     noted: &mut Noted,
 ) -> Result<(), RpcError> {
     let value = arguments.count("downloadLimit")?;
     let on = arguments.flag("downloadLimited")?;
-    change.download = turn_rate(value, on, options.rates.down, &mut noted.download);
+    change.download = turn_rate(
+        value,
+        on,
+        options.rates.down,
+        dormant.download,
+        &mut noted.download,
+    );
     let value = arguments.count("uploadLimit")?;
     let on = arguments.flag("uploadLimited")?;
-    change.upload = turn_rate(value, on, options.rates.up, &mut noted.upload);
+    change.upload = turn_rate(
+        value,
+        on,
+        options.rates.up,
+        dormant.upload,
+        &mut noted.upload,
+    );
     Ok(())
 }
 
 /// `seedRatioLimit`, `seedRatioMode`, `seedIdleLimit`, `seedIdleMode`.
 fn seeding(
     arguments: Arguments<'_>,
-    torrent: &Summary,
+    options: &Options,
+    dormant: Values,
     change: &mut Change,
     noted: &mut Noted,
 ) -> Result<(), RpcError> {
-    let options = &torrent.options;
     let ratio = arguments.ratio("seedRatioLimit")?;
     let mode = mode(arguments, "seedRatioMode")?;
     if ratio.is_some() || mode.is_some() {
-        let value = ratio.unwrap_or_else(|| own_ratio(torrent));
+        let value = ratio.unwrap_or_else(|| own_ratio(options, dormant));
         noted.seed_ratio = Some(value);
         change.seed_ratio = Some(limit(value, mode, &options.seed_ratio));
     }
@@ -137,8 +154,7 @@ fn seeding(
     let idle = arguments.count("seedIdleLimit")?.filter(|m| *m > 0);
     let mode = self::mode(arguments, "seedIdleMode")?;
     if idle.is_some() || mode.is_some() {
-        let minutes = idle.unwrap_or_else(|| idle_minutes(torrent));
-        let value: Duration = from_minutes(minutes);
+        let value: Duration = idle.map_or_else(|| own_idle(options, dormant), from_minutes);
         noted.seed_idle = Some(value);
         change.seed_idle = Some(limit(value, mode, &options.seed_idle));
     }

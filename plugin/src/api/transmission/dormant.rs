@@ -1,16 +1,44 @@
 //! Limits that are off and have a value all the same, which holds when they are switched on: clients show it, and set the
 //! value and the switch apart.
 
-use crate::limits::Rate;
+use std::time::Duration;
 
 use super::units::{KILO, rate};
+use crate::daemon::Settings;
+use crate::limits::Rate;
 
-/// Values of limits that were never set. Transmission's defaults.
-pub(super) const KILOBYTES: u64 = 100;
-pub(super) const RATIO: f64 = 2.0;
-pub(super) const MINUTES: u64 = 30;
+/// Values of limits of all torrents that were never set. Transmission's defaults.
+const RATE: u64 = 100 * KILO;
+const RATIO: f64 = 2.0;
+const IDLE: Duration = Duration::from_secs(30 * 60);
+pub(super) const STALLED: Duration = Duration::from_secs(30 * 60);
 pub(super) const DOWNLOADS: u32 = 5;
 pub(super) const SEEDS: u32 = 10;
+
+/// The values of limits that torrents can have too, on or off: what such a limit of a torrent begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Values {
+    /// Bytes a second.
+    pub(super) download: u64,
+    /// Bytes a second.
+    pub(super) upload: u64,
+    pub(super) seed_ratio: f64,
+    pub(super) seed_idle: Duration,
+}
+
+impl Values {
+    /// Those of all torrents.
+    pub(super) fn of(settings: &Settings) -> Self {
+        let noted = &settings.noted;
+        let rate = |on: Option<Rate>, off: Option<u64>| on.map(Rate::bytes).or(off).unwrap_or(RATE);
+        Self {
+            download: rate(settings.rates.down, noted.download),
+            upload: rate(settings.rates.up, noted.upload),
+            seed_ratio: settings.seed_ratio.or(noted.seed_ratio).unwrap_or(RATIO),
+            seed_idle: settings.seed_idle.or(noted.seed_idle).unwrap_or(IDLE),
+        }
+    }
+}
 
 /// A limit, and what a request says of it.
 pub(super) struct Switch<T> {
@@ -41,13 +69,14 @@ pub(super) fn turn_rate(
     kilobytes: Option<u64>,
     on: Option<bool>,
     is: Option<Rate>,
+    dormant: u64,
     noted: &mut Option<u64>,
 ) -> Option<Option<Rate>> {
     let switch = Switch {
         value: kilobytes.map(|kb| rate(kb).bytes()),
         on,
         is: is.map(Rate::bytes),
-        dormant: KILOBYTES * KILO,
+        dormant,
     };
     let turned = switch.turn(noted)?;
     Some(turned.map(Rate::new))
@@ -62,7 +91,7 @@ mod tests {
         let mut noted = None;
         let mut is = None;
         let mut say = |kilobytes, on| {
-            if let Some(turned) = turn_rate(kilobytes, on, is, &mut noted) {
+            if let Some(turned) = turn_rate(kilobytes, on, is, RATE, &mut noted) {
                 is = turned;
             }
             is.map(Rate::bytes)

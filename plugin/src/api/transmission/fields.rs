@@ -1,11 +1,14 @@
 //! The fields of `torrent-get`: each by its name, with how it is read from what the daemon shows.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::dormant;
+use super::dormant::Values;
 use super::nested;
 use super::units::{double, kilobytes, minutes, part, ratio};
-use crate::daemon::{Detail, Limit, Priority, Settings, State, Summary};
+use crate::daemon::{Detail, Limit, Options, Priority, Settings, State, Summary};
+use crate::limits::Rate;
 
 /// No time is known: there are no sources, or it does nothing that ends.
 const NOT_AVAILABLE: i64 = -1;
@@ -21,6 +24,13 @@ pub(super) struct View<'a> {
     pub(super) settings: &'a Settings,
     /// Seconds since 1970.
     pub(super) now: u64,
+}
+
+impl View<'_> {
+    /// The values that limits of the torrent have before they are set.
+    fn dormant(&self) -> Values {
+        Values::of(self.settings)
+    }
 }
 
 /// What a field is read from.
@@ -79,8 +89,9 @@ pub(super) static FIELDS: &[Field] = {
         of("downloadLimit", Summary, |v| {
             let options = &v.torrent.options;
             limit(
-                options.rates.down.map(|r| r.bytes()),
+                options.rates.down,
                 options.noted.download,
+                v.dormant().download,
             )
         }),
         of("downloadLimited", Summary, |v| {
@@ -164,11 +175,15 @@ pub(super) static FIELDS: &[Field] = {
         of("secondsSeeding", Summary, |v| {
             v.torrent.seconds_seeding.into()
         }),
-        of("seedIdleLimit", Summary, |v| idle_minutes(v.torrent).into()),
+        of("seedIdleLimit", Summary, |v| {
+            minutes(own_idle(&v.torrent.options, v.dormant())).into()
+        }),
         of("seedIdleMode", Summary, |v| {
             mode(&v.torrent.options.seed_idle).into()
         }),
-        of("seedRatioLimit", Summary, |v| double(own_ratio(v.torrent))),
+        of("seedRatioLimit", Summary, |v| {
+            double(own_ratio(&v.torrent.options, v.dormant()))
+        }),
         of("seedRatioMode", Summary, |v| {
             mode(&v.torrent.options.seed_ratio).into()
         }),
@@ -190,7 +205,7 @@ pub(super) static FIELDS: &[Field] = {
         of("trackers", Summary, |v| nested::trackers(v.torrent).into()),
         of("uploadLimit", Summary, |v| {
             let options = &v.torrent.options;
-            limit(options.rates.up.map(|r| r.bytes()), options.noted.upload)
+            limit(options.rates.up, options.noted.upload, v.dormant().upload)
         }),
         of("uploadLimited", Summary, |v| {
             v.torrent.options.rates.up.is_some().into()
@@ -231,10 +246,10 @@ fn error(torrent: &Summary) -> u8 {
     }
 }
 
-/// A limit in kB/s, in force or not.
-fn limit(on: Option<u64>, off: Option<u64>) -> Value {
-    let bytes = on.or(off);
-    bytes.map_or(dormant::KILOBYTES, kilobytes).into()
+/// A limit in kB/s, on or off.
+fn limit(on: Option<Rate>, off: Option<u64>, dormant: u64) -> Value {
+    let bytes = on.map(Rate::bytes).or(off);
+    kilobytes(bytes.unwrap_or(dormant)).into()
 }
 
 /// `seedRatioMode` and `seedIdleMode`.
@@ -246,21 +261,20 @@ fn mode<T>(limit: &Limit<T>) -> u8 {
     }
 }
 
-/// The torrent's own ratio, in force or not.
-pub(super) fn own_ratio(torrent: &Summary) -> f64 {
-    match torrent.options.seed_ratio {
+/// The torrent's own ratio, on or off.
+pub(super) fn own_ratio(options: &Options, dormant: Values) -> f64 {
+    match options.seed_ratio {
         Limit::Own(ratio) => ratio,
-        _ => torrent.options.noted.seed_ratio.unwrap_or(dormant::RATIO),
+        _ => options.noted.seed_ratio.unwrap_or(dormant.seed_ratio),
     }
 }
 
-/// The torrent's own limit of idle time, in force or not.
-pub(super) fn idle_minutes(torrent: &Summary) -> u64 {
-    let idle = match torrent.options.seed_idle {
-        Limit::Own(idle) => Some(idle),
-        _ => torrent.options.noted.seed_idle,
-    };
-    idle.map_or(dormant::MINUTES, minutes)
+/// The torrent's own limit of idle time, on or off.
+pub(super) fn own_idle(options: &Options, dormant: Values) -> Duration {
+    match options.seed_idle {
+        Limit::Own(idle) => idle,
+        _ => options.noted.seed_idle.unwrap_or(dormant.seed_idle),
+    }
 }
 
 /// What counts as received: a torrent whose data was there already is measured by that.

@@ -73,7 +73,13 @@ async fn call(
         "torrent-set" => actions::set(daemon, with, now).await,
         "torrent-set-location" => actions::relocate(daemon, with, now).await,
         "torrent-rename-path" => actions::rename(daemon, with, now),
-        "torrent-get" => torrent_get::answer(daemon, with, now).await,
+        "torrent-get" => {
+            let found = torrent_get::answer(daemon, with, now).await;
+            return found.map_err(|why| Failure {
+                why,
+                arguments: json!({ "torrents": [] }),
+            });
+        }
         "torrent-add" => torrent_add::answer(daemon, with).await,
         "queue-move-top" => queue(QueueMove::Top).await,
         "queue-move-up" => queue(QueueMove::Up).await,

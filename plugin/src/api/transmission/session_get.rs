@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
-use super::dormant;
+use super::dormant::{self, Values};
 use super::error::RpcError;
 use super::units::{double, kilobytes, minutes};
 use crate::daemon::{Daemon, Facts, Settings, State, Transferred};
@@ -77,14 +77,9 @@ fn fields(view: &View<'_>) -> Map<String, Value> {
 fn limits(view: &View<'_>) -> Value {
     let settings = view.settings;
     let (noted, schedule) = (&settings.noted, &settings.schedule);
-    let limit = |on: Option<Rate>, noted: Option<u64>| {
-        let bytes = on.map(Rate::bytes).or(noted);
-        bytes.map_or(dormant::KILOBYTES, kilobytes)
-    };
+    let values = Values::of(settings);
     // the other rates have no switch: none is the highest
     let other = |rate: Option<Rate>| kilobytes(rate.unwrap_or(Rate::MAX).bytes());
-    let ratio = settings.seed_ratio.or(noted.seed_ratio);
-    let idle = settings.seed_idle.or(noted.seed_idle);
     let stalled = settings.stalled_after.or(noted.stalled_after);
     let downloads = settings.active_downloads.or(noted.active_downloads);
     let seeds = settings.active_seeds.or(noted.active_seeds);
@@ -104,19 +99,19 @@ fn limits(view: &View<'_>) -> Value {
         "download-dir-free-space": view.free.map_or(json!(-1), Value::from),
         "download-queue-enabled": settings.active_downloads.is_some(),
         "download-queue-size": downloads.unwrap_or(dormant::DOWNLOADS),
-        "idle-seeding-limit": idle.map_or(dormant::MINUTES, minutes),
+        "idle-seeding-limit": minutes(values.seed_idle),
         "idle-seeding-limit-enabled": settings.seed_idle.is_some(),
         "peer-limit-global": settings.connections,
         "peer-limit-per-torrent": settings.peers_per_torrent,
         "queue-stalled-enabled": settings.stalled_after.is_some(),
-        "queue-stalled-minutes": stalled.map_or(dormant::MINUTES, minutes),
+        "queue-stalled-minutes": minutes(stalled.unwrap_or(dormant::STALLED)),
         "seed-queue-enabled": settings.active_seeds.is_some(),
         "seed-queue-size": seeds.unwrap_or(dormant::SEEDS),
-        "seedRatioLimit": double(ratio.unwrap_or(dormant::RATIO)),
+        "seedRatioLimit": double(values.seed_ratio),
         "seedRatioLimited": settings.seed_ratio.is_some(),
-        "speed-limit-down": limit(settings.rates.down, noted.download),
+        "speed-limit-down": kilobytes(values.download),
         "speed-limit-down-enabled": settings.rates.down.is_some(),
-        "speed-limit-up": limit(settings.rates.up, noted.upload),
+        "speed-limit-up": kilobytes(values.upload),
         "speed-limit-up-enabled": settings.rates.up.is_some(),
         "start-added-torrents": settings.start_added,
     })

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::arguments::Arguments;
-use super::dormant::{self, Switch, turn_rate};
+use super::dormant::{self, Switch, Values, turn_rate};
 use super::error::{DIR_NOT_ABSOLUTE, RpcError};
 use super::session_get::fixed;
 use super::units::{from_minutes, rate};
@@ -32,6 +32,7 @@ pub(super) fn change(
 ) -> Result<SettingsChange, RpcError> {
     check_fixed(arguments, settings, facts)?;
     let mut noted = settings.noted.clone();
+    let values = Values::of(settings);
     let mut change = SettingsChange {
         rates: rates(arguments, settings, &mut noted)?,
         schedule: schedule(arguments, &settings.schedule)?,
@@ -65,21 +66,21 @@ pub(super) fn change(
         value: arguments.count("queue-stalled-minutes")?.map(from_minutes),
         on: arguments.flag("queue-stalled-enabled")?,
         is: settings.stalled_after,
-        dormant: from_minutes(dormant::MINUTES),
+        dormant: dormant::STALLED,
     }
     .turn(&mut noted.stalled_after);
     change.seed_ratio = Switch {
         value: arguments.ratio("seedRatioLimit")?,
         on: arguments.flag("seedRatioLimited")?,
         is: settings.seed_ratio,
-        dormant: dormant::RATIO,
+        dormant: values.seed_ratio,
     }
     .turn(&mut noted.seed_ratio);
     change.seed_idle = Switch {
         value: arguments.count("idle-seeding-limit")?.map(from_minutes),
         on: arguments.flag("idle-seeding-limit-enabled")?,
         is: settings.seed_idle,
-        dormant: from_minutes(dormant::MINUTES),
+        dormant: values.seed_idle,
     }
     .turn(&mut noted.seed_idle);
     change.noted = (noted != settings.noted).then_some(noted);
@@ -92,12 +93,25 @@ fn rates(
     settings: &Settings,
     noted: &mut NotedSettings,
 ) -> Result<Option<Rates>, RpcError> {
+    let values = Values::of(settings);
     let value = arguments.count("speed-limit-down")?;
     let on = arguments.flag("speed-limit-down-enabled")?;
-    let down = turn_rate(value, on, settings.rates.down, &mut noted.download);
+    let down = turn_rate(
+        value,
+        on,
+        settings.rates.down,
+        values.download,
+        &mut noted.download,
+    );
     let value = arguments.count("speed-limit-up")?;
     let on = arguments.flag("speed-limit-up-enabled")?;
-    let up = turn_rate(value, on, settings.rates.up, &mut noted.upload);
+    let up = turn_rate(
+        value,
+        on,
+        settings.rates.up,
+        values.upload,
+        &mut noted.upload,
+    );
     let changed = down.is_some() || up.is_some();
     Ok(changed.then(|| Rates {
         down: down.unwrap_or(settings.rates.down),
