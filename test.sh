@@ -18,7 +18,8 @@ step() { printf '\n== %s\n' "$*"; }
 
 if [ "$compat" = yes ]; then
   missing=()
-  for pair in transmission-daemon:transmission-daemon transmission-show:transmission-cli aria2c:aria2 openssl:openssl \
+  for pair in transmission-daemon:transmission-daemon transmission-show:transmission-cli \
+    transmission-remote:transmission-cli aria2c:aria2 openssl:openssl \
     qbittorrent-nox:qbittorrent-nox opentracker:opentracker \
     chromium:chromium chromedriver:chromium-driver \
     ip:iproute2 kill:procps python3:python3; do
@@ -40,11 +41,12 @@ if [ "$compat" = yes ]; then
     [ "${policy:-}" != ours ] || rm -f /usr/sbin/policy-rc.d
     rm -f /usr/sbin/policy-rc.d.chunkcast
   fi
-  if ! python3 -c 'import libtorrent' 2>/dev/null; then
-    step "installing libtorrent for Python"
-    python3 -m pip install -q --disable-pip-version-check libtorrent ||
-      python3 -m pip install -q --disable-pip-version-check --break-system-packages libtorrent
-  fi
+  for module in libtorrent:libtorrent transmission_rpc:transmission-rpc; do
+    python3 -c "import ${module%%:*}" 2>/dev/null && continue
+    step "installing ${module##*:} for Python"
+    python3 -m pip install -q --disable-pip-version-check "${module##*:}" ||
+      python3 -m pip install -q --disable-pip-version-check --break-system-packages "${module##*:}"
+  done
 fi
 
 if [ "${CI:-}" != "" ]; then

@@ -14,7 +14,7 @@ use crate::{Proc, noise, wait_for, write};
 pub struct Transmission<'a> {
     proc: Proc,
     at: At<'a>,
-    rpc: String,
+    port: u16,
 }
 
 impl<'a> Transmission<'a> {
@@ -51,7 +51,7 @@ impl<'a> Transmission<'a> {
         let this = Self {
             proc: Proc::spawn(&setup.name, &setup.dir, &mut command),
             at,
-            rpc: format!("127.0.0.1:{port}"),
+            port,
         };
         let answers = || this.remote(&["--session-info"]);
         wait_for(
@@ -62,10 +62,16 @@ impl<'a> Transmission<'a> {
         this
     }
 
+    /// Its process, and the port of its RPC.
+    pub fn into_parts(self) -> (Proc, u16) {
+        (self.proc, self.port)
+    }
+
     /// Runs transmission-remote; its output when it succeeded.
     pub fn remote(&self, args: &[&str]) -> Option<String> {
         let mut command = self.at.command("transmission-remote");
-        let out = command.arg(&self.rpc).args(args).output().ok()?;
+        let rpc = format!("127.0.0.1:{}", self.port);
+        let out = command.arg(rpc).args(args).output().ok()?;
         out.status
             .success()
             .then(|| String::from_utf8_lossy(&out.stdout).into_owned())
