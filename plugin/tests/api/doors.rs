@@ -144,9 +144,7 @@ async fn names_that_others_can_point_here_are_misdirected() {
             "{host}"
         );
     }
-    let absolute = format!(
-        "GET http://evil.example/api/v1/torrents HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    );
+    let absolute = "GET http://evil.example/api/v1/torrents HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
     api.raw(absolute).await.is_refused(421);
     let two = "GET /api/v1/torrents HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     api.raw(two).await.is_refused(400);

@@ -6,7 +6,7 @@ use chunkcast_bittorrent::api::ApiConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::common::{Answer, Api, HERE, Scripted, read_until};
+use crate::common::{Answer, HERE, Scripted, read_until};
 
 /// One whose patience a test can wait out.
 async fn impatient() -> Scripted {

@@ -1,6 +1,10 @@
 //! The HTTP API over real sockets, in front of a daemon that answers from a script, and of a real one.
 
-#![allow(clippy::disallowed_types, reason = "these tests open sockets")]
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "these tests open sockets and wait for things with deadlines"
+)]
 
 mod common;
 mod doors;

@@ -1,5 +1,10 @@
 //! A daemon, and the commands that talk to it, as their user sees them.
 
+#![allow(
+    clippy::disallowed_types,
+    reason = "the tests talk to the daemon's sockets"
+)]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};

@@ -1,5 +1,11 @@
 //! The daemon through its handle, with a session on loopback that seeds to it.
 
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "these tests open sockets and wait for things with deadlines"
+)]
+
 mod basics;
 mod crash;
 mod data;

@@ -1,5 +1,11 @@
 //! A minimal HTTP server that answers as the test says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_types,
+    reason = "a server of the tests"
+)]
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -78,10 +78,10 @@ async fn a_peer_is_shown_with_the_answer_that_named_it_and_bytes_with_how_far_th
         loop {
             match get.next().await.expect("it runs") {
                 TorrentEvent::Complete(progress) => return progress,
-                TorrentEvent::Progress(progress) => {
-                    if progress.sources.get("directory") == Some(&1) {
-                        seeding.limiters().set(Rates::default());
-                    }
+                TorrentEvent::Progress(progress)
+                    if progress.sources.get("directory") == Some(&1) =>
+                {
+                    seeding.limiters().set(Rates::default());
                 }
                 TorrentEvent::Failed(e) => panic!("{e}"),
                 _ => {}

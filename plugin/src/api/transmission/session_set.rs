@@ -174,7 +174,7 @@ fn check_fixed(
             Value::String(is) => arguments.text(name)?.is_some_and(|text| text != is),
             is => arguments
                 .count(name)?
-                .is_some_and(|n| *is != Value::from(n)),
+                .is_some_and(|n| is.as_u64() != Some(n)),
         };
         if differs {
             return Err(RpcError::Fixed(name));

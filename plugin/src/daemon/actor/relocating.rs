@@ -153,7 +153,8 @@ impl Actor {
         self.spawn(async move {
             let erase = move || {
                 let old = roots.check(&old)?;
-                Ok(moving::leave(&meta.layout, &old, &new))
+                moving::leave(&meta.layout, &old, &new);
+                Ok(())
             };
             if kept.await.is_ok()
                 && let Err(e) = blocking(erase).await
