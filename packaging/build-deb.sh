@@ -7,4 +7,4 @@ target="${CARGO_TARGET_DIR:-target}"
 
 cargo build --release --package chunkcast-bittorrent --no-default-features --bin chunkcast
 packaging/generate.sh "$target/release/chunkcast"
-cargo deb --no-build --package chunkcast-bittorrent "$@"
+cargo deb --no-build --strip --package chunkcast-bittorrent "$@"

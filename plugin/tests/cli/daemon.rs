@@ -206,7 +206,18 @@ fn a_torrent_is_added_watched_changed_moved_and_removed() {
         .expect(&files);
     assert!(skipped.contains("skip"), "{files}");
 
+    // slow enough to be watched
+    scene.said(&daemon, &["limit", "--download", "64KiB/s"]);
     scene.said(&daemon, &["start", &hash[..6], "--now"]);
+    let peers = wait_for("a peer that sends", DEADLINE, || {
+        let peers = scene.json(&daemon, &["peers", "three"]);
+        (peers["peers"][0]["downloaded"].as_u64() > Some(0)).then_some(peers)
+    });
+    assert_eq!(peers["peers"][0]["source"], "directory", "{peers}");
+    let shown = scene.said(&daemon, &["peers", "three"]);
+    let row = shown.lines().nth(1).expect(&shown);
+    assert!(row.contains("place 1"), "{shown}");
+    scene.said(&daemon, &["limit", "--download", "unlimited"]);
     scene.wait(&daemon, "two of three files", |t| t["state"] == "seeding");
     assert!(is_copy(&scene, "data", "a") && is_copy(&scene, "data", "c"));
     assert!(!is_copy(&scene, "data", "b"));
