@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use chunkcast_bittorrent::api::ApiConfig;
+use chunkcast_bittorrent::daemon::Event;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::common::{Answer, HERE, Scripted, read_until};
+use crate::common::{Answer, DEADLINE, HERE, Scripted, read_until};
 
 /// One whose patience a test can wait out.
 async fn impatient() -> Scripted {
@@ -32,10 +34,13 @@ async fn drip(mut stream: TcpStream, text: &str) -> Answer {
     };
     let mut bytes = Vec::new();
     let reading = tokio::io::AsyncReadExt::read_to_end(&mut read, &mut bytes);
-    tokio::select! {
-        () = dripping => {}
-        _ = reading => {}
-    }
+    let over = timeout(DEADLINE, async {
+        tokio::select! {
+            () = dripping => {}
+            _ = reading => {}
+        }
+    });
+    over.await.expect("it has enough in time");
     Answer::of(&bytes)
 }
 
@@ -84,8 +89,8 @@ async fn who_does_not_read_the_answer_is_given_up() {
             deaf.write_all(request.as_bytes()).await?;
         }
     };
-    let error: std::io::Result<()> = piled.await;
-    error.expect_err("the connection ends");
+    let ended: std::io::Result<()> = timeout(DEADLINE, piled).await.expect("in time");
+    ended.expect_err("the connection ends");
     api.is_well().await;
 }
 
@@ -219,6 +224,10 @@ async fn a_flood_of_connections_that_say_nothing_keeps_nobody_out() {
         ..ApiConfig::default()
     })
     .await;
+    let mut listener = api.connect().await;
+    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
+    listener.write_all(request.as_bytes()).await.expect("sent");
+    read_until(&mut listener, "event: listing").await;
     let mut flood = Vec::new();
     for n in 0..64 {
         let mut stream = api.connect().await;
@@ -239,6 +248,10 @@ async fn a_flood_of_connections_that_say_nothing_keeps_nobody_out() {
         flood.push(stream);
     }
     api.is_well().await;
+    // who is being answered stays
+    let complete = Event::Complete(HERE);
+    api.script.events.send(complete).expect("a listener");
+    read_until(&mut listener, "event: complete").await;
 }
 
 #[tokio::test]
