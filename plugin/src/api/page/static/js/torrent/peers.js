@@ -1,7 +1,10 @@
 /** "Why this peer?": each peer with who named it, how far it is, what the directory said of it, and what was moved. */
 
-import { el, replace, setText } from "../core/dom.js";
+import { el, icon, replace, setText } from "../core/dom.js";
 import * as format from "../core/format.js";
+import { field, invalid } from "../dialogs/fields.js";
+import * as actions from "../list/actions.js";
+import { dialog } from "../ui/dialog.js";
 import { byDistance } from "./piece_model.js";
 
 /** Rows that are shown; a torrent has fewer connections. */
@@ -38,16 +41,21 @@ export class PeersTab {
   constructor() {
     /** @type {import("./view.js").Part[]} */
     this.needs = ["peers"];
+    /** @type {import("../core/model.js").Torrent | null} */
+    this.torrent = null;
     this.body = el("tbody", {});
     this.summary = el("p", { class: "hint" });
     const head = COLUMNS.map(([name, meaning], i) => el("th", { scope: "col", class: i < 2 ? "" : "num", title: meaning }, name));
     this.table = el("div", { class: "scroll-x", tabIndex: 0, role: "region", "aria-label": "Why each peer" }, el("table", { class: "data cards" }, el("thead", {}, el("tr", {}, ...head)), this.body));
     this.nothing = el("div", { class: "empty small", hidden: true }, el("h2", {}, "No peers"), el("p", {}, "Nobody is connected, and nobody was before."));
-    this.node = el("div", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, "Why this peer?"), this.summary), this.table, this.nothing);
+    const add = el("button", { type: "button", class: "button", id: "add-peers" }, icon("add"), "Peers…");
+    add.addEventListener("click", () => this.torrent && addPeers(this.torrent));
+    this.node = el("div", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, "Why this peer?"), this.summary, add), this.table, this.nothing);
   }
 
   /** @param {import("../core/model.js").Torrent} t @param {import("../core/model.js").Detail} d */
   show(t, d) {
+    this.torrent = t;
     if (!d.peers) return;
     const peers = byDistance(d.peers).sort((a, b) => Number(b.connected) - Number(a.connected));
     this.table.hidden = peers.length === 0;
@@ -57,6 +65,22 @@ export class PeersTab {
     setText(this.summary, `${format.count(connected.length, "peer")} connected, ${connected.filter((p) => p.near).length} near; the directory named ${named}`);
     replace(this.body, ...peers.slice(0, MOST).map(row));
   }
+}
+
+/** Names peers by hand. @param {import("../core/model.js").Torrent} t */
+function addPeers(t) {
+  const text = el("textarea", { class: "textarea", rows: 4, spellcheck: "false", placeholder: "192.0.2.1:6881" });
+  dialog({
+    title: "Peers to try",
+    confirm: "Try them",
+    focus: text,
+    body: [field("Addresses", text, "IP:PORT, one a line; an IPv6 address in brackets.")],
+    act: async () => {
+      const peers = text.value.split(/\s+/).filter(Boolean);
+      if (peers.length === 0) throw invalid(text, "There is no address yet");
+      await actions.change([t], { peers });
+    },
+  });
 }
 
 /** @param {import("../core/model.js").Peer} p */
