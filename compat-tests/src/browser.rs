@@ -92,16 +92,7 @@ impl Browser {
         if !installed("chromedriver", skipped) || !installed("chromium", skipped) {
             return None;
         }
-        let driver = Proc::spawn(
-            "chromedriver",
-            dir,
-            Command::new("chromedriver").arg("--port=0"),
-        );
-        let port = wait_for("chromedriver is up", DEADLINE, || {
-            let log = driver.log();
-            let (_, rest) = log.split_once("started successfully on port ")?;
-            rest.split_once('.')?.0.parse::<u16>().ok()
-        });
+        let (driver, port) = driver(dir);
         let http = Client::builder()
             .no_proxy()
             .timeout(DEADLINE)
@@ -293,6 +284,24 @@ impl Drop for PageText<'_> {
         );
         println!("--- it complains of: {:?}", self.0.complaints());
     }
+}
+
+/// The driver, and its port. The one that it finds free is not always free for IPv4 too: then it ends, and another is tried.
+fn driver(dir: &Path) -> (Proc, u16) {
+    let mut command = Command::new("chromedriver");
+    command.arg("--port=0");
+    wait_for("chromedriver is up", DEADLINE, || {
+        let mut driver = Proc::spawn("chromedriver", dir, &mut command);
+        wait_for("chromedriver says where", DEADLINE, || {
+            if driver.try_wait().is_some() {
+                return Some(None);
+            }
+            let log = driver.log();
+            let (_, rest) = log.split_once("started successfully on port ")?;
+            rest.split_once('.')?.0.parse::<u16>().ok().map(Some)
+        })
+        .map(|port| (driver, port))
+    })
 }
 
 fn capabilities(profile: &Path) -> Value {

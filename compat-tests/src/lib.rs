@@ -9,6 +9,7 @@
 )]
 
 pub mod browser;
+pub mod far;
 pub mod http_tracker;
 pub mod matrix;
 pub mod netns;

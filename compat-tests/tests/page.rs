@@ -6,10 +6,12 @@
     reason = "what is skipped is said on standard output"
 )]
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chunkcast_compat_tests::browser::{Browser, SMALL, Screen, WIDE, key};
+use chunkcast_compat_tests::far::Far;
 use chunkcast_compat_tests::scene::DEADLINE;
 use chunkcast_compat_tests::seedbox::Seedbox;
 use chunkcast_compat_tests::stock::ours;
@@ -19,42 +21,94 @@ use serde_json::{Value, json};
 /// What a page that parsed it would run.
 const HOSTILE: &str = "<img src=x onerror=window.owned=1>";
 
-/// Bytes of the torrent: some seconds at the limits that the tests set.
-const SIZE: usize = 6 << 20;
+/// Bytes of a piece, and pieces of a file.
+const PIECE: usize = 64 << 10;
+const EACH: usize = 6;
+
+/// Files of the torrent: some seconds at the limits that the tests set.
+const FILES: usize = 16;
 
 /// How soon something on the page follows what is clicked.
 const SOON: Duration = Duration::from_secs(30);
 
-/// A seed with the directory's first index node, and a daemon that knows that node.
+/// A daemon, the index node that it knows, and peers of a folder of files: near ones that are in the directory and hold
+/// some of the files each, far ones that hold everything and are told of by the magnet link.
 struct Scene {
-    dir: Scratch,
     name: &'static str,
+    files: usize,
     hash: String,
     daemon: Seedbox,
-    _seed: Proc,
+    /// Where the far ones are.
+    far: Vec<Far>,
+    _peers: Vec<Proc>,
+    // after those whose logs are in it
+    dir: Scratch,
 }
 
 impl Scene {
+    /// One near peer that holds everything.
     fn new(name: &'static str) -> Self {
+        Self::with(name, FILES, 1, &[])
+    }
+
+    /// So many near peers, and far ones at these round-trip times in milliseconds. Without far ones the near ones hold
+    /// everything, each.
+    fn with(name: &'static str, files: usize, near: usize, far: &[u64]) -> Self {
         let dir = scratch();
-        let path = |name: &str| dir.path().join(name);
-        let source = path("source").join(name);
-        write(&source, &noise(1, SIZE));
-        let torrent = path("t.torrent");
+        let source = dir.path().join("source").join(name);
+        for file in 0..files {
+            write(&source.join(path_of(file)), &content(file));
+        }
+        let torrent = dir.path().join("t.torrent");
         let hash = create(&source, &torrent, &["--piece-length", "64KiB"]);
-        let args = [path("t.torrent"), source].map(|p| p.display().to_string());
-        let seed = ours("seed", dir.path(), &["seed", &args[0], "--data", &args[1]]);
-        let index = wait_for("the seed's index node", DEADLINE, || {
-            let event = seed.events("metadata").pop()?;
-            event["index"].as_str().map(str::to_owned)
+        let torrent = torrent.display().to_string();
+        let data = source.display().to_string();
+        let seeding = |who: &str, more: &[&str]| {
+            let args = ["seed", &torrent, "--data", &data];
+            ours(who, dir.path(), &[&args, more].concat())
+        };
+        let mut peers = Vec::new();
+        let mut index = String::new();
+        for i in 0..near {
+            let who = format!("near-{i}");
+            let mut known = vec!["--bootstrap", &index];
+            known.truncate(if i == 0 { 0 } else { 2 });
+            let peer = match far {
+                [] => seeding(&who, &known),
+                _ => {
+                    let copy = dir.path().join(&who);
+                    let some: Vec<usize> = (0..files).filter(|f| holds(i, *f)).collect();
+                    for file in &some {
+                        write(&copy.join(name).join(path_of(*file)), &content(*file));
+                    }
+                    let some: Vec<String> = some.iter().map(usize::to_string).collect();
+                    let (copy, some) = (copy.display().to_string(), some.join(","));
+                    let args = ["get", &torrent, "-o", &copy, "--select", &some, "--seed"];
+                    ours(&who, dir.path(), &[&args[..], &known].concat())
+                }
+            };
+            if i == 0 {
+                index = of_metadata(&peer, "index");
+            }
+            peers.push(peer);
+        }
+        let far = far.iter().enumerate().map(|(i, rtt)| {
+            // in the directory it would be met without the way to it, and be near
+            let peer = seeding(&format!("far-{i}"), &["--no-index"]);
+            let listen: SocketAddr = of_metadata(&peer, "listen").parse().expect("an address");
+            peers.push(peer);
+            Far::to(listen.port(), Duration::from_millis(*rtt))
         });
+        let far = far.collect();
         let daemon = Seedbox::start(dir.path(), "127.0.0.1:0", &["--bootstrap", &index]);
         Self {
             dir,
             name,
+            files,
             hash,
             daemon,
-            _seed: seed,
+            far,
+            _peers: peers,
         }
     }
 
@@ -65,22 +119,50 @@ impl Scene {
     }
 
     fn magnet(&self) -> String {
-        format!("magnet:?xt=urn:btih:{}", self.hash)
+        let far = self.far.iter().map(|far| format!("&x.pe={}", far.addr));
+        format!(
+            "magnet:?xt=urn:btih:{}{}",
+            self.hash,
+            far.collect::<String>()
+        )
     }
 
-    /// Where the daemon puts the file.
+    /// Where the daemon puts the folder.
     fn copy(&self) -> PathBuf {
         self.dir.path().join("data").join(self.name)
     }
 
     fn is_whole(&self) -> bool {
-        std::fs::read(self.copy()).is_ok_and(|bytes| bytes == noise(1, SIZE))
+        (0..self.files).all(|file| {
+            let copy = std::fs::read(self.copy().join(path_of(file)));
+            copy.is_ok_and(|bytes| bytes == content(file))
+        })
     }
 
     fn go(&self, browser: &Browser, tab: &str) {
         let place = format!("#/torrent/{}/{tab}", self.hash);
         browser.run("location.hash = args;", &json!(place));
     }
+}
+
+fn path_of(file: usize) -> String {
+    format!("part-{file:03}.bin")
+}
+
+fn content(file: usize) -> Vec<u8> {
+    noise(file as u64, EACH * PIECE)
+}
+
+/// Whether a near peer holds a file: three of five, other ones for each, and of seven one that none of them has.
+fn holds(near: usize, file: usize) -> bool {
+    file % 7 != 3 && (file + near * 2) % 5 < 3
+}
+
+fn of_metadata(peer: &Proc, field: &str) -> String {
+    wait_for(field, DEADLINE, || {
+        let event = peer.events("metadata").pop()?;
+        event[field].as_str().map(str::to_owned)
+    })
 }
 
 /// The text of the first such element, as an expression.
@@ -99,7 +181,7 @@ fn painted(css: &str) -> String {
 
 #[test]
 fn a_torrent_is_added_by_magnet_watched_paused_and_removed_with_its_data() {
-    let scene = Scene::new(HOSTILE);
+    let scene = Scene::with(HOSTILE, FILES, 1, &[40]);
     let Some(browser) = scene.browser(WIDE) else {
         return;
     };
@@ -107,7 +189,7 @@ fn a_torrent_is_added_by_magnet_watched_paused_and_removed_with_its_data() {
 
     // slow enough to be watched
     browser.click(".nav [data-view=settings]");
-    browser.fill("form[aria-label=Rates] input", "512");
+    browser.fill("form[aria-label=Rates] input", "64");
     browser.click("form[aria-label=Rates] [type=submit]");
     browser.wait(
         &format!("{}.includes('Rates: saved')", text_of(".toast")),
@@ -135,8 +217,8 @@ fn a_torrent_is_added_by_magnet_watched_paused_and_removed_with_its_data() {
     browser.wait(&painted(".map-own"), SOON);
     browser.wait(&painted(".map-peers"), SOON);
     browser.wait(
-        "document.querySelectorAll('.map-labels li').length === 1",
-        SOON,
+        "['yes', 'no'].every((near) => document.querySelectorAll(`.map-labels [data-near=${near}]`).length === 1)",
+        DEADLINE,
     );
     browser.run("document.querySelector('.map').focus();", &Value::Null);
     browser.press(&[key::END, key::DOWN]);
@@ -176,6 +258,16 @@ fn a_torrent_is_added_by_magnet_watched_paused_and_removed_with_its_data() {
         SOON,
     );
 
+    // who was named by hand is not kept over a pause
+    scene.go(&browser, "peers");
+    browser.click("#add-peers");
+    browser.fill("dialog textarea", &scene.far[0].addr.to_string());
+    browser.click("dialog [type=submit]");
+    browser.wait(
+        "document.querySelector('tr:not(.gone) .chip.far')",
+        DEADLINE,
+    );
+
     // as fast as it can now
     browser.run("location.hash = '#/settings';", &Value::Null);
     browser.fill("form[aria-label=Rates] input", "0000");
@@ -190,6 +282,16 @@ fn a_torrent_is_added_by_magnet_watched_paused_and_removed_with_its_data() {
         SOON,
     );
     assert!(scene.is_whole(), "what is said to be here is here");
+
+    // most of three fifths came from next door; the rest nobody has there
+    let near = browser.wait(
+        "parseFloat(document.querySelector('#total-near').textContent)",
+        SOON,
+    );
+    assert!(
+        (10.0..80.0).contains(&near.as_f64().expect("a number")),
+        "{near} % stayed near"
+    );
 
     let foreign = browser.run(
         "return performance.getEntriesByType('resource').map((e) => e.name)
@@ -218,7 +320,7 @@ fn a_torrent_is_added_by_magnet_watched_paused_and_removed_with_its_data() {
 
 #[test]
 fn all_that_is_done_to_a_torrent_can_be_done_with_keys() {
-    let scene = Scene::new("data.bin");
+    let scene = Scene::new("data set");
     let Some(browser) = scene.browser(WIDE) else {
         return;
     };
@@ -240,7 +342,7 @@ fn all_that_is_done_to_a_torrent_can_be_done_with_keys() {
     tab_to(&browser, "document.activeElement.type === 'submit'");
     browser.press(&[key::ENTER]);
     browser.wait(
-        &format!("{} === 'data.bin'", text_of(".tspace .name")),
+        &format!("{} === 'data set'", text_of(".tspace .name")),
         DEADLINE,
     );
     browser.wait(
@@ -331,7 +433,7 @@ fn all_that_is_done_to_a_torrent_can_be_done_with_keys() {
 #[test]
 fn screens_of_any_width_show_all_of_it_without_going_sideways() {
     let scene = Scene::new(
-        "a name that is much longer than any telephone is wide, so that it has to be cut somewhere.bin",
+        "a name that is much longer than any telephone is wide, so that it has to be cut somewhere",
     );
     let Some(browser) = scene.browser(SMALL) else {
         return;
@@ -373,6 +475,9 @@ fn screens_of_any_width_show_all_of_it_without_going_sideways() {
         );
         assert_eq!(wide, json!([]), "{place} on {width} pixels");
     }
+    browser.run("location.hash = '#/torrents';", &Value::Null);
+    let fills = "Math.abs(document.querySelector('.table').getBoundingClientRect().bottom - innerHeight) < 1";
+    browser.wait(fills, SOON);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
@@ -417,6 +522,122 @@ fn the_parts_that_need_no_page_do_what_they_say() {
     browser.open(&daemon.url);
     let failed = browser.run(include_str!("page/parts.js"), &Value::Null);
     assert_eq!(failed, json!([]));
+}
+
+/// Not a test: photographs for docs/page.md, of a swarm with near and far peers, into the directory that
+/// `CHUNKCAST_PICTURES` names.
+#[test]
+fn photographs_are_taken_where_they_are_asked_for() {
+    let Some(pictures) = std::env::var_os("CHUNKCAST_PICTURES").map(PathBuf::from) else {
+        return;
+    };
+    let scene = Scene::with("survey-2026", 60, 6, &[14, 38, 75, 120]);
+    let Some(browser) = scene.browser(WIDE) else {
+        return;
+    };
+    let take = |place: &str, ready: &str, name: &str, screen: Screen| {
+        browser.show_on(screen);
+        browser.run("location.hash = args;", &json!(place));
+        browser.wait(ready, SOON);
+        // two frames, so that what was measured has been drawn
+        browser.run(
+            "await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));",
+            &Value::Null,
+        );
+        browser.photograph(&pictures.join(name));
+    };
+    browser.run("location.hash = '#/settings';", &Value::Null);
+    browser.fill("form[aria-label=Rates] input", "700");
+    browser.click("form[aria-label=Rates] [type=submit]");
+    browser.wait("document.querySelector('.toast')", SOON);
+    browser.click(".toast button");
+
+    // others that are here already, and seed
+    browser.run("location.hash = '#/torrents';", &Value::Null);
+    browser.click("#add");
+    for (i, name) in [
+        "debian-13.1.0-amd64-netinst.iso",
+        "sea-ice-concentration",
+        "blender-4.6-linux-x64.tar.xz",
+        "lecture recordings",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let file = scene.dir.path().join("data").join(name);
+        write(&file, &noise(900 + i as u64, 3_000_000 + 900_000 * i));
+        let torrent = scene.dir.path().join(format!("other-{i}.torrent"));
+        create(&file, &torrent, &["--piece-length", "64KiB"]);
+        browser.fill("dialog input[type=file]", &torrent.display().to_string());
+    }
+    browser.fill("dialog textarea", &scene.magnet());
+    browser.click("dialog [type=submit]");
+    browser.wait(
+        "document.querySelectorAll('.tspace .state[data-kind=seed]').length === 4",
+        DEADLINE,
+    );
+    browser.run(
+        "for (const b of document.querySelectorAll('.toast button')) b.click();",
+        &Value::Null,
+    );
+
+    let of = |tab: &str| format!("#/torrent/{}/{tab}", scene.hash);
+    let dark = Screen { dark: true, ..WIDE };
+    browser.run("location.hash = args;", &json!(of("pieces")));
+    browser.wait(
+        "parseFloat(document.querySelector('.numbers dd').textContent) > 25",
+        DEADLINE,
+    );
+    browser.wait(
+        "document.querySelectorAll('.map-labels [data-near=yes]').length === 6",
+        DEADLINE,
+    );
+    browser.wait(
+        "document.querySelectorAll('.map-labels [data-near=no]').length === 4",
+        DEADLINE,
+    );
+    let map = painted(".map-peers");
+    take(&of("pieces"), &map, "page-pieces.png", WIDE);
+    take(&of("pieces"), &map, "page-pieces-dark.png", dark);
+    take(
+        &of("peers"),
+        "document.querySelector('.peer-name')",
+        "page-peers.png",
+        WIDE,
+    );
+    take(
+        &of("swarm"),
+        &painted("canvas.swarm"),
+        "page-swarm.png",
+        dark,
+    );
+    take(
+        "#/torrents",
+        "document.querySelector('.tspace .trow')",
+        "page-torrents.png",
+        WIDE,
+    );
+    take(
+        "#/torrents",
+        "document.querySelector('.tspace .trow')",
+        "page-small-torrents.png",
+        SMALL,
+    );
+    take(
+        &of("pieces"),
+        &map,
+        "page-small-pieces.png",
+        Screen {
+            dark: true,
+            ..SMALL
+        },
+    );
+    take(
+        "#/directory",
+        "document.querySelector('.ring .leaf')",
+        "page-directory.png",
+        WIDE,
+    );
 }
 
 /// Goes on with Tab until something holds; a page has fewer stops than this.
