@@ -61,6 +61,17 @@ impl std::ops::AddAssign for ByDistance {
     }
 }
 
+/// What `now` has more than `before`.
+pub(super) fn since(now: ByDistance, before: ByDistance) -> ByDistance {
+    ByDistance {
+        near_down: now.near_down.saturating_sub(before.near_down),
+        near_up: now.near_up.saturating_sub(before.near_up),
+        far_down: now.far_down.saturating_sub(before.far_down),
+        far_up: now.far_up.saturating_sub(before.far_up),
+        web_down: now.web_down.saturating_sub(before.web_down),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

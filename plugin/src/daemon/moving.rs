@@ -161,11 +161,12 @@ impl Copy<'_> {
             Err(_) => {}
         }
         self.made.insert(index);
+        let unfinished = unfinished(&target);
+        let _ = fs::remove_file(&unfinished); // of a killed process
         if fs::hard_link(&source, &target).is_ok() {
             self.done.fetch_add(allocated(&meta), Relaxed);
             return Ok(true);
         }
-        let unfinished = unfinished(&target);
         let copied = self.copy(&source, &meta, &unfinished);
         let copied = copied.and_then(|whole| {
             if whole {

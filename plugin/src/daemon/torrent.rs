@@ -1,6 +1,5 @@
 //! One torrent as the actor has it: what is wanted of it, what it does, and the numbers.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +9,8 @@ use std::time::Duration;
 use chunkcast::chunks::ChunkSet;
 use tokio::sync::watch;
 
-use super::model::{About, ByDistance, InfoHash, Options, State, Summary, Trouble};
+use super::history::since;
+use super::model::{About, InfoHash, Options, State, Summary, Trouble};
 use super::store::{Counts, Record, Standing, saved_options};
 use crate::metadata::{Layout, Magnet, Metainfo, Priority, Remarks, wanted_pieces};
 use crate::session::{Progress, TorrentControl, TorrentSource};
@@ -110,11 +110,6 @@ pub(super) struct Live {
     pub(super) complete: bool,
     /// What was moved in this run.
     pub(super) counts: Counts,
-    /// Peers from and to whom bytes went since the last numbers.
-    pub(super) sending: u32,
-    pub(super) receiving: u32,
-    /// Bytes from and to each address, to tell what is new.
-    peers: BTreeMap<SocketAddr, (u64, u64)>,
 }
 
 /// A check or a move.
@@ -161,9 +156,6 @@ impl Live {
             checked: false,
             complete: false,
             counts: Counts::default(),
-            sending: 0,
-            receiving: 0,
-            peers: BTreeMap::new(),
         }
     }
 
@@ -173,7 +165,7 @@ impl Live {
             downloaded: progress.downloaded.saturating_sub(self.counts.downloaded),
             uploaded: progress.uploaded.saturating_sub(self.counts.uploaded),
             wasted: progress.wasted.saturating_sub(self.counts.wasted),
-            by_distance: self.by_distance(&progress),
+            by_distance: since(progress.by_distance, self.counts.by_distance),
             ..Counts::default()
         };
         if more.downloaded > 0 || more.uploaded > 0 {
@@ -181,35 +173,6 @@ impl Live {
         }
         self.counts += more;
         self.progress = progress;
-        more
-    }
-
-    /// New bytes by how far the peer is now.
-    fn by_distance(&mut self, progress: &Progress) -> ByDistance {
-        let mut rows: BTreeMap<SocketAddr, (u64, u64)> = BTreeMap::new();
-        let mut more = ByDistance::default();
-        (self.sending, self.receiving) = (0, 0);
-        for row in &progress.peers {
-            let sum = rows.entry(row.addr).or_default();
-            *sum = (sum.0 + row.downloaded, sum.1 + row.uploaded);
-            let known = self.peers.entry(row.addr).or_default();
-            let (down, up) = (sum.0.saturating_sub(known.0), sum.1.saturating_sub(known.1));
-            *known = (known.0 + down, known.1 + up);
-            self.sending += u32::from(row.connected && down > 0);
-            self.receiving += u32::from(row.connected && up > 0);
-            match (row.webseed.is_some(), row.near) {
-                (true, _) => more.web_down += down,
-                (false, true) => {
-                    more.near_down += down;
-                    more.near_up += up;
-                }
-                (false, false) => {
-                    more.far_down += down;
-                    more.far_up += up;
-                }
-            }
-        }
-        self.peers.retain(|addr, _| rows.contains_key(addr));
         more
     }
 }

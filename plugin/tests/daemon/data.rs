@@ -247,3 +247,72 @@ async fn only_the_files_that_are_wanted_are_fetched_and_the_others_when_they_are
     rig.until_state(content.hash, State::Seeding).await;
     content.assert_at(&dir);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_and_a_removal_that_were_broken_off_are_done_at_the_next_start() {
+    let (one, two) = (
+        Content::folder(57, &[("a", 50_000), ("b", 70_000)]),
+        Content::file(58, 50_000),
+    );
+    let mut rig = Rig::new(|_| {}).await;
+    let (dir, new) = (rig.settings.download_dir.clone(), rig.path("allowed"));
+    for content in [&one, &two] {
+        content.copy_to(&dir);
+        rig.add(content, &[]).await;
+        rig.until_state(content.hash, State::Seeding).await;
+    }
+    rig.stop().await;
+    // as a kill leaves them: one file is copied, another half; the entry of the other torrent is gone, its data is not
+    let kept = |content: &Content, kind: &str| {
+        rig.path("state/torrents")
+            .join(format!("{}.{kind}", content.hash))
+    };
+    seal_with(&kept(&one, "json"), |record| {
+        record["moving_to"] = serde_json::json!(new);
+    });
+    let (from, to) = (dir.join(one.name()), new.join(one.name()));
+    fs::create_dir_all(&to).expect("a directory");
+    fs::copy(from.join("a"), to.join("a")).expect("copied");
+    let modified = fs::metadata(from.join("a")).expect("there").modified();
+    let copied = fs::File::options().write(true).open(to.join("a"));
+    let times = fs::FileTimes::new().set_modified(modified.expect("a time"));
+    copied.expect("there").set_times(times).expect("set");
+    fs::write(to.join(".chunkcast-moving"), b"half").expect("written");
+    fs::rename(kept(&two, "json"), kept(&two, "gone")).expect("renamed");
+
+    rig.start().await;
+    let moved = rig
+        .until("it is moved", one.hash, |s| s.options.dir == new)
+        .await;
+    assert_eq!(moved.trouble, None);
+    rig.until_state(one.hash, State::Seeding).await;
+    one.assert_at(&new);
+    assert!(!to.join(".chunkcast-moving").exists());
+    wait("the old place is cleared", || !from.exists()).await;
+    assert_eq!(rig.daemon().list().torrents.len(), 1);
+    let path = dir.join(two.name());
+    wait("the data goes", || !path.exists()).await;
+    wait("nothing is kept", || {
+        !rig.path("state/torrents")
+            .join(format!("{}.gone", two.hash))
+            .exists()
+    })
+    .await;
+    rig.add(&two, &[]).await;
+}
+
+/// Changes a record of the store.
+fn seal_with(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    use sha1::{Digest, Sha1};
+    let text = fs::read_to_string(path).expect("kept");
+    let (head, body) = text.split_once('\n').expect("a seal");
+    let mut record = serde_json::from_str(body).expect("a record");
+    change(&mut record);
+    let body = record.to_string();
+    let digest: String = Sha1::digest(&body)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    let kind = head.rsplit_once(' ').expect("a digest").0;
+    fs::write(path, format!("{kind} {digest}\n{body}")).expect("written");
+}

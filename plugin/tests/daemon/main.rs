@@ -9,6 +9,7 @@
 mod basics;
 mod crash;
 mod data;
+mod ending;
 mod limits;
 mod queue;
 mod store;

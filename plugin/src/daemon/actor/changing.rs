@@ -77,6 +77,10 @@ impl Actor {
         apply(&change, &mut options);
         let options = Arc::new(options);
         let files = options.files != torrent.options.files;
+        if options.trackers != torrent.options.trackers {
+            // what was said of the others matters no more
+            torrent.trouble = torrent.trouble.take().filter(|t| !t.tracker);
+        }
         torrent.options = options.clone();
         if let Some(live) = torrent.live() {
             live.options.send_replace(options);

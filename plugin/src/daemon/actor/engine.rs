@@ -398,7 +398,15 @@ fn differs(a: &Progress, b: &Progress) -> bool {
             p.uploaded,
             p.wasted,
         );
-        let peers = (p.near, p.far, p.web_seeds, p.rate_down, p.rate_up);
+        let peers = (
+            p.near,
+            p.far,
+            p.web_seeds,
+            p.rate_down,
+            p.rate_up,
+            p.sending,
+            p.receiving,
+        );
         let pieces = (p.checked_pieces, p.pieces_held, p.bad_pieces);
         (bytes, peers, pieces, p.choking, p.served, p.banned)
     };

@@ -1,6 +1,5 @@
 //! What is shown: summaries of what has changed, in a list with all others as they were.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Actor;
@@ -134,18 +133,7 @@ fn differs(a: &Summary, b: &Summary) -> bool {
 fn summary(torrent: &Torrent) -> Summary {
     let layout = torrent.meta().map(|meta| &meta.layout);
     let (extent, counts, record) = (torrent.extent(), torrent.counts(), &torrent.record);
-    let live = torrent.live();
-    let progress = live.map(|live| &live.progress);
-    let mut sources: BTreeMap<&'static str, u32> = BTreeMap::new();
-    for peer in progress
-        .iter()
-        .flat_map(|p| &p.peers)
-        .filter(|p| p.connected)
-    {
-        if peer.webseed.is_none() {
-            *sources.entry(peer.source).or_default() += 1;
-        }
-    }
+    let progress = torrent.live().map(|live| &live.progress);
     Summary {
         id: torrent.id,
         info_hash: torrent.hash,
@@ -174,9 +162,9 @@ fn summary(torrent: &Torrent) -> Summary {
         near: progress.map_or(0, |p| p.near),
         far: progress.map_or(0, |p| p.far),
         web_seeds: progress.map_or(0, |p| p.web_seeds),
-        sending: live.map_or(0, |live| live.sending),
-        receiving: live.map_or(0, |live| live.receiving),
-        sources,
+        sending: progress.map_or(0, |p| p.sending),
+        receiving: progress.map_or(0, |p| p.receiving),
+        sources: progress.map(|p| p.sources.clone()).unwrap_or_default(),
         queue_position: torrent.position,
         added: record.added,
         started: record.started,
