@@ -1,5 +1,6 @@
 //! `torrent-get`.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
@@ -74,15 +75,19 @@ pub(super) async fn answer(
     let settings = daemon.settings().await?;
     let torrents = question.ids.of_listing(&listing, now);
     let looked = stream::iter(torrents).map(|torrent| look(daemon, &question, torrent));
-    let looked: Vec<_> = looked.buffered(AT_ONCE).collect().await;
-    let looked = looked.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let rows = looked.iter().flatten();
-    let rows = rows.map(|(torrent, detail)| shown(&question, torrent, detail, &settings, now));
-    let header = question.table.then(|| {
+    let mut looked = pin!(looked.buffered(AT_ONCE));
+    let mut torrents = Vec::new();
+    if question.table {
         let names = question.fields.iter().map(|field| field.name);
-        names.collect::<Value>()
-    });
-    let torrents: Vec<Value> = header.into_iter().chain(rows).collect();
+        torrents.push(names.collect::<Value>());
+    }
+    while let Some(looked) = looked.next().await {
+        if let Some((torrent, detail)) = looked? {
+            torrents.push(shown(&question, &torrent, &detail, &settings, now));
+        }
+        // all fields of thousands of torrents take a while
+        tokio::task::consume_budget().await;
+    }
     let mut out = json!({ "torrents": torrents });
     if question.ids == Ids::Recent {
         let removed = listing.removed.iter();
