@@ -15,7 +15,7 @@ use futures::FutureExt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 use url::Url;
@@ -27,6 +27,28 @@ use super::tracker_row::{TrackerRow, unix_now};
 
 /// Trackers that are told `stopped`. // guess: more than answer in any sane run
 const MAX_STOPPED: usize = 8;
+
+/// Announces under way at a time, in all torrents that share turns, and as many that say goodbye. // guess: a tenth of the
+/// descriptors that a process has
+const MAX_UNDER_WAY: usize = 100;
+
+/// Turns of announces: what many torrents want to say at once, when a session begins or ends, is said bit by bit.
+#[derive(Clone, Debug)]
+pub struct AnnounceTurns {
+    regular: Arc<Semaphore>,
+    /// Apart, so that who ends need not wait for trackers that do not answer.
+    last: Arc<Semaphore>,
+}
+
+impl Default for AnnounceTurns {
+    fn default() -> Self {
+        let turns = || Arc::new(Semaphore::new(MAX_UNDER_WAY));
+        Self {
+            regular: turns(),
+            last: turns(),
+        }
+    }
+}
 
 /// What is announced, where, and the limits.
 #[derive(Clone, Debug)]
@@ -55,6 +77,8 @@ pub struct AnnouncerConfig {
     pub udp_deadline: Duration,
     /// Time for all `stopped` together.
     pub stop_deadline: Duration,
+    /// Shared by the torrents of a session.
+    pub turns: AnnounceTurns,
 }
 
 impl AnnouncerConfig {
@@ -79,6 +103,7 @@ impl AnnouncerConfig {
             http_deadline: Duration::from_secs(30), // guess: slow trackers answer within 10 s
             udp_deadline: Duration::from_secs(15),  // BEP 15's first wait
             stop_deadline: Duration::from_secs(4),  // guess: what a person waits for at the end
+            turns: AnnounceTurns::default(),
         }
     }
 
@@ -240,8 +265,13 @@ impl Task {
                     row.asking = true;
                     row.next_announce = 0;
                 });
-                let exchange = self.exchange(&schedule, announce).run(clock);
-                tokio::pin!(exchange);
+                let exchange = self.exchange(&schedule, announce);
+                let turn = self.config.turns.regular.clone();
+                // most of the time there is none: it is to take no room in the task
+                let mut exchange = Box::pin(async move {
+                    let _turn = turn.acquire_owned().await;
+                    exchange.run(clock).await
+                });
                 let done = loop {
                     tokio::select! {
                         biased;
@@ -477,10 +507,15 @@ impl Task {
         }
         let clock = self.clock;
         let said = farewells.into_values().take(MAX_STOPPED);
-        let all = said.map(move |said| async move {
-            // one after the other, or a tracker may hear `stopped` first
-            for exchange in said {
-                let _ = exchange.run(clock).await;
+        let turns = self.config.turns.last.clone();
+        let all = said.map(move |said| {
+            let turn = turns.clone().acquire_owned();
+            async move {
+                let _turn = turn.await;
+                // one after the other, or a tracker may hear `stopped` first
+                for exchange in said {
+                    let _ = exchange.run(clock).await;
+                }
             }
         });
         futures::future::join_all(all).map(drop)

@@ -27,7 +27,9 @@ pub mod udp_tracker;
 pub use announce::{
     AnnounceRequest, AnnounceResponse, Event, MAX_PEERS, TrackerError, TransferCounts,
 };
-pub use announcer::{AnnounceStatus, AnnouncerConfig, AnnouncerHandle, spawn_announcer};
+pub use announcer::{
+    AnnounceStatus, AnnounceTurns, AnnouncerConfig, AnnouncerHandle, spawn_announcer,
+};
 pub use dht::{DhtConfig, DhtLookup, DhtNode, LookupConfig};
 pub use fetch::{FetchError, FetchLimits, fetch_torrent, fetch_with_cookies};
 pub use lsd::{Lsd, LsdAnnouncement, LsdLookup, LsdSchedule};

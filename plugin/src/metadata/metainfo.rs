@@ -8,6 +8,7 @@
 //! BitTorrent v2 (BEP 52) is not spoken: a hybrid's v1 part is used, a v2-only torrent is refused.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use librqbit_bencode::{BencodeValue, ByteBuf, WithRawBytes, from_bytes};
@@ -32,7 +33,7 @@ pub struct Metainfo {
     /// The info dict, byte for byte: what `ut_metadata` serves.
     pub info: Bytes,
     /// Pieces and files.
-    pub layout: Layout,
+    pub layout: Arc<Layout>,
     /// BEP 27: one tracker only; no directory, DHT, LSD, PEX.
     pub private: bool,
     /// Tracker URLs in tiers (BEP 12); empty for an info dict from peers.
@@ -255,7 +256,7 @@ fn checked(info: Bytes, limits: &MetadataLimits) -> Result<Metainfo, MetainfoErr
     Ok(Metainfo {
         info_hash,
         info: info.clone(),
-        layout,
+        layout: Arc::new(layout),
         private,
         trackers: Vec::new(),
         web_seeds: Vec::new(),

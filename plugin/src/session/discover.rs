@@ -207,13 +207,16 @@ impl Discovery {
             return;
         }
         let (out, peers) = mpsc::channel(16);
-        let config = AnnouncerConfig::new(
-            self.info_hash,
-            self.shared.peer_id,
-            self.shared.listen.port(),
-            tiers,
-            private,
-        );
+        let config = AnnouncerConfig {
+            turns: self.shared.announces.clone(),
+            ..AnnouncerConfig::new(
+                self.info_hash,
+                self.shared.peer_id,
+                self.shared.listen.port(),
+                tiers,
+                private,
+            )
+        };
         self.announcer = Some(spawn_announcer(config, self.counts.subscribe(), out));
         self.forward(peers, PeersFrom::Tracker);
     }

@@ -19,7 +19,8 @@ pub enum TorrentEvent {
     Metadata(Arc<Metainfo>),
     /// The data that was there before has been checked.
     Checked(Progress),
-    /// How it goes, once a second.
+    /// How it goes: once a second while it changes, every ten seconds while there are connections, and once a minute while
+    /// nothing happens.
     Progress(Progress),
     /// Everything that was asked for is verified and on disk.
     Complete(Progress),
@@ -35,7 +36,7 @@ pub enum TorrentEvent {
 }
 
 /// Numbers of one torrent at one moment.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Progress {
     /// Bytes that the user asked for; 0 while the metadata is unknown.
     pub total_bytes: u64,

@@ -465,8 +465,11 @@ impl Directory for IndexNode {
     fn traffic(&self) -> BoxFuture<'static, Option<DirectoryTraffic>> {
         let handle = self.handle.clone();
         Box::pin(async move {
-            let counters = handle.snapshot().await.ok()?.counters;
-            let (sent, received) = (total(&counters.sent), total(&counters.received));
+            let totals = handle.inspect(|node| {
+                let counters = node.counters();
+                (total(&counters.sent), total(&counters.received))
+            });
+            let (sent, received) = totals.await.ok()?;
             Some(DirectoryTraffic {
                 messages_out: sent.messages,
                 messages_in: received.messages,

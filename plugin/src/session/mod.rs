@@ -40,7 +40,9 @@ use self::torrent::{Input, Stop, Torrent};
 pub use self::transports::Transports;
 use self::transports::forward_callers;
 use crate::discovery::portmap::{LEASE, Protocol, unmap};
-use crate::discovery::{DhtConfig, DhtNode, Lsd, PortMapConfig, PortMapper, RendezvousConfig};
+use crate::discovery::{
+    AnnounceTurns, DhtConfig, DhtNode, Lsd, PortMapConfig, PortMapper, RendezvousConfig,
+};
 use crate::limits::address::OwnAddrs;
 use crate::limits::{Blocklist, Limiters, Limits, LimitsConfig};
 use crate::metadata::{FileSelection, Magnet, Metainfo, Priority};
@@ -263,11 +265,45 @@ pub(crate) struct Shared {
     blocklist: RwLock<Arc<Blocklist>>,
     /// Grows with each blocklist.
     blocklists: AtomicU64,
+    announces: AnnounceTurns,
+    /// Torrents are to end.
+    ending: watch::Sender<bool>,
+    traffic: Mutex<Sampled>,
 }
+
+/// What the directory has cost, as of some moment.
+#[derive(Default)]
+struct Sampled {
+    at: Option<tokio::time::Instant>,
+    traffic: Option<DirectoryTraffic>,
+}
+
+/// How long the end waits for torrents: longer than each of them takes.
+const END: Duration = Duration::from_secs(8); // guess: the disk's and the trackers' five, and the loops of a thousand
+
+/// What the directory costs is asked for no more often.
+const SAMPLE: Duration = Duration::from_secs(1); // as often as numbers are told
 
 impl Shared {
     fn torrents(&self) -> std::sync::MutexGuard<'_, Served> {
         self.torrents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the directory has cost, as of a moment ago; that is asked for once for all torrents.
+    fn traffic(self: &Arc<Self>) -> Option<DirectoryTraffic> {
+        let index = self.index.as_ref()?;
+        let mut sampled = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = tokio::time::Instant::now();
+        if sampled.at.is_none_or(|at| now - at >= SAMPLE) {
+            sampled.at = Some(now);
+            let (shared, asked) = (self.clone(), index.traffic());
+            tokio::spawn(async move {
+                let traffic = asked.await;
+                let sampled = shared.traffic.lock();
+                sampled.unwrap_or_else(PoisonError::into_inner).traffic = traffic;
+            });
+        }
+        sampled.traffic
     }
 
     /// Whether the user wants nothing to do with this host.
@@ -344,6 +380,9 @@ impl Session {
             torrents: Mutex::default(),
             blocklist: RwLock::default(),
             blocklists: AtomicU64::new(0),
+            announces: AnnounceTurns::default(),
+            ending: watch::Sender::new(false),
+            traffic: Mutex::default(),
             config,
         });
         if let (Some(index), Some(dht), true) =
@@ -438,6 +477,7 @@ impl Session {
         let limiters = Limiters::new(self.shared.config.limits.torrent_rates);
         let control = TorrentControl::new(input.clone(), limiters.clone());
         let torrent = Torrent::new(self.shared.clone(), add, input, events, limiters);
+        let torrent = Box::new(torrent);
         let shared = self.shared.clone();
         tokio::spawn(async move {
             let last = torrent.run(inbox, stopped).await;
@@ -453,8 +493,13 @@ impl Session {
         })
     }
 
-    /// Closes the sockets and takes mapped ports back; torrents are to be stopped before.
+    /// Stops the torrents that are left, closes the sockets and takes mapped ports back. Ends within ten seconds, whatever
+    /// trackers and disks do.
     pub async fn shutdown(&self) {
+        self.shared.ending.send_replace(true);
+        let mut ended = self.shared.torrents().watch();
+        let none_left = ended.wait_for(|left| *left == 0);
+        let _ = tokio::time::timeout(END, none_left).await;
         self.listener.abort();
         let ports = (self.ports.lock())
             .unwrap_or_else(PoisonError::into_inner)
@@ -479,7 +524,7 @@ impl Drop for Session {
 pub struct TorrentHandle {
     info_hash: [u8; 20],
     control: TorrentControl,
-    events: mpsc::Receiver<TorrentEvent>,
+    events: mpsc::Receiver<Box<TorrentEvent>>,
     stop: watch::Sender<Stop>,
     last: oneshot::Receiver<(Progress, Option<Resume>)>,
 }
@@ -502,7 +547,7 @@ impl TorrentHandle {
 
     /// The next event; `None` when the torrent has ended.
     pub async fn next(&mut self) -> Option<TorrentEvent> {
-        self.events.recv().await
+        Some(*self.events.recv().await?)
     }
 
     /// Stops it in an orderly way: withdraws from the directory, tells the tracker, closes connections. Returns the
@@ -573,9 +618,10 @@ async fn accept_loop(listener: Option<TcpListener>, shared: Arc<Shared>) {
             let torrent = shared.torrents().get(&peer.handshake.info_hash).cloned();
             if let Some(torrent) = torrent {
                 // in a task of its own: this caller is no longer one
-                tokio::spawn(
-                    async move { torrent.input.send(Input::Accepted(peer, permit)).await },
-                );
+                tokio::spawn(async move {
+                    let accepted = Input::Accepted(Box::new((peer, permit)));
+                    torrent.input.send(accepted).await
+                });
             }
         });
     }

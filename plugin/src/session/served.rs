@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::torrent::Input;
 use crate::wire::connect::Asked;
@@ -23,6 +23,8 @@ pub(crate) struct Served {
     /// Infohashes by what callers name in a key exchange, so that such a caller costs one look, however many torrents
     /// there are.
     by_key: BTreeMap<[u8; 20], [u8; 20]>,
+    /// How many there are.
+    count: watch::Sender<usize>,
 }
 
 impl Served {
@@ -33,12 +35,19 @@ impl Served {
         }
         self.torrents.insert(info_hash, listed);
         self.by_key.insert(key_hash(&info_hash), info_hash);
+        self.count.send_replace(self.torrents.len());
         true
     }
 
     pub(super) fn remove(&mut self, info_hash: &[u8; 20]) {
         self.torrents.remove(info_hash);
         self.by_key.remove(&key_hash(info_hash));
+        self.count.send_replace(self.torrents.len());
+    }
+
+    /// Tells how many there are.
+    pub(super) fn watch(&self) -> watch::Receiver<usize> {
+        self.count.subscribe()
     }
 
     pub(super) fn get(&self, info_hash: &[u8; 20]) -> Option<&Listed> {

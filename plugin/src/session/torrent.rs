@@ -11,6 +11,7 @@ mod memory;
 mod numbers;
 mod pacing;
 mod reads;
+mod reporting;
 mod web;
 
 use std::collections::BTreeMap;
@@ -31,11 +32,12 @@ use self::lookups::{Answer, Lookups};
 use self::memory::Memory;
 use self::numbers::Numbers;
 use self::reads::Run;
+use self::reporting::Reports;
 use self::web::WebSeeds;
 use super::control::Command;
 use super::discover::{Discovery, PeersFrom};
-use super::events::{DirectoryTraffic, Progress, TorrentError, TorrentEvent};
-use super::{AddTorrent, Shared, TorrentSource, hex};
+use super::events::{Progress, TorrentError, TorrentEvent};
+use super::{AddTorrent, Directory, Shared, TorrentSource, hex};
 use crate::limits::{Limiters, Permit, Rates, Room};
 use crate::metadata::{Magnet, Metainfo, Priority};
 use crate::storage::{Mode, PieceBuffers, PieceResult, Resume, Storage, StorageError};
@@ -54,15 +56,15 @@ const ANSWER_AT_END: Duration = Duration::from_secs(1); // guess
 /// With fewer connections than this an incomplete torrent asks for more peers. // paper 5.1: four servers in parallel
 const FEW_PEERS: usize = 4;
 
-/// How often numbers are reported.
-const REPORT_PERIOD: Duration = Duration::from_secs(1);
+/// What became of a dial; in a box, as every message takes the room of the largest.
+type Dialled = Box<Result<(PeerStream, Permit), DialError>>;
 
 /// What reaches a torrent's task from outside its connections.
 pub(crate) enum Input {
     /// A peer connected to us.
-    Accepted(PeerStream, Permit),
+    Accepted(Box<(PeerStream, Permit)>),
     /// Our dial ended.
-    Dialled(SocketAddr, Source, Result<(PeerStream, Permit), DialError>),
+    Dialled(SocketAddr, Source, Dialled),
     /// A tracker or the DHT named peers.
     Peers(PeersFrom, Vec<SocketAddr>),
     /// The directory answered, or did not.
@@ -74,11 +76,9 @@ pub(crate) enum Input {
     /// Blocks for an upload were read.
     Blocks(Run, Result<Bytes, StorageError>),
     /// Files are there and existing data has been checked.
-    Checked(Result<(Storage, ChunkSet), StorageError>),
+    Checked(Box<Result<(Storage, ChunkSet), StorageError>>),
     /// All is on disk.
     Finalized(Result<(), StorageError>),
-    /// What the directory cost so far.
-    Traffic(DirectoryTraffic),
     /// A web seed's task ended.
     WebSeed(ConnId, webseed::End),
     /// Somebody asks for something.
@@ -131,23 +131,23 @@ pub(crate) struct Torrent {
     input: mpsc::Sender<Input>,
     wires: mpsc::Sender<(ConnId, ConnEvent)>,
     wires_in: Option<mpsc::Receiver<(ConnId, ConnEvent)>>,
-    events: mpsc::Sender<TorrentEvent>,
+    events: mpsc::Sender<Box<TorrentEvent>>,
     /// Dials, lookups, reads: ended without ado.
     tasks: JoinSet<()>,
     /// Pieces on their way to the disk: waited for at the end.
     writes: JoinSet<()>,
     discovery: Discovery,
     lookups: Lookups,
+    reports: Reports,
     numbers: Numbers,
     /// Pieces of existing data that have been checked, while that goes on.
     checked_pieces: Option<Arc<AtomicU32>>,
     epoch: tokio::time::Instant,
     idle_since: tokio::time::Instant,
     private: bool,
-    complete: bool,
     failed: bool,
     /// A failure that nobody has had room to hear of yet.
-    last_word: Option<TorrentEvent>,
+    last_word: Option<Box<TorrentEvent>>,
     read_failed: bool,
     /// What the disk refused.
     disk: Disk,
@@ -161,7 +161,7 @@ impl Torrent {
         shared: Arc<Shared>,
         mut add: AddTorrent,
         input: mpsc::Sender<Input>,
-        events: mpsc::Sender<TorrentEvent>,
+        events: mpsc::Sender<Box<TorrentEvent>>,
         limiters: Limiters,
     ) -> Self {
         let paced = pacing::rates(&shared, &limiters, false);
@@ -187,6 +187,7 @@ impl Torrent {
             swarm,
             discovery: Discovery::new(shared.clone(), info_hash, input.clone()),
             lookups: Lookups::default(),
+            reports: Reports::new(now),
             numbers: Numbers::default(),
             checked_pieces: None,
             buffers: None,
@@ -205,7 +206,6 @@ impl Torrent {
             writes: JoinSet::new(),
             epoch: now,
             idle_since: now,
-            complete: false,
             failed: false,
             last_word: None,
             read_failed: false,
@@ -224,16 +224,17 @@ impl Torrent {
 
     /// Runs until it is stopped or fails; returns the last numbers.
     pub(crate) async fn run(
-        mut self,
+        mut self: Box<Self>,
         mut inbox: mpsc::Receiver<Input>,
         mut stopped: watch::Receiver<Stop>,
     ) -> (Progress, Option<Resume>) {
+        let mut ending = self.shared.ending.subscribe();
         let mut wires = self.wires_in.take().expect("run once");
         // armed anew only when the time changes: most inputs leave it as it is
         let timer = tokio::time::sleep_until(self.epoch);
         tokio::pin!(timer);
-        let mut report = tokio::time::interval(REPORT_PERIOD);
-        report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let report = tokio::time::sleep_until(self.epoch);
+        tokio::pin!(report);
         self.begin();
         self.drain();
         while !self.failed {
@@ -243,6 +244,10 @@ impl Torrent {
                 .map(|at| self.epoch + Duration::from_micros(at.as_micros()));
             if let Some(at) = wake.filter(|at| *at != timer.deadline()) {
                 timer.as_mut().reset(at);
+            }
+            self.plan_report();
+            if self.reports.due() != report.deadline() {
+                report.as_mut().reset(self.reports.due());
             }
             let retry = self.disk.retry_at();
             tokio::select! {
@@ -260,7 +265,7 @@ impl Torrent {
                     self.swarm.handle_timeout(now);
                 }
                 () = sleep_until(retry), if retry.is_some() => self.retry_disk(),
-                _ = report.tick() => self.report(),
+                () = &mut report => self.report(),
                 Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
                 Some(written) = self.writes.join_next(), if !self.writes.is_empty() => {
                     // without its result the piece would be waited for for ever
@@ -269,6 +274,7 @@ impl Torrent {
                     }
                 }
                 _ = stopped.wait_for(|s| *s != Stop::No) => break,
+                _ = ending.wait_for(|ends| *ends) => break,
             }
             self.drain();
         }
@@ -314,7 +320,7 @@ impl Torrent {
             self.shared.torrents().set_private(&self.info_hash);
             self.discovery.stop_public();
             if let Some(index) = &self.shared.index {
-                super::Directory::withdraw(index, super::object_id(&self.info_hash), None);
+                Directory::withdraw(index, super::object_id(&self.info_hash), None);
             }
         }
         self.numbers
@@ -324,7 +330,7 @@ impl Torrent {
         if self.add.metadata_only {
             return;
         }
-        let layout = Arc::new(meta.layout.clone());
+        let layout = meta.layout.clone();
         let (data, config) = (self.add.data.clone(), self.shared.config.storage.clone());
         let mode = if self.add.seed_only {
             Mode::SeedOnly
@@ -351,7 +357,7 @@ impl Torrent {
                 let held = storage.check(look, note).await?;
                 Ok((storage, held))
             };
-            let _ = input.send(Input::Checked(checked.await)).await;
+            let _ = input.send(Input::Checked(Box::new(checked.await))).await;
         });
     }
 
@@ -400,31 +406,34 @@ impl Torrent {
     fn on_input(&mut self, input: Input) {
         let now = self.now();
         match input {
-            Input::Accepted(peer, permit) => self.connected(peer, permit, Source::Incoming, false),
-            Input::Dialled(_, source, Ok((peer, permit))) => {
-                self.connected(peer, permit, source, true)
+            Input::Accepted(accepted) => {
+                let (peer, permit) = *accepted;
+                self.connected(peer, permit, Source::Incoming, false);
             }
-            Input::Dialled(addr, _, Err(e)) => {
-                tracing::trace!("dial: {e}");
-                self.swarm.handle_dial_failed(addr, now);
-            }
+            Input::Dialled(addr, source, dialled) => match *dialled {
+                Ok((peer, permit)) => self.connected(peer, permit, source, true),
+                Err(e) => {
+                    tracing::trace!("dial: {e}");
+                    self.swarm.handle_dial_failed(addr, now);
+                }
+            },
             Input::Peers(from, addrs) => self.candidates(from, &addrs),
             Input::Answer(answer) => self.on_answer(&answer),
             Input::Piece(piece, blocks, outcome) => self.on_piece(piece, blocks, outcome),
             Input::Memory(room) => self.on_memory(room),
             Input::Blocks(run, data) => self.on_blocks(&run, data),
-            Input::Checked(Ok((storage, held))) => self.on_checked(storage, held),
-            Input::Checked(Err(e)) => self.fail(TorrentError::Disk(e.to_string())),
+            Input::Checked(checked) => match *checked {
+                Ok((storage, held)) => self.on_checked(storage, held),
+                Err(e) => self.fail(TorrentError::Disk(e.to_string())),
+            },
             Input::Finalized(Err(e)) => self.on_unfinished(&e),
             Input::Finalized(Ok(())) => {
                 self.resume();
-                self.complete = true;
                 let progress = self.progress();
                 self.discovery.count(self.numbers.counts());
                 self.discovery.completed();
                 self.emit(TorrentEvent::Complete(progress));
             }
-            Input::Traffic(traffic) => self.numbers.directory = Some(traffic),
             Input::WebSeed(conn, end) => self.on_web_seed_end(conn, end),
             Input::Command(command) => self.on_command(command),
         }
@@ -458,7 +467,7 @@ impl Torrent {
     fn fail(&mut self, error: TorrentError) {
         self.failed = true;
         if let Err(mpsc::error::TrySendError::Full(event)) =
-            self.events.try_send(TorrentEvent::Failed(error))
+            self.events.try_send(Box::new(TorrentEvent::Failed(error)))
         {
             self.last_word.get_or_insert(event);
         }
@@ -466,8 +475,8 @@ impl Torrent {
 
     /// Tells whoever listens; a listener that does not keep up loses progress lines, never an end.
     fn emit(&mut self, event: TorrentEvent) {
-        if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event)
-            && !matches!(event, TorrentEvent::Progress(_))
+        if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(Box::new(event))
+            && !matches!(*event, TorrentEvent::Progress(_))
         {
             let events = self.events.clone();
             self.tasks.spawn(async move {
@@ -476,31 +485,21 @@ impl Torrent {
         }
     }
 
-    /// Once a second: numbers, and whether patience is at its end.
+    /// Every now and then: numbers, and whether patience is at its end.
     fn report(&mut self) {
         self.pace();
         self.end_blocked();
-        let progress = self.progress();
-        if self.meta.is_some() {
-            self.emit(TorrentEvent::Progress(progress));
-        }
+        self.tell_progress();
         self.share_memory();
         self.discovery.count(self.numbers.counts());
         self.fill_web_seeds();
         if self.peer_count() < FEW_PEERS && !self.swarm.is_complete() {
             self.discovery.need_more_peers();
         }
-        if let Some(index) = self.shared.index.clone() {
-            if let Some(reachable) = super::Directory::dialable(&index).filter(|_| !self.private) {
-                let now = self.now();
-                self.swarm.set_reachable(reachable, now);
-            }
-            let input = self.input.clone();
-            self.tasks.spawn(async move {
-                if let Some(traffic) = super::Directory::traffic(&index).await {
-                    let _ = input.send(Input::Traffic(traffic)).await;
-                }
-            });
+        let dialable = self.shared.index.as_ref().and_then(Directory::dialable);
+        if let Some(reachable) = dialable.filter(|_| !self.private) {
+            let now = self.now();
+            self.swarm.set_reachable(reachable, now);
         }
         let served = self.peer_count() > 0 || self.web.answer();
         if served && self.meta.is_some() {
@@ -552,14 +551,14 @@ impl Torrent {
     }
 
     /// An orderly end: out of the directory, stopped at the tracker, connections closed.
-    async fn end(mut self, saved: bool) -> (Progress, Option<Resume>) {
+    async fn end(mut self: Box<Self>, saved: bool) -> (Progress, Option<Resume>) {
         let now = self.now();
         self.swarm.shutdown(now);
         if let Some(index) = &self.shared.index {
-            super::Directory::withdraw(index, super::object_id(&self.info_hash), None);
-            let traffic = super::Directory::traffic(index);
+            Directory::withdraw(index, super::object_id(&self.info_hash), None);
+            let traffic = Directory::traffic(index);
             let traffic = tokio::time::timeout(ANSWER_AT_END, traffic).await;
-            self.numbers.directory = traffic.ok().flatten().or(self.numbers.directory);
+            self.numbers.directory = traffic.ok().flatten();
         }
         let progress = self.progress();
         self.discovery.count(self.numbers.counts());

@@ -7,3 +7,4 @@ mod control;
 mod detail;
 mod pairs;
 mod resume;
+mod stopping;

@@ -54,7 +54,7 @@ impl Actor {
             };
             let live = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
             let detail = live.unwrap_or(at_rest);
-            let layout = meta.as_ref().map(|m| &m.layout);
+            let layout = meta.as_ref().map(|m| &*m.layout);
             let _ = reply.send(Ok(shown(detail, layout, &options)));
         });
     }

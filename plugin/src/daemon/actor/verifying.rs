@@ -60,7 +60,7 @@ impl Actor {
                 unkept
                     .await
                     .map_err(|e| format!("its state cannot be kept: {e}"))?;
-                let layout = Arc::new(meta.layout.clone());
+                let layout = meta.layout.clone();
                 let checked = session.check(layout, data, done).await;
                 checked.map_err(|e| e.to_string())
             };

@@ -118,7 +118,7 @@ impl Torrent {
                 .send(Input::Dialled(
                     addr,
                     source,
-                    dialled.map(|peer| (peer, permit)),
+                    Box::new(dialled.map(|peer| (peer, permit))),
                 ))
                 .await;
         });

@@ -82,6 +82,7 @@ impl Torrent {
         };
         self.want(&meta.layout);
         self.numbers.want(&self.wanted);
+        self.reports.hurry();
         // while data is checked nobody knows yet
         if self.storage.is_some() {
             self.discovery.count(self.numbers.counts());

@@ -30,19 +30,25 @@ pub(super) struct Numbers {
     rate_down: f64,
     rate_up: f64,
     last: Option<(tokio::time::Instant, u64, u64)>,
+    /// What the directory has cost in the end.
     pub(super) directory: Option<DirectoryTraffic>,
 }
 
 impl Numbers {
+    /// Whether bytes have moved of late.
+    pub(super) fn is_moving(&self) -> bool {
+        self.rate_down >= 1.0 || self.rate_up >= 1.0
+    }
+
     /// The pieces are known.
-    pub(super) fn start(&mut self, layout: &Layout, wanted: &ChunkSet, held: &ChunkSet) {
+    pub(super) fn start(&mut self, layout: &Arc<Layout>, wanted: &ChunkSet, held: &ChunkSet) {
         let bytes =
             |set: &mut dyn Iterator<Item = u32>| set.map(|p| u64::from(layout.piece_len(p))).sum();
         self.total = bytes(&mut wanted.iter());
         self.verified = bytes(&mut held.iter().filter(|p| wanted.contains(*p)));
         self.wanted = wanted.clone();
         self.held = held.clone();
-        self.layout = Some(Arc::new(layout.clone()));
+        self.layout = Some(layout.clone());
     }
 
     /// Other pieces are wanted.
@@ -160,7 +166,7 @@ impl Torrent {
             pieces_done: n.pieces_done,
             eta_seconds: n.left().checked_div(rate_down).filter(|_| n.left() > 0),
             peers,
-            directory: n.directory,
+            directory: n.directory.or_else(|| self.shared.traffic()),
         }
     }
 
@@ -190,7 +196,7 @@ mod tests {
     use crate::metadata::Metainfo;
 
     /// Four pieces of 16 KiB, and one of 1000 bytes.
-    fn layout() -> Layout {
+    fn layout() -> Arc<Layout> {
         let mut info = format!(
             "d6:lengthi{}e4:name1:x12:piece lengthi16384e6:pieces100:",
             4 * 16_384 + 1000

@@ -70,6 +70,11 @@ impl WebSeeds {
         }
     }
 
+    /// Whether the torrent names none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// How many are peers of the swarm.
     pub(super) fn active(&self) -> usize {
         self.active.len()
