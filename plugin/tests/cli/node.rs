@@ -312,7 +312,7 @@ fn without_a_running_node_table_is_code_4_and_names_the_path() {
     let out = run(&["table", "--state", &state]);
     assert_eq!(out.status.code(), Some(4));
     let err = stderr(&out);
-    let path = format!("{state}/node/control.sock");
+    let path = format!("{state}/daemon/control.sock");
     assert!(err.contains(&path) && err.contains("--control"), "{err}");
     assert_eq!(err.lines().count(), 1, "{err}");
     // a file in its place, and a socket that somebody else serves
