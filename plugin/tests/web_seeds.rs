@@ -365,7 +365,10 @@ async fn what_a_near_peer_has_is_not_fetched_from_the_web_server() {
     let web = Web::start(&[("/f", &files[0].data)], plan).await;
     let meta = torrent("f", &files, PIECE, &[web.url("f")]);
     let bare = torrent("f", &files, PIECE, &[]);
-    let seeding = Session::start(config()).await.unwrap();
+    // one that shows all that it has at once
+    let mut open = config();
+    open.client.superseed = false;
+    let seeding = Session::start(open).await.unwrap();
     let dir = chunkcast_compat_tests::scratch();
     std::fs::write(dir.path().join("f"), &files[0].data).unwrap();
     let add = AddTorrent {
