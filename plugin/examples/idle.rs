@@ -3,6 +3,13 @@
 //!
 //! `cargo run --release -p chunkcast-bittorrent --example idle -- [torrents] [seconds]`
 
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a measurement prints what it finds"
+)]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! The end of a session with many torrents.
 
+#![allow(clippy::disallowed_types, reason = "a tracker of the test")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
