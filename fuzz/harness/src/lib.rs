@@ -27,7 +27,7 @@ mod web;
 pub use auth::{sealed, signed};
 pub use datagram::{bencode, bits, datagram};
 pub use http::http_request;
-pub use local::{blocklist, control_request, lan_announcement, lsd, state_file};
+pub use local::{blocklist, config, control_request, lan_announcement, lsd, state_file};
 pub use metainfo::{info_dict, magnet, metadata_assembly, torrent};
 pub use mse::mse;
 pub use node::node;
@@ -42,13 +42,14 @@ pub use web::web_seed;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 32] = [
+pub const TARGETS: [Target; 33] = [
     ("announce_http", announce_http),
     ("announce_udp", announce_udp),
     ("bencode", bencode),
     ("bits", bits),
     ("blocklist", blocklist),
     ("cc_status", cc_status),
+    ("config", config),
     ("control_request", control_request),
     ("datagram", datagram),
     ("extended_handshake", extended_handshake),

@@ -1,5 +1,5 @@
 //! What comes from this machine and its network: LAN announcements, local service discovery, the state file, control requests,
-//! blocklists.
+//! blocklists, the daemon's configuration.
 
 use chunkcast::driver::lan::{
     ANNOUNCEMENT_LEN, Announcement, Beacon, BeaconConfig, Kind, NetworkTag,
@@ -8,6 +8,7 @@ use chunkcast::id::Id;
 use chunkcast::node::Network;
 use chunkcast::time::Instant;
 use chunkcast_bittorrent::control::{MAX_REQUEST, Request};
+use chunkcast_bittorrent::daemon::config::{Config, Places, Sources};
 use chunkcast_bittorrent::discovery::lsd::{LsdAnnouncement, LsdSchedule, MAX_ANNOUNCEMENT};
 use chunkcast_bittorrent::limits::Blocklist;
 use chunkcast_bittorrent::state::{MAX_CONTACTS, MAX_LEN, Saved, seal};
@@ -136,4 +137,34 @@ pub fn blocklist(data: &[u8]) {
     let text: String = ranges.iter().map(|(a, b)| format!("{a}-{b}\n")).collect();
     let again = Blocklist::read(text.as_bytes()).expect("written by us");
     assert!(again.ranges().eq(list.ranges()));
+}
+
+/// A configuration file: every mistake is one line, and what is read is the same when what is shown of it is read.
+pub fn config(data: &[u8]) {
+    let path = std::env::temp_dir().join(format!("chunkcast-fuzz-{}.toml", std::process::id()));
+    let load = |text: &[u8]| {
+        std::fs::write(&path, text).expect("a writable temporary directory");
+        let loaded = Config::load(&Sources {
+            file: Some(path.clone()),
+            places: Places::of_system(),
+            env: Vec::new(),
+            flags: Vec::new(),
+        });
+        let _ = std::fs::remove_file(&path);
+        loaded
+    };
+    let loaded = match load(data) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            assert!(!mistakes.is_empty());
+            for line in mistakes.iter().map(ToString::to_string) {
+                assert!(!line.contains(char::is_control), "{line:?}");
+            }
+            return;
+        }
+    };
+    if loaded.config.api.password.is_none() && loaded.config.network.key.is_none() {
+        let again = load(loaded.show().as_bytes()).expect("written by us");
+        assert_eq!(again.config, loaded.config);
+    }
 }

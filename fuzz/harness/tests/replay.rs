@@ -68,7 +68,7 @@ macro_rules! replays {
 }
 
 replays! {
-    bencode bits blocklist cc_status control_request datagram extended_handshake handshake info_dict
+    bencode bits blocklist cc_status config control_request datagram extended_handshake handshake info_dict
     lan_announcement lsd magnet metadata_assembly mse node peer_frames sealed signed state_file swarm_messages torrent
     announce_http announce_udp gateway http_request tracker_http tracker_udp transmission_request ut_metadata ut_pex utp_packet web_seed
 }
