@@ -1,5 +1,6 @@
 //! The API in front of a real daemon, which fetches from a session that seeds.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
@@ -8,17 +9,23 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chunkcast_bittorrent::api::ApiConfig;
 use chunkcast_bittorrent::daemon::Clock;
+use chunkcast_bittorrent::session::{IndexUse, SessionConfig};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::common::{Api, DEADLINE, read_until};
 use crate::schema::{check, description};
-use crate::support::{Content, Rig, Seed, wait};
+use crate::support::{Content, Rig, Seed, quiet, wait};
 
 /// A daemon that runs, and its API.
 async fn served() -> (Rig, Api) {
+    served_with(|_| {}).await
+}
+
+async fn served_with(change: impl FnOnce(&mut Rig)) -> (Rig, Api) {
     let mut rig = Rig::prepared(|_| {});
     rig.clock = Clock::default();
+    change(&mut rig);
     rig.start().await;
     std::fs::create_dir_all(rig.path("downloads")).expect("made");
     let api = Api::of(ApiConfig::default(), rig.daemon().clone()).await;
@@ -189,4 +196,95 @@ async fn no_path_leads_out_of_the_directories_that_are_allowed() {
     assert_eq!(list["torrents"].as_array().map(Vec::len), Some(1), "{list}");
     assert_eq!(list["torrents"][0]["dir"], text(&downloads));
     assert_eq!(std::fs::read_dir(&secret).expect("there").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_from_the_directory_says_why_it_is_one() {
+    let content = Content::file(4, 1 << 20);
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let in_a_ring = |with| SessionConfig {
+        index: IndexUse::Colocated(Some(loopback)),
+        bootstrap: with,
+        ..quiet()
+    };
+    let seed = Seed::with(in_a_ring(Vec::new()), &[&content]).await;
+    let bootstrap = vec![seed.session.index_addr().expect("it has one")];
+    let (_rig, api) = served_with(|rig| rig.session = in_a_ring(bootstrap)).await;
+    let doc = description(&api).await;
+    let described = |method: &str, path: &str, real: &Value| {
+        let path = path.replace(&content.hash.to_string(), "{hash}");
+        let answer = &doc["paths"][&path][method]["responses"]["200"];
+        let schema = &answer["content"]["application/json"]["schema"];
+        check(&doc, schema, real).unwrap_or_else(|e| panic!("{path}: {e}"));
+    };
+    let add = json!({ "torrent": STANDARD.encode(&content.torrent) });
+    let added = api.call("POST /api/v1/torrents", &add.to_string()).await;
+    assert_eq!(added.status, 201);
+    let torrent = format!("/api/v1/torrents/{}", content.hash);
+    until(&api, &torrent, |t| t["state"] == "seeding").await;
+
+    let path = format!("{torrent}/peers");
+    let peers = api.get(&path).await.json();
+    described("get", &path, &peers);
+    let peer = &peers["peers"][0];
+    assert_eq!(peer["source"], "directory", "{peers}");
+    assert_eq!(peer["downloaded"], content.size());
+    assert_eq!(peer["why"]["rank"], 0, "{peers}");
+    assert!(
+        peer["why"]["hops"].as_u64().is_some_and(|h| h <= 1),
+        "{peers}"
+    );
+    assert!(peer["why"]["predicted_ms"].is_number() && peer["why"]["answered_by"].is_string());
+
+    let path = format!("{torrent}/lookups");
+    let lookups = api.get(&path).await.json();
+    described("get", &path, &lookups);
+    let answered = |l: &Value| l["hops"].is_number() && l["peers"].as_u64() > Some(0);
+    let rows = lookups["lookups"].as_array();
+    assert!(
+        rows.is_some_and(|rows| rows.iter().any(answered)),
+        "{lookups}"
+    );
+
+    let path = format!("{torrent}/trace");
+    let trace = api.call(&format!("POST {path}"), "").await.json();
+    described("post", &path, &trace);
+    assert!(
+        trace["trace"]
+            .as_array()
+            .is_some_and(|hops| !hops.is_empty()),
+        "{trace}"
+    );
+
+    let directory = api.get("/api/v1/directory").await.json();
+    described("get", "/api/v1/directory", &directory);
+    assert_eq!(directory["joined"], true);
+    assert!(directory["coord"]["position"][2].is_number(), "{directory}");
+    assert!(
+        directory["slots"].is_array() && directory["held"].is_object(),
+        "{directory}"
+    );
+
+    let metrics = api.get("/metrics").await.body;
+    let of = |name: &str| {
+        let values = metrics
+            .lines()
+            .filter_map(|l| l.strip_prefix(name)?.rsplit(' ').next());
+        values
+            .map(|v| v.parse::<f64>().expect("a number"))
+            .sum::<f64>()
+    };
+    assert!(
+        (of("chunkcast_index_joined ") - 1.0).abs() < 1e-9,
+        "{metrics}"
+    );
+    for name in [
+        "chunkcast_index_lookups_total{",
+        "chunkcast_index_datagrams_total{direction=\"in\",kind=",
+        "chunkcast_index_bytes_total{direction=\"out\",kind=",
+        "chunkcast_index_publications ",
+        "chunkcast_index_nodes ",
+    ] {
+        assert!(of(name) > 0.0, "{name}: {metrics}");
+    }
 }

@@ -289,7 +289,7 @@ impl Content {
 
 /// A session that has all of these, complete.
 pub(crate) struct Seed {
-    session: Session,
+    pub(crate) session: Session,
     _torrents: Vec<TorrentHandle>,
 }
 
