@@ -66,6 +66,12 @@ fn odd_requests_are_answered_in_the_same_words() {
         ("session-set", json!({"download-dir": "x"})),
         ("free-space", json!({})),
         ("free-space", json!({"path": "x"})),
+        ("torrent-get", json!({"fields": ["name"], "id": 1})),
+        ("torrent-get", json!({"fields": ["name"], "id": 99})),
+        ("torrent-remove", json!({"id": 99})),
+        ("torrent-get", json!({"fields": ["name"]})),
+        ("torrent-remove", json!({})),
+        ("torrent-get", json!({"fields": ["name"]})),
     ];
     let asked = |_: &Source, server: Server| -> Vec<Value> {
         let torrent = source.scene.torrent();

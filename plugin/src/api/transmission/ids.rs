@@ -31,14 +31,14 @@ pub(super) enum Id {
 }
 
 impl Ids {
-    /// The argument `ids`: not there, it is all torrents; `null` is none.
+    /// The argument `ids`, or `id` for one torrent where there is none: not there either, it is all torrents; `null` is none.
     pub(super) fn of(arguments: Arguments<'_>) -> Result<Self, RpcError> {
         let wrong = RpcError::Argument {
             name: "ids",
             wanted: "a number, an infohash, a list of these, or `recently-active`",
         };
         match arguments.raw("ids") {
-            None => Ok(Self::All),
+            None => Self::one(arguments),
             Some(Value::Null) => Ok(Self::These(Vec::new())),
             Some(Value::String(text)) if text == "recently-active" => Ok(Self::Recent),
             Some(Value::Array(list)) => {
@@ -54,6 +54,21 @@ impl Ids {
                 Ok(Self::These(id(one).into_iter().collect()))
             }
             Some(_) => Err(wrong),
+        }
+    }
+
+    /// The argument `id`, which Transmission takes too. What it cannot be is refused: passed over it would be all torrents.
+    fn one(arguments: Arguments<'_>) -> Result<Self, RpcError> {
+        match arguments.raw("id") {
+            None => Ok(Self::All),
+            Some(Value::Null) => Ok(Self::These(Vec::new())),
+            Some(one) => match id(one) {
+                Some(id) => Ok(Self::These(vec![id])),
+                None => Err(RpcError::Argument {
+                    name: "id",
+                    wanted: "a number or an infohash",
+                }),
+            },
         }
     }
 

@@ -46,6 +46,24 @@ async fn what_is_done_with_torrents_is_asked_of_the_daemon() {
             vec![Asked::Remove(one, true)],
         ),
         (
+            "torrent-remove",
+            json!({"id": 2, "delete-local-data": true}),
+            vec![Asked::Remove(two, true)],
+        ),
+        (
+            "torrent-remove",
+            json!({"id": one, "delete-local-data": true}),
+            vec![Asked::Remove(one, true)],
+        ),
+        ("torrent-remove", json!({"id": 99}), vec![]),
+        ("torrent-remove", json!({"id": null}), vec![]),
+        ("torrent-remove", json!({"ids": [], "id": 1}), vec![]),
+        (
+            "torrent-remove",
+            json!({}),
+            vec![Asked::Remove(one, false), Asked::Remove(two, false)],
+        ),
+        (
             "torrent-set-location",
             json!({"ids": [1], "location": "/srv/new", "move": true}),
             vec![Asked::Relocate(one, dir, true)],
@@ -107,6 +125,16 @@ async fn what_cannot_be_done_is_said_and_nothing_is_done() {
             "torrent-remove",
             json!({"ids": 1, "delete-local-data": "perhaps"}),
             "`delete-local-data` must be true or false",
+        ),
+        (
+            "torrent-remove",
+            json!({"id": [1], "delete-local-data": true}),
+            "`id` must be a number or an infohash",
+        ),
+        (
+            "torrent-remove",
+            json!({"id": "all"}),
+            "`id` must be a number or an infohash",
         ),
         ("torrent-set-location", json!({"ids": 1}), "no location"),
         (
