@@ -8,6 +8,7 @@ use axum::http::header::{
 };
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::connections::{Answering, Client, Keeping};
 use super::{ApiError, ApiState};
@@ -34,9 +35,10 @@ pub(super) async fn enter(
     // two readers of such a request may see its end in different places: nothing after it is read
     let chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let mut response = match admit(&state, client.as_ref(), request).await {
-        Ok(request) => {
+        Ok((request, room)) => {
             let answering = client.map(|c| Answering::begin(c.seat));
             let response = next.run(request).await;
+            drop(room); // the daemon has taken the body, or will not
             response.map(|body| Keeping::around(body, answering))
         }
         Err(refused) => refused.into_response(),
@@ -55,19 +57,17 @@ pub(super) async fn enter(
     response
 }
 
-/// The request with its body in memory, if it may pass.
+/// The request with its body in memory, and the room that this takes, if it may pass.
 async fn admit(
     state: &ApiState,
     client: Option<&Client>,
     request: Request,
-) -> Result<Request, ApiError> {
+) -> Result<(Request, Option<OwnedSemaphorePermit>), ApiError> {
     let shared = &state.shared;
-    let (mut head, body) = request.into_parts();
+    let (head, body) = request.into_parts();
     let source = client.and_then(|c| c.source);
     shared.access.check(&head, source)?;
     let whole = shared.bodies.read(head.uri.path(), body).await?;
-    if let Some(room) = whole.room {
-        head.extensions.insert(std::sync::Arc::new(room));
-    }
-    Ok(Request::from_parts(head, Body::from(whole.bytes)))
+    let request = Request::from_parts(head, Body::from(whole.bytes));
+    Ok((request, whole.room))
 }

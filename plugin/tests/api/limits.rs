@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chunkcast_bittorrent::api::ApiConfig;
-use chunkcast_bittorrent::daemon::Event;
+use chunkcast_bittorrent::daemon::{Command, Event, Inbox, channel};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::common::{Answer, DEADLINE, HERE, Scripted, read_until};
+use crate::common::{Answer, Api, DEADLINE, HERE, Scripted, read_until};
 
 /// One whose patience a test can wait out.
 async fn impatient() -> Scripted {
@@ -189,6 +189,39 @@ async fn all_bodies_together_have_a_size_and_give_it_back() {
         answer = api.call("POST /api/v1/torrents", &whole).await;
     }
     assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn bodies_that_wait_for_the_daemon_count_too() {
+    let (daemon, mut inbox) = channel();
+    let api = Api::of(ApiConfig::default(), daemon).await;
+    let whole = format!("{}{{\"magnet\":\"x\"}}", " ".repeat(12 << 20));
+    let add = || api.call("POST /api/v1/torrents", &whole);
+    let mut waiting = Vec::new();
+    let [first, second] = [add(), add()];
+    let third = async {
+        for _ in 0..2 {
+            waiting.push(next_command(&mut inbox).await);
+        }
+        let refused = tokio::select! {
+            answer = add() => answer,
+            command = next_command(&mut inbox) => panic!("taken: {command:?}"),
+        };
+        waiting.clear(); // who asks hears that the daemon is ending
+        refused
+    };
+    let (first, second, third) = tokio::join!(first, second, third);
+    assert!(third.head.contains("retry-after"), "{third:?}");
+    let why = third.is_refused(503);
+    assert!(why.contains("too much is being sent"), "{why}");
+    for taken in [first, second] {
+        assert_eq!(taken.is_refused(503), "the daemon is ending");
+    }
+}
+
+async fn next_command(inbox: &mut Inbox) -> Command {
+    let command = timeout(DEADLINE, inbox.commands.recv()).await;
+    command.expect("asked in time").expect("somebody may ask")
 }
 
 #[tokio::test]
