@@ -1,8 +1,7 @@
 //! The server: connections in, each bounded in time and bytes, and an end that lets answers out.
 
-use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,11 +20,12 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
+use tokio_util::either::Either;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::connections::{Client, Connections, Seat};
+use super::connections::{Client, Connections};
 use super::{ApiConfig, ApiState, Listen, router};
-use crate::control::socket::{self, SocketError};
+use crate::control::socket::{self, SocketError, SocketFile};
 use crate::daemon::Daemon;
 
 /// Bytes of a request's head.
@@ -74,19 +74,10 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     listen: Listen,
-    task: Option<JoinHandle<()>>,
+    /// Goes first: while somebody listens nobody else takes its place, so that it is ours which is removed.
+    file: Option<SocketFile>,
+    task: JoinHandle<()>,
     end: DropGuard,
-    _file: Option<SocketFile>,
-}
-
-/// The file of a Unix socket, removed with this.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 /// Serves the API of `daemon`. Needs a tokio runtime.
@@ -106,9 +97,9 @@ pub async fn serve(config: ApiConfig, daemon: Daemon) -> Result<Server, ServeErr
     let task = tokio::spawn(serving.accept(listener));
     Ok(Server {
         listen,
-        task: Some(task),
+        file,
+        task,
         end: end.drop_guard(),
-        _file: file,
     })
 }
 
@@ -132,12 +123,10 @@ impl Server {
     }
 
     /// Ends it: nothing new is taken, streams of events end, and answers under way are waited for, 3 s at most.
-    pub async fn shutdown(mut self) {
-        let task = self.task.take();
+    pub async fn shutdown(self) {
+        drop(self.file);
         self.end.disarm().cancel();
-        if let Some(task) = task {
-            let _ = task.await;
-        }
+        let _ = self.task.await;
     }
 }
 
@@ -161,7 +150,7 @@ async fn bind(config: &ApiConfig) -> Result<(Listener, Listen, Option<SocketFile
             Ok((Listener::Tcp(listener), Listen::Tcp(addr), None))
         }
         Listen::Unix(path) => {
-            let listener = socket::listen(path).map_err(|e| match e {
+            let (listener, file) = socket::listen(path).map_err(|e| match e {
                 SocketError::InUse => ServeError::InUse(path.clone()),
                 SocketError::InTheWay => ServeError::InTheWay(path.clone()),
                 SocketError::Io(source) => ServeError::Socket {
@@ -169,29 +158,26 @@ async fn bind(config: &ApiConfig) -> Result<(Listener, Listen, Option<SocketFile
                     source,
                 },
             })?;
-            let file = SocketFile(path.clone());
             Ok((Listener::Unix(listener), config.listen.clone(), Some(file)))
         }
     }
 }
 
-enum Stream {
-    Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
-}
+/// A connection, and the address of its other end; a Unix socket has none.
+type Accepted = (Either<TcpStream, UnixStream>, Option<IpAddr>);
 
 impl Listener {
-    async fn accept(&self) -> io::Result<Stream> {
+    async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, from) = listener.accept().await?;
                 let _ = stream.set_nodelay(true);
-                Ok(Stream::Tcp(stream, from))
+                Ok((Either::Left(stream), Some(from.ip())))
             }
             Self::Unix(listener) => loop {
                 let (stream, _) = listener.accept().await?;
                 if socket::is_of_owner(&stream) {
-                    return Ok(Stream::Unix(stream));
+                    return Ok((Either::Right(stream), None));
                 }
             },
         }
@@ -228,9 +214,11 @@ impl Serving {
             loop {
                 while tasks.try_join_next().is_some() {}
                 match listener.accept().await {
-                    Ok(stream) => {
+                    Ok((stream, source)) => {
                         let seat = Arc::new(self.connections.seat().await);
-                        self.spawn(&mut tasks, stream, seat);
+                        let client = Client { source, seat };
+                        let (router, end) = (self.router.clone(), self.end.clone());
+                        tasks.spawn(converse(stream, client, router, self.times, end));
                     }
                     Err(e) => {
                         tracing::debug!("accept: {e}");
@@ -243,32 +231,6 @@ impl Serving {
         drop(listener);
         let answered = async { while tasks.join_next().await.is_some() {} };
         let _ = timeout(LAST, answered).await;
-    }
-
-    fn spawn(&self, tasks: &mut JoinSet<()>, stream: Stream, seat: Arc<Seat>) {
-        let (router, times, end) = (self.router.clone(), self.times, self.end.clone());
-        match stream {
-            Stream::Tcp(stream, from) => {
-                let source = Some(from.ip());
-                tasks.spawn(converse(
-                    stream,
-                    Client { source, seat },
-                    router,
-                    times,
-                    end,
-                ));
-            }
-            Stream::Unix(stream) => {
-                let source = None;
-                tasks.spawn(converse(
-                    stream,
-                    Client { source, seat },
-                    router,
-                    times,
-                    end,
-                ));
-            }
-        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The node's side of the control socket.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use super::socket::{self, SocketError};
+use super::socket::{self, SocketError, SocketFile};
 use super::{MAX_REQUEST, NotRequest, Request};
 use crate::session::IndexNode;
 
@@ -47,12 +46,12 @@ pub enum ControlError {
 pub struct Control {
     path: PathBuf,
     task: AbortHandle,
+    _file: SocketFile,
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
         self.task.abort();
-        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -62,7 +61,7 @@ impl Control {
     /// # Errors
     /// [`ControlError`]: a running node's socket or something else is there, or none can be made.
     pub fn serve(path: &Path, node: IndexNode) -> Result<Self, ControlError> {
-        let listener = socket::listen(path).map_err(|e| match e {
+        let (listener, file) = socket::listen(path).map_err(|e| match e {
             SocketError::InUse => ControlError::InUse(path.to_owned()),
             SocketError::InTheWay => ControlError::InTheWay(path.to_owned()),
             SocketError::Io(source) => ControlError::Bind {
@@ -74,6 +73,7 @@ impl Control {
         Ok(Self {
             path: path.to_owned(),
             task,
+            _file: file,
         })
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -21,13 +21,24 @@ pub(crate) enum SocketError {
     Io(io::Error),
 }
 
+/// The file of a socket that is listened to, removed with this.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 /// A listener that only the owner of the process can connect to, from its first moment. A socket that a dead process left
 /// there is replaced. Needs a tokio runtime.
-pub(crate) fn listen(path: &Path) -> Result<UnixListener, SocketError> {
+pub(crate) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), SocketError> {
     make_way(path)?;
-    bind(path)
+    let listener = bind(path)
         .and_then(UnixListener::from_std)
-        .map_err(SocketError::Io)
+        .map_err(SocketError::Io)?;
+    Ok((listener, SocketFile(path.to_owned())))
 }
 
 /// Whether the other end is the owner of the process, or root: a file mode does not keep everyone out on every system.

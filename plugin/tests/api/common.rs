@@ -252,6 +252,20 @@ pub(crate) async fn read_until(stream: &mut (impl AsyncRead + Unpin), text: &str
     timeout(DEADLINE, read).await.expect("it came in time")
 }
 
+/// Asks until there is something.
+pub(crate) async fn poll<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = timeout(DEADLINE, asking).await;
+    found.unwrap_or_else(|_| panic!("{what}: not in time"))
+}
+
 async fn act(mut inbox: Inbox, asked: Arc<Mutex<Vec<String>>>, facts: Facts) {
     let note = |what: String| asked.lock().expect("not poisoned").push(what);
     let known = |which: InfoHash| match which {

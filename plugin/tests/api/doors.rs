@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chunkcast_bittorrent::api::{ApiConfig, Listen, ServeError, serve};
+use chunkcast_bittorrent::daemon::channel;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use crate::common::{Answer, DEADLINE, HERE, Script, Scripted, read_until};
+use crate::common::{Answer, DEADLINE, HERE, Script, Scripted, poll, read_until};
 
 fn basic(user: &str, password: &str) -> String {
     let text = STANDARD.encode(format!("{user}:{password}"));
@@ -271,6 +272,36 @@ async fn a_unix_socket_is_its_owners_alone_and_replaces_that_of_a_dead_process()
     let in_the_way = serve(config(), script.daemon.clone()).await;
     assert!(matches!(in_the_way, Err(ServeError::InTheWay(_))));
     assert_eq!(std::fs::read(&path).expect("still there"), b"a file");
+}
+
+#[tokio::test]
+async fn the_end_of_one_server_leaves_the_socket_of_the_next() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("api.sock");
+    let config = || ApiConfig {
+        listen: Listen::Unix(path.clone()),
+        ..ApiConfig::default()
+    };
+    let (daemon, mut inbox) = channel();
+    let first = serve(config(), daemon).await.expect("a free path");
+    let mut asking = UnixStream::connect(&path).await.expect("a connection");
+    let request = "GET /api/v1/history HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    asking.write_all(request.as_bytes()).await.expect("sent");
+    let asked = timeout(DEADLINE, inbox.commands.recv()).await;
+    let ending = tokio::spawn(first.shutdown());
+    let script = Script::start();
+    let second = poll("the path is free", async || {
+        serve(config(), script.daemon.clone()).await.ok()
+    });
+    let second = second.await;
+    drop(asked); // only now the first one ends
+    ending.await.expect("no panic");
+    let mut stream = UnixStream::connect(&path).await.expect("the second");
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    assert_eq!(Answer::read(&mut stream).await.status, 200);
+    second.shutdown().await;
+    assert!(!path.exists());
 }
 
 #[tokio::test]
