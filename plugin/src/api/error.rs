@@ -51,6 +51,9 @@ pub enum ApiError {
     /// The body is not what the route takes.
     #[error("{0}")]
     Invalid(String),
+    /// The daemon takes too long.
+    #[error("the daemon does not answer")]
+    Silent,
     /// Too many listeners to events.
     #[error("too many listen to events already")]
     Listeners,
@@ -63,7 +66,7 @@ impl ApiError {
     /// The status that goes with it.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NoRoute | Self::Daemon(DaemonError::Unknown(_)) => StatusCode::NOT_FOUND,
+            Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Head(_) | Self::Broken | Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::Host => StatusCode::MISDIRECTED_REQUEST, // Transmission's
@@ -72,7 +75,7 @@ impl ApiError {
             Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy | Self::Listeners => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Silent | Self::Listeners => StatusCode::SERVICE_UNAVAILABLE,
             Self::Daemon(e) => match e {
                 DaemonError::Unknown(_) => StatusCode::NOT_FOUND,
                 DaemonError::Invalid(_) => StatusCode::BAD_REQUEST,

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use self::families as f;
 use self::text::{MEDIA_TYPE, Text};
 use super::{ApiError, ApiState};
-use crate::daemon::{Counts, DaemonError, Listing, RTT_BUCKETS_MS, State as TorrentState};
+use crate::daemon::{Counts, Listing, RTT_BUCKETS_MS, State as TorrentState};
 use crate::swarm::DropReason;
 
 pub(super) use self::requests::Requests;
@@ -40,8 +40,7 @@ async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
     let asked = timeout(PATIENCE, async {
         Ok((daemon.counts().await?, daemon.blocklist_len().await?))
     });
-    let slow = || DaemonError::NotNow("the daemon does not answer".to_owned());
-    let (counts, blocklist) = asked.await.unwrap_or_else(|_| Err(slow()))?;
+    let (counts, blocklist) = asked.await.unwrap_or(Err(ApiError::Silent))?;
     let mut text = Text::default();
     of_process(&mut text);
     of_torrents(&mut text, &daemon.list());

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use chunkcast_bittorrent::api::ApiConfig;
+use chunkcast_bittorrent::daemon::channel;
 
-use crate::common::{HERE, Scripted};
+use crate::common::{Api, HERE, Scripted};
 
 /// The names of metrics in the text format, by their `# TYPE` lines.
 fn names(text: &str) -> BTreeSet<&str> {
@@ -105,6 +106,14 @@ async fn health_needs_an_answer_and_a_disk() {
     ending.script.end();
     tokio::task::yield_now().await;
     assert_eq!(ending.get("/healthz").await.status, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_of_a_daemon_that_does_not_answer_are_not_to_be_had() {
+    let (daemon, _inbox) = channel();
+    let api = Api::of(ApiConfig::default(), daemon).await;
+    let why = api.get("/metrics").await.is_refused(503);
+    assert_eq!(why, "the daemon does not answer");
 }
 
 #[tokio::test]
