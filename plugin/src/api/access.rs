@@ -94,8 +94,8 @@ impl Access {
 
     /// Whether it is a page of ours that asks, or none, or a link on another one that somebody follows.
     fn check_page(&self, head: &Parts, host: &str) -> Result<(), ApiError> {
-        let text = |name| only(&head.headers, &name, "more than one Origin");
-        if let Some(origin) = text(ORIGIN)? {
+        let text = |name, several| only(&head.headers, &name, several);
+        if let Some(origin) = text(ORIGIN, "more than one Origin")? {
             let (scheme, page) = origin.split_once("://").ok_or(ApiError::Foreign)?;
             let page = Authority::parse(page).ok_or(ApiError::Foreign)?;
             let usual = match scheme {
@@ -113,8 +113,10 @@ impl Access {
                 return Err(ApiError::Foreign);
             }
         }
-        let foreign = matches!(text(SITE)?, Some("cross-site" | "same-site"));
-        let followed = head.method == Method::GET && text(MODE)? == Some("navigate");
+        let site = text(SITE, "more than one Sec-Fetch-Site")?;
+        let foreign = matches!(site, Some("cross-site" | "same-site"));
+        let mode = text(MODE, "more than one Sec-Fetch-Mode")?;
+        let followed = head.method == Method::GET && mode == Some("navigate");
         match foreign && !followed {
             true => Err(ApiError::Foreign),
             false => Ok(()),
