@@ -5,7 +5,6 @@ mod families;
 mod requests;
 mod text;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Router;
@@ -104,18 +103,27 @@ fn of_torrents(text: &mut Text, listing: &Listing) {
     peers.with(&[("distance", "near")], sum(|t| t.near));
     peers.with(&[("distance", "far")], sum(|t| t.far));
     peers.with(&[("distance", "web")], sum(|t| t.web_seeds));
-    let mut sources = BTreeMap::<&str, u64>::new();
-    for (source, count) in torrents.iter().flat_map(|t| &t.sources) {
-        *sources.entry(source).or_default() += u64::from(*count);
-    }
     let mut by_source = text.family(&f::PEERS_BY_SOURCE);
-    for (source, count) in sources {
+    for source in SOURCES {
+        let counts = torrents.iter().filter_map(|t| t.sources.get(source));
+        let count: u64 = counts.copied().map(u64::from).sum();
         by_source.with(&[("source", source)], count);
     }
     text.family(&f::CONNECTIONS).value(totals.connections);
     text.family(&f::BUFFERED_BYTES).value(totals.memory);
     text.family(&f::UPTIME).value(totals.session.seconds);
 }
+
+/// Who can have named a peer.
+const SOURCES: [&str; 7] = [
+    "directory",
+    "tracker",
+    "dht",
+    "lsd",
+    "pex",
+    "manual",
+    "incoming",
+];
 
 /// States and their names.
 const STATES: [(TorrentState, &str); 8] = [

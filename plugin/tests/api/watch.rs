@@ -35,6 +35,7 @@ async fn metrics_say_what_the_daemon_does() {
         "chunkcast_sent_bytes_total{distance=\"far\"} 4",
         "chunkcast_peers{distance=\"far\"} 4",
         "chunkcast_peers_by_source{source=\"directory\"} 4",
+        "chunkcast_peers_by_source{source=\"lsd\"} 0",
         "chunkcast_pieces_verified_total 12",
         "chunkcast_pieces_failed_total 1",
         "chunkcast_drops_total{reason=\"bad_have\"} 4",
