@@ -11,7 +11,7 @@ use super::answer;
 use crate::daemon::{
     About, Added, Change, Command, Daemon, DaemonError, Detail, Facts, FileRow, InfoHash, Limit,
     Listing, NewTorrent, Options, Priority, QueueMove, Removed, Schedule, Settings, SettingsChange,
-    Space, State, Summary, channel,
+    Space, State, Summary, TrackerRow, channel,
 };
 use crate::limits::Rates;
 
@@ -324,7 +324,15 @@ fn detail(torrent: &Summary) -> Detail {
         true => ChunkSet::from_indices(49, [48]),
         false => ChunkSet::full(49),
     };
+    let trackers = torrent.about.trackers.iter().flatten();
+    // as the announcer calls them
+    let trackers = trackers.map(|announce| TrackerRow {
+        announce: announce.parse::<url::Url>().expect("a URL").to_string(),
+        last_announce: THEN,
+        ..TrackerRow::default()
+    });
     Detail {
+        trackers: trackers.collect(),
         files,
         held: ChunkSet::from_indices(49, [0, 1]),
         wanted,

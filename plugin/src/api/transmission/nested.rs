@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chunkcast::chunks::ChunkSet;
 use serde_json::{Value, json};
+use url::{Host, Url};
 
 use super::fields::View;
 use super::units::{double, part};
@@ -217,6 +218,8 @@ struct Place<'a> {
     /// It is asked when those before it in its tier do not answer.
     backup: bool,
     announce: &'a str,
+    /// The same as the announcer has it: `None`, it is none.
+    url: Option<Url>,
 }
 
 fn places(torrent: &Summary) -> impl Iterator<Item = Place<'_>> {
@@ -231,6 +234,7 @@ fn places(torrent: &Summary) -> impl Iterator<Item = Place<'_>> {
         tier,
         backup,
         announce,
+        url: announce.parse().ok(),
     })
 }
 
@@ -241,7 +245,7 @@ pub(super) fn trackers(torrent: &Summary) -> Vec<Value> {
             "announce": place.announce,
             "id": place.id,
             "scrape": scrape(place.announce),
-            "sitename": site(place.announce),
+            "sitename": site(place.url.as_ref()),
             "tier": place.tier,
         })
     });
@@ -253,7 +257,8 @@ pub(super) fn tracker_stats(view: &View<'_>) -> Vec<Value> {
     let rows = view.detail.map_or(&[][..], |d| &d.trackers);
     let never = TrackerRow::default();
     let each = places(view.torrent).map(|place| {
-        let row = rows.iter().find(|row| row.announce == place.announce);
+        let url = place.url.as_ref().map(Url::as_str);
+        let row = rows.iter().find(|row| Some(&*row.announce) == url);
         let row = row.unwrap_or(&never);
         let asked = row.last_announce > 0;
         let state = match (row.asking, row.next_announce) {
@@ -272,7 +277,7 @@ pub(super) fn tracker_stats(view: &View<'_>) -> Vec<Value> {
             "downloadCount": -1,
             "hasAnnounced": asked,
             "hasScraped": false,
-            "host": host(place.announce),
+            "host": host(place.url.as_ref()),
             "id": place.id,
             "isBackup": place.backup,
             "lastAnnouncePeerCount": row.peers,
@@ -292,7 +297,7 @@ pub(super) fn tracker_stats(view: &View<'_>) -> Vec<Value> {
             "scrape": scrape(place.announce),
             "scrapeState": INACTIVE,
             "seederCount": row.seeders.map_or(-1, i64::from),
-            "sitename": site(place.announce),
+            "sitename": site(place.url.as_ref()),
             "tier": place.tier,
         })
     });
@@ -314,8 +319,8 @@ fn scrape(announce: &str) -> String {
 }
 
 /// Scheme, host and port.
-fn host(announce: &str) -> String {
-    let Ok(url) = url::Url::parse(announce) else {
+fn host(url: Option<&Url>) -> String {
+    let Some(url) = url else {
         return String::new();
     };
     let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
@@ -325,11 +330,9 @@ fn host(announce: &str) -> String {
 }
 
 /// The name that people call a tracker by: of `tracker.example.org` it is `example`.
-fn site(announce: &str) -> String {
-    let url = url::Url::parse(announce).ok();
-    let host = url.as_ref().and_then(url::Url::host);
-    match host {
-        Some(url::Host::Domain(name)) => {
+fn site(url: Option<&Url>) -> String {
+    match url.and_then(Url::host) {
+        Some(Host::Domain(name)) => {
             let mut parts = name.rsplit('.');
             let (top, second) = (parts.next(), parts.next());
             second.or(top).unwrap_or_default().to_owned()

@@ -75,6 +75,29 @@ async fn a_torrent_is_shown_as_transmission_shows_it() {
 }
 
 #[tokio::test]
+async fn what_a_tracker_said_is_shown_however_its_url_is_written() {
+    let trackers = [
+        "http://a.example/announce",
+        "http://a.example:80/x",
+        "HTTPS://B.Example:443/announce",
+        "http://c.example",
+    ];
+    let announced = with(|t| {
+        let tier = trackers.map(str::to_owned).to_vec();
+        Arc::make_mut(&mut t.about).trackers = vec![tier];
+    });
+    let shown = get(announced, &["trackerStats"]).await;
+    let stats = shown["trackerStats"].as_array().expect("a list");
+    for (announce, stats) in trackers.iter().zip(stats) {
+        assert_eq!(stats["announce"], *announce);
+        assert_eq!(stats["hasAnnounced"], true, "{announce}");
+        assert_eq!(stats["lastAnnounceTime"], THEN, "{announce}");
+    }
+    assert_eq!(stats[2]["host"], "https://b.example:443");
+    assert_eq!(stats[3]["sitename"], "c");
+}
+
+#[tokio::test]
 async fn states_and_troubles_have_transmissions_numbers() {
     let states = [
         (State::Paused, 0),
