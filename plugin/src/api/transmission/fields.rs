@@ -342,7 +342,7 @@ fn eta(view: &View<'_>) -> i64 {
                     clippy::cast_sign_loss,
                     reason = "an estimate; the cast saturates"
                 )]
-                let goal = (ratio * received(torrent) as f64) as u64;
+                let goal = (ratio * torrent.wanted as f64) as u64;
                 seconds(goal.saturating_sub(torrent.uploaded), torrent.rate_up)
             }
             None => NOT_AVAILABLE,

@@ -153,12 +153,12 @@ async fn the_time_left_is_told_apart_from_none_and_from_not_known() {
     );
     let seeding = |t: &mut Summary| t.state = State::Seeding;
     assert_eq!(eta(seeding, plain.clone()).await, (Some(-1), Some(-1)));
-    // 2 x 140,000 less 35,000 bytes, at 1,000 bytes a second
+    // twice the 3,200,001 bytes that are wanted less 35,000, at 1,000 bytes a second
     let sending = |t: &mut Summary| {
         t.state = State::Seeding;
         t.rate_up = 1000;
     };
-    assert_eq!(eta(sending, limited.clone()).await, (Some(245), Some(-1)));
+    assert_eq!(eta(sending, limited.clone()).await, (Some(6365), Some(-1)));
     // nobody has wanted anything since long before now
     assert_eq!(eta(seeding, limited.clone()).await, (Some(-2), Some(0)));
     let own = |t: &mut Summary| {
