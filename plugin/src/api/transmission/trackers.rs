@@ -57,7 +57,7 @@ impl Tiers {
     /// Puts a tracker into the last tier.
     fn push(&mut self, url: &str, name: &'static str) -> Result<(), RpcError> {
         let mut all = self.0.iter().flatten();
-        if all.clone().any(|known| known == url) {
+        if url.is_empty() || all.clone().any(|known| known == url) {
             return Err(RpcError::Argument {
                 name,
                 wanted: "announce URLs that are not there yet",
@@ -98,6 +98,13 @@ impl Tiers {
         };
         let mut flat = self.flat();
         for (id, url) in pairs_of(pairs).ok_or_else(wrong)? {
+            let mut others = flat.iter().enumerate().filter(|(other, _)| *other != id);
+            if others.any(|(_, known)| *known == url) {
+                return Err(RpcError::Argument {
+                    name: "trackerReplace",
+                    wanted: "announce URLs that are not there yet",
+                });
+            }
             let place = flat.get_mut(id).ok_or_else(wrong)?;
             url.clone_into(place);
         }

@@ -231,6 +231,11 @@ async fn trackers_are_added_removed_and_replaced_by_their_place() {
             .unwrap(),
         [vec![a, new], vec![c]]
     );
+    assert_eq!(
+        trackers(json!({"trackerReplace": [1, b]})).await.unwrap(),
+        [vec![a, b], vec![c]],
+        "itself"
+    );
     let list = format!("{new}\n{a}\n\n\n {c}\n");
     assert_eq!(
         trackers(json!({"trackerList": list})).await.unwrap(),
@@ -238,6 +243,9 @@ async fn trackers_are_added_removed_and_replaced_by_their_place() {
     );
     for wrong in [
         json!({"trackerAdd": [a]}),
+        json!({"trackerAdd": [""]}),
+        json!({"trackerReplace": [0, b]}),
+        json!({"trackerReplace": [0, new, 2, new]}),
         json!({"trackerRemove": [3]}),
         json!({"trackerRemove": ["x"]}),
         json!({"trackerReplace": [77, new]}),
