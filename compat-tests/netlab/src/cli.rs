@@ -79,7 +79,7 @@ pub(crate) struct Common {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) runs: u32,
     /// Who has not got everything by then has failed [default: 20 times the bound; `loopback` 10 MB/s but at least 30 s;
-    /// `many` 60 s]
+    /// `many` 60 s; `idle` 10 min for each start]
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub(crate) timeout: Option<Duration>,
     /// One JSON object on standard output instead of tables.
@@ -91,7 +91,7 @@ pub(crate) struct Common {
     /// The `chunkcast` program [default: beside this one, or in PATH]
     #[arg(long, value_name = "PATH")]
     pub(crate) chunkcast: Option<PathBuf>,
-    /// More words for `chunkcast get` and `chunkcast seed` (repeatable).
+    /// More words for `chunkcast get`, `chunkcast seed` and `chunkcast daemon` (repeatable).
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     pub(crate) chunkcast_arg: Vec<String>,
 }
@@ -397,7 +397,7 @@ fn piece_fits(piece: u64) -> Result<(), String> {
     ))
 }
 
-fn no_twins(flag: &str, engines: &[Engine]) -> Result<(), String> {
+fn no_twins<T: PartialEq>(flag: &str, engines: &[T]) -> Result<(), String> {
     let twice = |(i, engine)| engines[..i].contains(engine);
     if engines.iter().enumerate().any(twice) {
         return Err(format!(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -56,6 +57,19 @@ impl Interrupt {
     pub(crate) fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) {
             return Err(Fault::Interrupted.into());
+        }
+        Ok(())
+    }
+
+    /// Lets `time` pass.
+    ///
+    /// # Errors
+    /// [`Fault::Interrupted`] when a signal comes meanwhile.
+    pub(crate) fn rest(&self, time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.check()?;
+            std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }

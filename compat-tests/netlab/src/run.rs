@@ -1,6 +1,6 @@
 //! One run of a [cast](Cast): everything is started at once, watched until all have everything, and measured.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -107,14 +107,8 @@ impl Means<'_> {
     /// When something cannot be started or read; a peer that fails is an [`Outcome`].
     pub(crate) fn run(&mut self, cast: &Cast, number: u32) -> Result<Run> {
         let name = format!("{}-{number}", cast.name());
-        let dir = self.lab.set.dir().join(&name);
-        std::fs::create_dir(&dir).with_context(|| format!("`{}`", dir.display()))?;
-        let result = self.run_in(&dir, cast, number);
-        if let Some(keep) = self.keep {
-            keep_logs(&dir, &keep.join(name))?;
-        }
-        let _ = std::fs::remove_dir_all(&dir);
-        result
+        let (parent, keep) = (self.lab.set.dir().to_path_buf(), self.keep);
+        within(&parent, &name, keep, |dir| self.run_in(dir, cast, number))
     }
 
     fn run_in(&mut self, dir: &Path, cast: &Cast, number: u32) -> Result<Run> {
@@ -286,11 +280,37 @@ fn wan_run(before: &Counters, after: &Counters) -> Option<WanRun> {
     })
 }
 
-/// Copies what is not data.
+/// Makes the directory `name` in `parent` for a run, does it, and removes the directory; its logs are copied to `keep`.
 ///
 /// # Errors
-/// When the disk refuses.
-pub(crate) fn keep_logs(from: &Path, to: &Path) -> Result<()> {
+/// The run's, and when the disk refuses.
+pub(crate) fn within<T>(
+    parent: &Path,
+    name: &str,
+    keep: Option<&Path>,
+    run: impl FnOnce(&Path) -> Result<T>,
+) -> Result<T> {
+    let dir = subdirectory(parent, name)?;
+    let result = run(&dir);
+    if let Some(keep) = keep {
+        keep_logs(&dir, &keep.join(name))?;
+    }
+    let _ = std::fs::remove_dir_all(&dir);
+    result
+}
+
+/// Makes a directory.
+///
+/// # Errors
+/// When it is there, or the disk refuses.
+pub(crate) fn subdirectory(parent: &Path, name: &str) -> Result<PathBuf> {
+    let dir = parent.join(name);
+    std::fs::create_dir(&dir).with_context(|| format!("`{}`", dir.display()))?;
+    Ok(dir)
+}
+
+/// Copies what is not data.
+fn keep_logs(from: &Path, to: &Path) -> Result<()> {
     std::fs::create_dir_all(to).with_context(|| format!("`{}`", to.display()))?;
     for entry in std::fs::read_dir(from)?.flatten() {
         let name = entry.file_name();

@@ -42,7 +42,7 @@ impl Source {
         let file = dir.join(NAME);
         let (pieces, sha1) =
             write_noise(&file, size, piece).with_context(|| format!("`{}`", file.display()))?;
-        let info = info_dictionary(size, piece, &pieces);
+        let info = info_dictionary(NAME, size, piece, &pieces);
         let hash = Sha1::digest(&info);
         let this = Self {
             file,
@@ -104,16 +104,18 @@ fn write_noise(path: &Path, size: u64, piece: u64) -> Result<(Vec<u8>, [u8; 20])
     Ok((pieces, all.finalize().into()))
 }
 
-fn info_dictionary(size: u64, piece: u64, pieces: &[u8]) -> Vec<u8> {
+/// The `info` of a torrent of one file; `pieces` are the hashes.
+pub(crate) fn info_dictionary(name: &str, size: u64, piece: u64, pieces: &[u8]) -> Vec<u8> {
     let head = format!(
-        "d6:lengthi{size}e4:name{}:{NAME}12:piece lengthi{piece}e6:pieces{}:",
-        NAME.len(),
+        "d6:lengthi{size}e4:name{}:{name}12:piece lengthi{piece}e6:pieces{}:",
+        name.len(),
         pieces.len()
     );
     [head.as_bytes(), pieces, b"e"].concat()
 }
 
-fn metainfo(info: &[u8], tracker: Option<&str>) -> Vec<u8> {
+/// A .torrent file.
+pub(crate) fn metainfo(info: &[u8], tracker: Option<&str>) -> Vec<u8> {
     let announce = tracker.map_or_else(String::new, |url| format!("8:announce{}:{url}", url.len()));
     [b"d", announce.as_bytes(), b"4:info", info, b"e"].concat()
 }

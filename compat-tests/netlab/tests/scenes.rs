@@ -131,3 +131,38 @@ fn many_downloaders_get_every_byte_from_the_seed_alone() {
     assert!(run["seed_peak_bytes"].as_u64().is_some_and(|b| b > 1 << 20));
     assert_eq!(run["within_budget"], true, "{report}");
 }
+
+#[test]
+fn an_idle_daemon_is_measured_and_each_process_keeps_an_output_of_its_own() {
+    if !allowed("netlab idle") || !installed("transmission-remote", "idle") {
+        return;
+    }
+    let kept = scratch();
+    let keep = kept.path().display().to_string();
+    let words = "idle --daemons chunkcast --torrents 3 --size 64KiB --settle 1s --span 1s --timeout 60s --keep";
+    let words: Vec<&str> = words.split(' ').chain([keep.as_str()]).collect();
+    let Some(report) = report(&words) else {
+        return;
+    };
+    let run = &report["runs"][0];
+    for key in ["added_s", "end_s", "start_s", "resident_mib"] {
+        assert!(
+            run[key].as_f64().is_some_and(|s| s > 0.0),
+            "{key}: {report}"
+        );
+    }
+    let said = |name: &str| {
+        let path = kept.path().join("chunkcast-1").join(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}"))
+    };
+    let index = said("index.log");
+    assert!(index.contains("\"event\":\"listening\""), "{index}");
+    for name in ["start-1.log", "start-2.log"] {
+        let daemon = said(name);
+        // the port of its API
+        assert!(
+            daemon.contains("9091") && !daemon.contains("\"event\""),
+            "{name}: {daemon}"
+        );
+    }
+}

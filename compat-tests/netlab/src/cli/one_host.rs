@@ -148,6 +148,7 @@ impl IdleArgs {
     /// A line that says what does not.
     pub(crate) fn validate(&self) -> Result<(), String> {
         piece_fits(self.piece)?;
+        no_twins("--daemons", &self.daemons)?;
         if !(1..=MAX_TORRENTS).contains(&self.torrents) {
             let n = self.torrents;
             return Err(format!(
@@ -181,5 +182,42 @@ impl ManyArgs {
             return Err(format!("--size is {}; it goes up to 1GiB", self.size));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let refused = |words: &str| {
+            let words = ["netlab"].into_iter().chain(words.split(' '));
+            let valid = match Cli::try_parse_from(words).expect("parses").command {
+                Command::Loopback(args) => args.validate(),
+                Command::Many(args) => args.validate(),
+                Command::Idle(args) => args.validate(),
+                other => panic!("{other:?}"),
+            };
+            valid.err()
+        };
+        for words in ["loopback", "many", "idle"] {
+            assert_eq!(refused(words), None);
+        }
+        for (words, flag) in [
+            ("loopback --piece 100000", "--piece"),
+            ("loopback --engines aria2,aria2", "--engines"),
+            ("many --engines aria2,aria2", "--engines"),
+            ("many --n 0", "--n"),
+            ("many --size 2GiB", "--size"),
+            ("idle --daemons chunkcast,chunkcast", "--daemons"),
+            ("idle --torrents 0", "--torrents"),
+            ("idle --piece 100000", "--piece"),
+        ] {
+            let line = refused(words).unwrap_or_else(|| panic!("`{words}` is taken"));
+            assert!(line.starts_with(flag), "{words}: {line}");
+        }
     }
 }

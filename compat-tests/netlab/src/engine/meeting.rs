@@ -1,7 +1,7 @@
 //! Where the peers of an engine find each other, which runs before they start: a tracker, or an index node.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use super::{Chunkcast, LogSign, Seat, Sign, chunkcast};
 use crate::lab::Lab;
 use crate::ns::{Ns, output};
 use crate::proc::Proc;
+use crate::run::subdirectory;
 use crate::torrent::Source;
 
 const TRACKER_PORT: u16 = 6969;
@@ -58,21 +59,16 @@ pub(crate) fn start(
     source: &Source,
     program: &Chunkcast,
 ) -> Result<Meeting> {
-    let place = |name: &str| -> Result<PathBuf> {
-        let place = dir.join(name);
-        std::fs::create_dir(&place)?;
-        Ok(place)
-    };
     let mut meeting = Meeting {
         _tracker: None,
         index: None,
         near: Vec::new(),
     };
     if needs.tracker {
-        meeting._tracker = Some(tracker(gateway, &place("tracker")?, source)?);
+        meeting._tracker = Some(tracker(gateway, &subdirectory(dir, "tracker")?, source)?);
     }
     if needs.index {
-        meeting.index = Some(index_node(gateway, &place("index")?, program)?);
+        meeting.index = Some(index_node(gateway, &subdirectory(dir, "index")?, program)?);
     }
     Ok(meeting)
 }

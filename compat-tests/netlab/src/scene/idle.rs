@@ -11,14 +11,16 @@ use sha1::{Digest, Sha1};
 
 use super::{chunkcast, print, tell};
 use crate::cli::IdleArgs;
-use crate::engine::{Daemon, Directory, Remote, meeting};
+use crate::engine::{Chunkcast, Daemon, Directory, Remote, meeting};
 use crate::fault::Interrupt;
 use crate::host::{self, Host};
-use crate::ns::Set;
+use crate::ns::{Ns, Set};
 use crate::proc::{self, Proc};
 use crate::report::idle as report;
+use crate::run::{subdirectory, within};
+use crate::torrent::{info_dictionary, metainfo};
 
-/// How long a start, with or without hashing, may take.
+/// How long a start, with or without hashing, may take. // guess
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long an end may take.
 const END: Duration = Duration::from_secs(30);
@@ -73,29 +75,25 @@ pub(crate) fn run(args: &IdleArgs) -> Result<ExitCode> {
     let mut runs = Vec::new();
     for number in 1..=args.common.runs {
         for daemon in &args.daemons {
-            let dir = host.set.dir().join(format!("{daemon}-{number}"));
-            std::fs::create_dir(&dir)?;
-            let index = (*daemon == Daemon::Chunkcast)
-                .then(|| meeting::index_node(place, &dir, &program))
-                .transpose()?;
-            let one = One {
-                daemon: *daemon,
-                remote: Remote(place),
-                dir: &dir,
-                data: &data,
-                count: torrents.len(),
-                interrupt: &interrupt,
-            };
-            let start = || {
-                let home = dir.join("home");
-                let mut command = daemon.command(place, &home, &data, &program)?;
-                Proc::spawn(&mut command, &dir.join("log"))
-            };
-            let run = one.run(start, &torrents, number, args)?;
-            drop(index);
+            let name = format!("{daemon}-{number}");
+            let keep = args.common.keep.as_deref();
+            let run = within(host.set.dir(), &name, keep, |dir| {
+                let _index = (*daemon == Daemon::Chunkcast)
+                    .then(|| meeting::index_node(place, &subdirectory(dir, "index")?, &program))
+                    .transpose()?;
+                let one = One {
+                    daemon: *daemon,
+                    program: &program,
+                    place,
+                    dir,
+                    data: &data,
+                    patience: args.common.timeout.unwrap_or(PATIENCE),
+                    interrupt: &interrupt,
+                };
+                one.run(&torrents, number, args)
+            })?;
             tell(&format!("netlab: {daemon} run {number} is done"));
             runs.push(run);
-            let _ = std::fs::remove_dir_all(&dir);
         }
     }
     let text = if args.common.json {
@@ -110,42 +108,38 @@ pub(crate) fn run(args: &IdleArgs) -> Result<ExitCode> {
 /// One daemon's turn.
 struct One<'a> {
     daemon: Daemon,
-    remote: Remote<'a>,
+    program: &'a Chunkcast,
+    place: &'a Ns,
     dir: &'a Path,
     data: &'a Path,
-    count: usize,
+    /// How long a start may take.
+    patience: Duration,
     interrupt: &'a Interrupt,
 }
 
 impl One<'_> {
-    fn run(
-        &self,
-        start: impl Fn() -> Result<Proc>,
-        torrents: &[PathBuf],
-        number: u32,
-        args: &IdleArgs,
-    ) -> Result<Run> {
+    fn run(&self, torrents: &[PathBuf], number: u32, args: &IdleArgs) -> Result<Run> {
         let load = proc::load();
-        let mut proc = start()?;
-        self.wait(&mut proc, 0)?;
+        let (mut proc, log) = self.start("start-1")?;
+        self.wait(&mut proc, &log, 0)?;
         let begun = Instant::now();
         for torrent in torrents {
             self.interrupt.check()?;
-            self.remote.add(torrent)?;
+            Remote(self.place).add(torrent)?;
         }
-        self.wait(&mut proc, self.count)?;
+        self.wait(&mut proc, &log, torrents.len())?;
         let added = begun.elapsed().as_secs_f64();
         let begun = Instant::now();
         proc.terminate();
         let end = proc.wait(END).then(|| begun.elapsed().as_secs_f64());
         drop(proc);
         let begun = Instant::now();
-        let mut proc = start()?;
-        self.wait(&mut proc, self.count)?;
+        let (mut proc, log) = self.start("start-2")?;
+        self.wait(&mut proc, &log, torrents.len())?;
         let (took, start_cpu) = (begun.elapsed().as_secs_f64(), proc.cpu());
-        self.rest(args.settle)?;
+        self.interrupt.rest(args.settle)?;
         let (cpu, carried, begun) = (proc.cpu(), host::carried(proc.id())?, Instant::now());
-        self.rest(args.span)?;
+        self.interrupt.rest(args.span)?;
         let seconds = begun.elapsed().as_secs_f64();
         let run = Run {
             daemon: self.daemon,
@@ -165,17 +159,25 @@ impl One<'_> {
         Ok(run)
     }
 
+    /// Starts it; its output goes to a log of this start, which is named too.
+    fn start(&self, name: &str) -> Result<(Proc, PathBuf)> {
+        let log = subdirectory(self.dir, name)?.join("log");
+        let home = self.dir.join("home");
+        let mut command = (self.daemon).command(self.place, &home, self.data, self.program)?;
+        Ok((Proc::spawn(&mut command, &log)?, log))
+    }
+
     /// Waits until so many torrents are seeded.
-    fn wait(&self, proc: &mut Proc, count: usize) -> Result<()> {
+    fn wait(&self, proc: &mut Proc, log: &Path, count: usize) -> Result<()> {
         let begun = Instant::now();
         loop {
             self.interrupt.check()?;
-            let seeding = self.remote.seeding();
+            let seeding = Remote(self.place).seeding();
             if seeding == Some(count) {
                 return Ok(());
             }
-            if !proc.runs() || begun.elapsed() > PATIENCE {
-                let said = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+            if !proc.runs() || begun.elapsed() > self.patience {
+                let said = std::fs::read_to_string(log).unwrap_or_default();
                 let (daemon, data) = (self.daemon, self.data.display());
                 bail!(
                     "{daemon} seeds {seeding:?} of {count} torrents of {data}: {}",
@@ -184,15 +186,6 @@ impl One<'_> {
             }
             std::thread::sleep(POLL);
         }
-    }
-
-    fn rest(&self, time: Duration) -> Result<()> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            self.interrupt.check()?;
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Ok(())
     }
 }
 
@@ -214,14 +207,9 @@ fn make(torrents: &Path, data: &Path, args: &IdleArgs) -> Result<Vec<PathBuf>> {
         std::fs::File::create(&file)
             .and_then(|f| f.set_len(args.size))
             .with_context(|| format!("`{}`", file.display()))?;
-        let head = format!(
-            "d4:infod6:lengthi{}e4:name{}:{name}12:piece lengthi{piece}e6:pieces{}:",
-            args.size,
-            name.len(),
-            hashes.len()
-        );
+        let info = info_dictionary(&name, args.size, args.piece, &hashes);
         let path = torrents.join(format!("{name}.torrent"));
-        std::fs::write(&path, [head.as_bytes(), &hashes, b"ee"].concat())?;
+        std::fs::write(&path, metainfo(&info, None))?;
         paths.push(path);
     }
     Ok(paths)

@@ -11,7 +11,7 @@ use crate::engine::{self, Chunkcast, Engine, Seat};
 use crate::fault::Interrupt;
 use crate::host::Host;
 use crate::proc::Proc;
-use crate::run::{GRACE, keep_logs};
+use crate::run::{GRACE, within};
 use crate::torrent::Source;
 
 /// How long a seed may take to check its data and announce itself.
@@ -49,14 +49,7 @@ impl Stage<'_> {
         run: impl FnOnce(&Path) -> Result<T>,
     ) -> Result<T> {
         let name = format!("{engine}-{number}");
-        let dir = self.host.set.dir().join(&name);
-        std::fs::create_dir(&dir).with_context(|| format!("`{}`", dir.display()))?;
-        let result = run(&dir);
-        if let Some(keep) = self.keep {
-            keep_logs(&dir, &keep.join(name))?;
-        }
-        let _ = std::fs::remove_dir_all(&dir);
-        result
+        within(self.host.set.dir(), &name, self.keep, run)
     }
 
     /// Where the peer with this number is reached.
@@ -114,11 +107,7 @@ impl Stage<'_> {
             std::thread::sleep(Duration::from_millis(10));
         }
         let ready = begun.elapsed().as_secs_f64();
-        let end = Instant::now() + SETTLE;
-        while Instant::now() < end {
-            self.interrupt.check()?;
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        self.interrupt.rest(SETTLE)?;
         Ok(Standing {
             proc,
             meeting,
