@@ -49,16 +49,9 @@ async fn session_with(memory: u64, hook: WriteHook) -> Session {
 
 fn download(content: &Content, dir: &std::path::Path, seed: &Session) -> AddTorrent {
     AddTorrent {
-        source: content.torrent(),
-        data: DataPath::OutputDir(dir.to_path_buf()),
         peers: vec![seed.listen_addr()],
-        select: None,
-        priorities: Vec::new(),
-        trackers: None,
-        resume: None,
         patience: Some(DEADLINE),
-        seed_only: false,
-        metadata_only: false,
+        ..AddTorrent::new(content.torrent(), DataPath::OutputDir(dir.to_path_buf()))
     }
 }
 
@@ -71,12 +64,8 @@ async fn seed_of(contents: &[Arc<Content>]) -> (Session, Vec<TorrentHandle>, Vec
         let path = dir.path().join("source.bin");
         write(&path, &content.data);
         let add = AddTorrent {
-            data: DataPath::Content(path),
-            peers: vec![],
-            select: None,
-            patience: None,
             seed_only: true,
-            ..download(content, dir.path(), &session)
+            ..AddTorrent::new(content.torrent(), DataPath::Content(path))
         };
         handles.push(session.add(add).await.expect("a new torrent"));
         dirs.push(dir);

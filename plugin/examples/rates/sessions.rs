@@ -50,16 +50,9 @@ impl Running {
         };
         let session = Session::start(config).await.expect("a session");
         let add = AddTorrent {
-            source: TorrentSource::Metainfo(meta.clone()),
             seed_only: matches!(data, DataPath::Content(_)),
-            data,
             peers,
-            select: None,
-            priorities: Vec::new(),
-            trackers: None,
-            resume: None,
-            patience: None,
-            metadata_only: false,
+            ..AddTorrent::new(TorrentSource::Metainfo(meta.clone()), data)
         };
         let handle = session.add(add).await.expect("a new torrent");
         Self { session, handle }

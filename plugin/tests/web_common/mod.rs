@@ -343,16 +343,9 @@ impl Get {
     ) -> Self {
         let dir = scratch();
         let add = AddTorrent {
-            source,
-            data: DataPath::OutputDir(dir.path().to_path_buf()),
             peers,
-            select: None,
-            priorities: Vec::new(),
-            trackers: None,
-            resume: None,
             patience: Some(patience),
-            seed_only: false,
-            metadata_only: false,
+            ..AddTorrent::new(source, DataPath::OutputDir(dir.path().to_path_buf()))
         };
         let handle = session.add(add).await.unwrap();
         Self {
