@@ -372,19 +372,17 @@ async fn what_a_near_peer_has_is_not_fetched_from_the_web_server() {
     let dir = chunkcast_compat_tests::scratch();
     std::fs::write(dir.path().join("f"), &files[0].data).unwrap();
     let add = AddTorrent {
-        source: Get::of(bare),
-        data: DataPath::OutputDir(dir.path().to_path_buf()),
-        peers: vec![],
-        select: None,
-        priorities: Vec::new(),
-        trackers: None,
-        resume: None,
-        patience: None,
         seed_only: true,
-        metadata_only: false,
+        ..AddTorrent::new(Get::of(bare), DataPath::OutputDir(dir.path().to_path_buf()))
     };
     let mut seed = seeding.add(add).await.unwrap();
-    while !matches!(seed.next().await, Some(TorrentEvent::Complete(_))) {}
+    loop {
+        match seed.next().await.unwrap() {
+            TorrentEvent::Complete(_) => break,
+            TorrentEvent::Failed(e) => panic!("{e}"),
+            _ => {}
+        }
+    }
     let peers = vec![seeding.listen_addr()];
     let mut get = Get::with(config(), Get::of(meta), DEADLINE, peers).await;
     get.until(|p, _| p.near > 0).await.unwrap();

@@ -46,9 +46,14 @@ pub(crate) fn watch_panics() {
     });
 }
 
+/// Nothing panicked since panics are counted.
+pub(crate) fn assert_no_panic() {
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0, "a task panicked");
+}
+
 /// Nothing panicked, and the process never took more than `mib` MiB.
 pub(crate) fn assert_sound(mib: u64) {
-    assert_eq!(PANICS.load(Ordering::SeqCst), 0, "a task panicked");
+    assert_no_panic();
     let peak = peak_mib("self");
     assert!(peak <= mib, "{peak} MiB at the peak, at most {mib}");
 }
@@ -155,18 +160,20 @@ pub(crate) struct Leech {
 
 impl Leech {
     pub(crate) async fn start(source: TorrentSource, peers: Vec<SocketAddr>) -> Self {
-        let (session, dir) = (session().await, scratch());
+        Self::on(session().await, source, peers).await
+    }
+
+    /// One of this session.
+    pub(crate) async fn on(
+        session: Session,
+        source: TorrentSource,
+        peers: Vec<SocketAddr>,
+    ) -> Self {
+        let dir = scratch();
         let add = AddTorrent {
-            source,
-            data: DataPath::OutputDir(dir.path().to_path_buf()),
             peers,
-            select: None,
-            priorities: Vec::new(),
-            trackers: None,
-            resume: None,
             patience: Some(DEADLINE),
-            seed_only: false,
-            metadata_only: false,
+            ..AddTorrent::new(source, DataPath::OutputDir(dir.path().to_path_buf()))
         };
         let handle = session.add(add).await.expect("a new torrent");
         Self {
@@ -229,6 +236,35 @@ pub(crate) fn assert_file(what: &str, path: &Path, content: &Content) {
     assert!(copy == content.data, "{what}: the copy differs");
 }
 
+/// Waits for the next event that `wanted` takes something from. A torrent that fails is a test that fails.
+pub(crate) async fn until<T>(
+    handle: &mut TorrentHandle,
+    wanted: impl Fn(TorrentEvent) -> Option<T>,
+) -> T {
+    let waiting = async {
+        loop {
+            match handle.next().await.expect("it runs") {
+                TorrentEvent::Failed(e) => panic!("{e}"),
+                event => {
+                    if let Some(found) = wanted(event) {
+                        return found;
+                    }
+                }
+            }
+        }
+    };
+    timeout(DEADLINE, waiting).await.expect("in time")
+}
+
+/// Waits until a torrent has all that is wanted of it.
+pub(crate) async fn complete(handle: &mut TorrentHandle) -> Progress {
+    let complete = |event| match event {
+        TorrentEvent::Complete(progress) => Some(progress),
+        _ => None,
+    };
+    until(handle, complete).await
+}
+
 /// A session that has the whole content and serves it.
 pub(crate) async fn seed(
     content: &Content,
@@ -238,27 +274,12 @@ pub(crate) async fn seed(
     let path = dir.path().join("source.bin");
     write(&path, &content.data);
     let add = AddTorrent {
-        source: content.torrent(),
-        data: DataPath::Content(path),
         peers,
-        select: None,
-        priorities: Vec::new(),
-        trackers: None,
-        resume: None,
-        patience: None,
         seed_only: true,
-        metadata_only: false,
+        ..AddTorrent::new(content.torrent(), DataPath::Content(path))
     };
     let mut handle = session.add(add).await.expect("a new torrent");
-    let ready = async {
-        while let Some(event) = handle.next().await {
-            if let TorrentEvent::Complete(_) = event {
-                return;
-            }
-        }
-        panic!("the seed ended");
-    };
-    timeout(DEADLINE, ready).await.expect("the seed is ready");
+    complete(&mut handle).await;
     (session, handle, dir)
 }
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use chunkcast_bittorrent::limits::{Blocklist, Rate, Rates};
 use chunkcast_bittorrent::metadata::{Metainfo, Priority};
-use chunkcast_bittorrent::session::{
-    AddTorrent, DataPath, Session, TorrentEvent, TorrentHandle, TorrentSource,
-};
+use chunkcast_bittorrent::session::{AddTorrent, DataPath, Session, TorrentEvent, TorrentSource};
 use chunkcast_compat_tests::{Scratch, noise, scratch};
 use sha1::{Digest, Sha1};
 use tokio::time::timeout;
@@ -32,31 +30,6 @@ fn three_files() -> (Arc<Metainfo>, Scratch) {
     info.push(b'e');
     let meta = Metainfo::from_info(info.into(), None).expect("a torrent");
     (Arc::new(meta), dir)
-}
-
-/// Waits for the next event that `wanted` takes something from.
-async fn until<T>(handle: &mut TorrentHandle, wanted: impl Fn(TorrentEvent) -> Option<T>) -> T {
-    let waiting = async {
-        loop {
-            match handle.next().await.expect("it runs") {
-                TorrentEvent::Failed(e) => panic!("{e}"),
-                event => {
-                    if let Some(found) = wanted(event) {
-                        return found;
-                    }
-                }
-            }
-        }
-    };
-    timeout(DEADLINE, waiting).await.expect("in time")
-}
-
-async fn complete(handle: &mut TorrentHandle) -> chunkcast_bittorrent::session::Progress {
-    let complete = |event| match event {
-        TorrentEvent::Complete(progress) => Some(progress),
-        _ => None,
-    };
-    until(handle, complete).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,8 +41,7 @@ async fn a_peer_is_shown_with_the_answer_that_named_it_and_bytes_with_how_far_th
     let seed = seeding.add(AddTorrent::new(content.torrent(), data)).await;
     let mut seed = seed.expect("a new torrent");
     // one that is complete calls nobody
-    let ready = async { while !matches!(seed.next().await, Some(TorrentEvent::Complete(_))) {} };
-    timeout(DEADLINE, ready).await.expect("it is complete");
+    complete(&mut seed).await;
     let getting = in_a_ring(Some(&seeding)).await;
     let up = Some(Rate::new(100 << 10));
     seeding.limiters().set(Rates { down: None, up });
@@ -74,20 +73,14 @@ async fn a_peer_is_shown_with_the_answer_that_named_it_and_bytes_with_how_far_th
     assert!(why.score.is_some_and(|s| s > 0.0) && why.predicted_ms.is_some());
     let answered = |r: &chunkcast_bittorrent::session::LookupRow| r.hops.is_some() && r.peers > 0;
     assert!(detail.lookups.iter().any(answered), "{:?}", detail.lookups);
-    let done = async {
-        loop {
-            match get.next().await.expect("it runs") {
-                TorrentEvent::Complete(progress) => return progress,
-                TorrentEvent::Progress(progress)
-                    if progress.sources.get("directory") == Some(&1) =>
-                {
-                    seeding.limiters().set(Rates::default());
-                }
-                TorrentEvent::Failed(e) => panic!("{e}"),
-                _ => {}
-            }
+    let done = until(&mut get, |event| match event {
+        TorrentEvent::Complete(progress) => Some(progress),
+        TorrentEvent::Progress(progress) if progress.sources.get("directory") == Some(&1) => {
+            seeding.limiters().set(Rates::default());
+            None
         }
-    };
+        _ => None,
+    });
     // 30 s at the rate of before
     let done = timeout(Duration::from_secs(20), done)
         .await

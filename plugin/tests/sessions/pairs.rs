@@ -1,36 +1,11 @@
 //! Two clients that know of each other have one connection, over real sockets.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use chunkcast_bittorrent::session::{AddTorrent, DataPath, Progress, Session};
-use chunkcast_compat_tests::scratch;
+use chunkcast_bittorrent::session::Progress;
 use tokio::task::JoinSet;
 
 use super::hostile_common::*;
-
-async fn start(session: Session, content: &Content, peer: SocketAddr) -> Leech {
-    let dir = scratch();
-    let add = AddTorrent {
-        source: content.torrent(),
-        data: DataPath::OutputDir(dir.path().to_path_buf()),
-        peers: vec![peer],
-        select: None,
-        priorities: Vec::new(),
-        trackers: None,
-        resume: None,
-        patience: Some(DEADLINE),
-        seed_only: false,
-        metadata_only: false,
-    };
-    let handle = session.add(add).await.expect("a new torrent");
-    Leech {
-        session,
-        handle,
-        dir,
-        last: Progress::default(),
-    }
-}
 
 /// Waits until a client has had one connection for a while, as long as a second one would take to be noticed.
 async fn has_one(leech: &mut Leech) {
@@ -48,7 +23,10 @@ async fn both_dial_at_once(round: u64) {
     let content = Content::new(40 + round, 500_001, 32 << 10);
     let (a, b) = tokio::join!(session(), session());
     let (to_a, to_b) = (a.listen_addr(), b.listen_addr());
-    let (mut a, mut b) = tokio::join!(start(a, &content, to_b), start(b, &content, to_a));
+    let (mut a, mut b) = tokio::join!(
+        Leech::on(a, content.torrent(), vec![to_b]),
+        Leech::on(b, content.torrent(), vec![to_a]),
+    );
     tokio::join!(has_one(&mut a), has_one(&mut b));
     for leech in [a, b] {
         let last = leech.handle.stop().await;

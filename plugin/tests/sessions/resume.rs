@@ -3,12 +3,20 @@
 use std::fs::File;
 use std::path::Path;
 
-use chunkcast_bittorrent::session::{AddTorrent, DataPath, Progress, TorrentEvent};
+use chunkcast_bittorrent::session::{AddTorrent, DataPath, Progress, TorrentEvent, TorrentHandle};
 use chunkcast_bittorrent::storage::Resume;
 use chunkcast_compat_tests::scratch;
-use tokio::time::timeout;
 
 use super::hostile_common::*;
+
+/// Waits until a torrent has looked at its data.
+async fn checked(handle: &mut TorrentHandle) -> Progress {
+    let checked = |event| match event {
+        TorrentEvent::Checked(progress) => Some(progress),
+        _ => None,
+    };
+    until(handle, checked).await
+}
 
 /// What a session says that it holds when it begins.
 async fn begins_with(content: &Content, dir: &Path, resume: Option<Resume>) -> Progress {
@@ -18,16 +26,7 @@ async fn begins_with(content: &Content, dir: &Path, resume: Option<Resume>) -> P
         ..AddTorrent::new(content.torrent(), DataPath::OutputDir(dir.to_path_buf()))
     };
     let mut handle = session.add(add).await.expect("a new torrent");
-    let checked = async {
-        loop {
-            match handle.next().await.expect("it runs") {
-                TorrentEvent::Checked(progress) => return progress,
-                TorrentEvent::Failed(e) => panic!("{e}"),
-                _ => {}
-            }
-        }
-    };
-    let checked = timeout(DEADLINE, checked).await.expect("it looks");
+    let checked = checked(&mut handle).await;
     handle.stop().await;
     session.shutdown().await;
     checked
@@ -84,8 +83,7 @@ async fn a_save_point_of_half_a_download_goes_on_with_the_other_half() {
     let data = DataPath::OutputDir(dir.path().to_path_buf());
     let add = AddTorrent::new(content.torrent(), data);
     let mut handle = session.add(add).await.expect("a new torrent");
-    let looked = async { while !matches!(handle.next().await, Some(TorrentEvent::Checked(_))) {} };
-    timeout(DEADLINE, looked).await.expect("it looks");
+    checked(&mut handle).await;
     let (progress, saved) = handle.stop_saved().await;
     session.shutdown().await;
     let saved = saved.expect("it has looked");

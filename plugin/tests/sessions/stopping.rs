@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use chunkcast_bittorrent::session::{
-    AddTorrent, DataPath, IndexUse, Session, SessionConfig, TorrentEvent,
-};
+use chunkcast_bittorrent::session::{AddTorrent, DataPath, IndexUse, Session, SessionConfig};
 use chunkcast_compat_tests::scratch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -90,9 +88,7 @@ async fn every_tracker_is_told_and_not_all_of_them_at_once() {
         handles.push(session.add(add).await.expect("a new torrent"));
     }
     for handle in &mut handles {
-        let ready =
-            async { while !matches!(handle.next().await, Some(TorrentEvent::Complete(_))) {} };
-        timeout(DEADLINE, ready).await.expect("it is complete");
+        complete(handle).await;
     }
     let told = async {
         for handle in &handles {
