@@ -69,6 +69,7 @@ async fn files_are_selected_before_and_while_a_torrent_runs() {
     seed.stop().await;
     seeding.shutdown().await;
     getting.shutdown().await;
+    assert_no_panic();
 }
 
 fn everyone() -> Arc<Blocklist> {
@@ -111,6 +112,7 @@ async fn nobody_on_the_blocklist_is_connected() {
     get.session.shutdown().await;
     seed.stop().await;
     seeding.shutdown().await;
+    assert_no_panic();
 }
 
 /// Sets a rate that no test has the patience for.
@@ -135,6 +137,7 @@ async fn a_torrent_may_do_without_the_rates_of_all() {
     get.finish("without the session's rates", &content).await;
     seed.stop().await;
     seeding.shutdown().await;
+    assert_no_panic();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,6 +169,7 @@ async fn fewer_peers_are_kept_when_fewer_are_wanted() {
     assert_eq!(seeding.connections(), 1);
     seed.stop().await;
     seeding.shutdown().await;
+    assert_no_panic();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,4 +190,5 @@ async fn fewer_connections_are_taken_when_fewer_are_allowed() {
     }
     seed.stop().await;
     seeding.shutdown().await;
+    assert_no_panic();
 }

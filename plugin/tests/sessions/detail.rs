@@ -93,4 +93,5 @@ async fn a_peer_is_shown_with_the_answer_that_named_it_and_bytes_with_how_far_th
     seed.stop().await;
     seeding.shutdown().await;
     getting.shutdown().await;
+    assert_no_panic();
 }

@@ -47,4 +47,5 @@ async fn two_clients_that_dial_each_other_at_once_keep_one_connection() {
             std::panic::resume_unwind(e.into_panic());
         }
     }
+    assert_no_panic();
 }

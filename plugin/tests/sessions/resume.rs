@@ -70,6 +70,7 @@ async fn what_a_save_point_vouches_for_is_not_read() {
     get.session.shutdown().await;
     seed.stop().await;
     seeding.shutdown().await;
+    assert_no_panic();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,4 +91,5 @@ async fn a_save_point_of_half_a_download_goes_on_with_the_other_half() {
     assert_eq!((progress.pieces_held, saved.held.count()), (7, 7));
     let again = begins_with(&content, dir.path(), Some(saved)).await;
     assert_eq!(again.pieces_held, 7);
+    assert_no_panic();
 }

@@ -113,4 +113,5 @@ async fn every_tracker_is_told_and_not_all_of_them_at_once() {
     for mut handle in handles {
         while handle.next().await.is_some() {}
     }
+    assert_no_panic();
 }
