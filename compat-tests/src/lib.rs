@@ -71,6 +71,23 @@ pub fn chunkcast() -> PathBuf {
     path
 }
 
+/// A command of the `chunkcast` binary of this build, at home in `home` and without what the environment of whoever runs
+/// the tests says to it.
+///
+/// # Panics
+/// As [`chunkcast`].
+pub fn command(home: &Path) -> Command {
+    let mut command = Command::new(chunkcast());
+    command.env("HOME", home);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("XDG_") || text.starts_with("CHUNKCAST_") || text == "RUST_LOG" {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// An example of the client's crate, which `cargo build -p chunkcast-bittorrent --example NAME` makes.
 ///
 /// # Panics

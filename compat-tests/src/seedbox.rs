@@ -1,10 +1,9 @@
 //! `chunkcast daemon` on loopback, which knows nobody but those it is told of.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::scene::DEADLINE;
-use crate::{Proc, chunkcast, wait_for};
+use crate::{Proc, command, wait_for};
 
 /// A daemon that keeps its state in `state` and its data in `data` of its directory, and ends when this is dropped.
 #[derive(Debug)]
@@ -22,14 +21,10 @@ impl Seedbox {
     /// When it is not up in time.
     pub fn start(dir: &Path, api: &str, more: &[&str]) -> Self {
         let path = |name: &str| dir.join(name).display().to_string();
-        let config = dir.join("config.toml");
-        // an empty one: the user's own is nobody's business here
-        std::fs::write(&config, "").expect("a configuration");
-        let mut command = Command::new(chunkcast());
+        let mut command = command(dir);
         command
             .args(["daemon", "--json", "--api-listen", api])
-            .args(["--config", &path("config.toml"), "--state", &path("state")])
-            .args(["--data", &path("data")])
+            .args(["--state", &path("state"), "--data", &path("data")])
             .args(["--listen", "127.0.0.1:0", "--index-listen", "127.0.0.1:0"])
             .args([
                 "--no-dht",

@@ -8,26 +8,16 @@
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
-use std::process::{Command, Output};
 
-use chunkcast_compat_tests::{Scratch, chunkcast, create, noise, scratch, write};
+use chunkcast_compat_tests::{Scratch, command, create, noise, scratch, write};
 
-fn run(dir: &Path, args: &[&str]) -> Output {
-    Command::new(chunkcast())
-        .args(args)
-        .current_dir(dir)
-        .output()
-        .expect("chunkcast runs")
-}
+use super::common::{self, run, stderr};
 
 /// Runs and expects this code and a single error line with these words.
 fn refused(dir: &Path, args: &[&str], code: i32, words: &[&str]) {
-    let out = run(dir, args);
-    let err = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(code), "{args:?}: {err}");
-    let lines: Vec<&str> = err.lines().collect();
-    assert_eq!(lines.len(), 1, "{args:?}: one line, not\n{err}");
-    assert!(lines[0].starts_with("chunkcast: "), "{err}");
+    let (got, err) = common::refused(&run(dir, args));
+    assert_eq!(got, Some(code), "{args:?}: {err}");
+    assert!(err.starts_with("chunkcast: "), "{err}");
     for word in words {
         assert!(err.contains(word), "{args:?}: `{word}` is not in: {err}");
     }
@@ -303,7 +293,7 @@ fn a_machine_without_ca_certificates_only_loses_https() {
     let dir = scratch();
     let torrent = small(&dir);
     let bare = |args: &[&str]| {
-        let mut command = Command::new(chunkcast());
+        let mut command = command(dir.path());
         command.args(args).current_dir(dir.path());
         command
             .env("SSL_CERT_FILE", "/nonexistent")
@@ -311,14 +301,9 @@ fn a_machine_without_ca_certificates_only_loses_https() {
         command.output().expect("chunkcast runs")
     };
     let out = bare(&get(&torrent, &["-o", "out"]));
-    assert_eq!(
-        out.status.code(),
-        Some(3),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    assert_eq!(out.status.code(), Some(3), "{}", stderr(&out));
     let out = bare(&get("https://127.0.0.1:1/x.torrent", &[]));
-    let err = String::from_utf8_lossy(&out.stderr).into_owned();
+    let err = stderr(&out);
     assert_eq!(out.status.code(), Some(4), "{err}");
     assert!(!err.contains("panicked"), "{err}");
 }

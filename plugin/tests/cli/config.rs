@@ -1,45 +1,10 @@
 //! The configuration as an operator meets it: what is shown, what is wrong, what wins. And what the program says of itself.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
 
-use chunkcast_compat_tests::{chunkcast, scratch};
+use chunkcast_compat_tests::{command, scratch};
 
-/// The program, in a home directory of its own and without the environment of whoever runs the tests.
-fn command(home: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(chunkcast());
-    command.args(args).env("HOME", home);
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("XDG_") || text.starts_with("CHUNKCAST_") || text == "RUST_LOG" {
-            command.env_remove(&name);
-        }
-    }
-    command
-}
-
-fn run(home: &Path, args: &[&str]) -> Output {
-    let mut command = command(home, args);
-    command.output().expect("chunkcast runs")
-}
-
-fn stdout(out: &Output) -> String {
-    assert!(out.status.success(), "{}", stderr(out));
-    String::from_utf8_lossy(&out.stdout).into_owned()
-}
-
-fn stderr(out: &Output) -> String {
-    String::from_utf8_lossy(&out.stderr).into_owned()
-}
-
-/// One line on standard error, and exit code 2.
-fn refused(out: &Output) -> String {
-    let text = stderr(out);
-    assert_eq!(out.status.code(), Some(2), "{text}");
-    assert_eq!(text.lines().count(), 1, "{text}");
-    text
-}
+use super::common::{good, refused, run, stderr};
 
 #[test]
 fn a_mistake_is_one_line_with_its_place_whoever_reads_the_file() {
@@ -53,7 +18,8 @@ fn a_mistake_is_one_line_with_its_place_whoever_reads_the_file() {
         &["config", "reset", "--config", &name],
         &["daemon", "--config", &name],
     ] {
-        let line = refused(&run(dir.path(), args));
+        let (code, line) = refused(&run(dir.path(), args));
+        assert_eq!(code, Some(2), "{line}");
         let expected = format!(
             "chunkcast: {name}:2: there is no key `downlaod` in [rates]; did you mean `download`"
         );
@@ -142,13 +108,14 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     let file = "[queue]\nactive-downloads = 1\nactive-seeds = 1\nstart-added = false\n";
     fs::write(config.join("config.toml"), file).expect("written");
     let args = ["config", "show", "--set", "queue.active-downloads=3"];
-    let out = command(dir.path(), &args)
+    let out = command(dir.path())
+        .args(args)
         .env("CHUNKCAST_QUEUE_ACTIVE_DOWNLOADS", "2")
         .env("CHUNKCAST_QUEUE_ACTIVE_SEEDS", "2")
         .env("CHUNKCAST_API_PASSWORD", "hunter2")
         .output()
         .expect("chunkcast runs");
-    let shown = stdout(&out);
+    let shown = good(&out);
     for (key, from) in [
         ("active-downloads = 3", "--set"),
         ("active-seeds = 2", "CHUNKCAST_QUEUE_ACTIVE_SEEDS"),
@@ -163,7 +130,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     let copy = dir.path().join("copy.toml");
     fs::write(&copy, &shown).expect("written");
     let name = copy.display().to_string();
-    let again = stdout(&run(dir.path(), &["config", "show", "--config", &name]));
+    let again = good(&run(dir.path(), &["config", "show", "--config", &name]));
     let values = |text: &str| -> Vec<String> {
         let lines = text.lines().filter(|l| !l.starts_with('#'));
         lines
@@ -171,16 +138,18 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
             .collect()
     };
     assert_eq!(values(&again), values(&shown));
-    let checked = stdout(&run(dir.path(), &["config", "check"]));
+    let checked = good(&run(dir.path(), &["config", "check"]));
     assert!(checked.ends_with("config.toml: good\n"), "{checked}");
 }
 
 #[test]
 fn a_variable_that_means_nothing_is_no_silent_typo() {
     let dir = scratch();
-    let mut command = command(dir.path(), &["config", "show"]);
+    let mut command = command(dir.path());
+    command.args(["config", "show"]);
     let out = command.env("CHUNKCAST_RATES_UPLAOD", "1MiB/s").output();
-    let line = refused(&out.expect("chunkcast runs"));
+    let (code, line) = refused(&out.expect("chunkcast runs"));
+    assert_eq!(code, Some(2), "{line}");
     assert!(
         line.contains("did you mean CHUNKCAST_RATES_UPLOAD?"),
         "{line}"
@@ -211,8 +180,8 @@ fn every_command_has_a_page_and_shells_know_them_all() {
     let dir = scratch();
     let man = dir.path().join("man");
     let name = man.display().to_string();
-    stdout(&run(dir.path(), &["man", "--dir", &name]));
-    let help = stdout(&run(dir.path(), &["--help"]));
+    good(&run(dir.path(), &["man", "--dir", &name]));
+    let help = good(&run(dir.path(), &["--help"]));
     let commands: Vec<&str> = help
         .lines()
         .skip_while(|l| *l != "Commands:")
@@ -224,7 +193,7 @@ fn every_command_has_a_page_and_shells_know_them_all() {
         .collect();
     assert!(commands.len() > 20, "{help}");
     let shells =
-        ["bash", "zsh", "fish"].map(|shell| stdout(&run(dir.path(), &["completions", shell])));
+        ["bash", "zsh", "fish"].map(|shell| good(&run(dir.path(), &["completions", shell])));
     for command in commands {
         let page = fs::read_to_string(man.join(format!("chunkcast-{command}.1"))).expect(command);
         assert!(page.contains("SYNOPSIS"), "{page}");
@@ -234,6 +203,6 @@ fn every_command_has_a_page_and_shells_know_them_all() {
         );
     }
     assert!(man.join("chunkcast-config-check.1").exists());
-    let first = stdout(&run(dir.path(), &["man"]));
+    let first = good(&run(dir.path(), &["man"]));
     assert!(first.contains("chunkcast\\-daemon(1)"), "{first}");
 }

@@ -2,26 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::{Command, Output};
 
-use chunkcast_compat_tests::{chunkcast, noise, scratch, write};
+use chunkcast_compat_tests::{command, noise, scratch, write};
 
-fn run(dir: &Path, args: &[&str]) -> Output {
-    Command::new(chunkcast())
-        .args(args)
-        .current_dir(dir)
-        .output()
-        .expect("chunkcast runs")
-}
-
-fn stdout(out: &Output) -> String {
-    String::from_utf8_lossy(&out.stdout).into_owned()
-}
-
-fn stderr(out: &Output) -> String {
-    String::from_utf8_lossy(&out.stderr).into_owned()
-}
+use super::common::{good, run, stderr};
 
 #[test]
 fn it_says_what_it_made_and_nothing_about_peers() {
@@ -29,7 +13,7 @@ fn it_says_what_it_made_and_nothing_about_peers() {
     write(&dir.path().join("data/a"), &noise(1, 50_000));
     let out = run(dir.path(), &["create", "data"]);
     assert!(out.status.success());
-    let text = stdout(&out);
+    let text = good(&out);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[0],
@@ -47,12 +31,12 @@ fn a_torrent_is_replaced_and_any_other_file_is_not() {
     let first = run(dir.path(), &["create", "film"]);
     let again = run(dir.path(), &["create", "film"]);
     assert!(first.status.success() && again.status.success());
-    assert!(stdout(&again).contains("(as it was)"), "{}", stdout(&again));
+    assert!(good(&again).contains("(as it was)"), "{}", good(&again));
     let other = run(dir.path(), &["create", "film", "--piece-length", "32KiB"]);
     assert!(
-        stdout(&other).contains("(replaces another torrent)"),
+        good(&other).contains("(replaces another torrent)"),
         "{}",
-        stdout(&other)
+        good(&other)
     );
     let out = run(dir.path(), &["create", "film", "-o", "film"]);
     assert_eq!(out.status.code(), Some(6), "{}", stderr(&out));
@@ -91,7 +75,7 @@ fn where_it_cannot_write_is_known_before_hashing_and_leaves_nothing() {
         let out = run(dir.path(), &["create", "data", "-o", output]);
         assert_eq!(out.status.code(), Some(6), "{}", stderr(&out));
         assert!(stderr(&out).contains(output), "{}", stderr(&out));
-        assert_eq!(stdout(&out), "");
+        assert!(out.stdout.is_empty());
     }
     assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 2);
 }
@@ -102,12 +86,8 @@ fn a_link_is_called_by_its_own_name_and_stays_a_link_as_output() {
     write(&dir.path().join("real"), &noise(1, 50_000));
     symlink("real", dir.path().join("link")).expect("a link");
     let out = run(dir.path(), &["create", "link"]);
-    assert!(
-        stdout(&out).starts_with("link.torrent: "),
-        "{}",
-        stdout(&out)
-    );
-    assert!(stdout(&out).contains("&dn=link"), "{}", stdout(&out));
+    assert!(good(&out).starts_with("link.torrent: "), "{}", good(&out));
+    assert!(good(&out).contains("&dn=link"), "{}", good(&out));
 
     fs::rename(dir.path().join("link.torrent"), dir.path().join("kept")).expect("renamed");
     symlink("kept", dir.path().join("link.torrent")).expect("a link");
@@ -121,11 +101,7 @@ fn a_private_torrent_without_a_tracker_comes_with_a_warning() {
     let dir = scratch();
     write(&dir.path().join("data"), &noise(1, 50_000));
     let out = run(dir.path(), &["create", "data", "--private"]);
-    assert!(
-        stdout(&out).contains("names no tracker"),
-        "{}",
-        stdout(&out)
-    );
+    assert!(good(&out).contains("names no tracker"), "{}", good(&out));
     let tracked = [
         "create",
         "data",
@@ -134,11 +110,7 @@ fn a_private_torrent_without_a_tracker_comes_with_a_warning() {
         "http://t.test/a",
     ];
     let out = run(dir.path(), &tracked);
-    assert!(
-        !stdout(&out).contains("names no tracker"),
-        "{}",
-        stdout(&out)
-    );
+    assert!(!good(&out).contains("names no tracker"), "{}", good(&out));
 }
 
 #[test]
@@ -146,7 +118,7 @@ fn an_interrupted_create_writes_nothing_and_ends_at_once() {
     let dir = scratch();
     let big = fs::File::create(dir.path().join("big")).expect("a file");
     big.set_len(64 << 30).expect("a sparse file");
-    let mut command = Command::new(chunkcast());
+    let mut command = command(dir.path());
     command.args(["create", "big"]).current_dir(dir.path());
     let log = scratch();
     let mut create = chunkcast_compat_tests::Proc::spawn("create", log.path(), &mut command);

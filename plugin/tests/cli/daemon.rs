@@ -13,8 +13,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use chunkcast_compat_tests::{Proc, Scratch, chunkcast, create, noise, scratch, wait_for, write};
+use chunkcast_compat_tests::{Proc, Scratch, command, create, noise, scratch, wait_for, write};
 use serde_json::Value;
+
+use super::common::{good, refused};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -62,14 +64,8 @@ impl Scene {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(chunkcast());
-        command.args(args).env("HOME", self.path("home"));
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("XDG_") || text.starts_with("CHUNKCAST_") || text == "RUST_LOG" {
-                command.env_remove(&name);
-            }
-        }
+        let mut command = command(&self.path("home"));
+        command.args(args);
         command
     }
 
@@ -138,19 +134,6 @@ impl Daemon {
         assert!(status.success(), "{log}");
         log
     }
-}
-
-fn good(out: &Output) -> String {
-    let err = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success(), "{err}");
-    String::from_utf8_lossy(&out.stdout).into_owned()
-}
-
-/// The exit code, and the one line on standard error.
-fn refused(out: &Output) -> (Option<i32>, String) {
-    let err = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(err.lines().count(), 1, "{err}");
-    (out.status.code(), err)
 }
 
 /// A folder of three files, its .torrent, and somebody who seeds it: that one, and its index node.

@@ -1,6 +1,7 @@
 //! The program, as a user starts it.
 
 mod bad_input;
+mod common;
 mod config;
 mod create;
 mod daemon;

@@ -3,12 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
 use chunkcast_compat_tests::netns::Lan;
-use chunkcast_compat_tests::{Proc, chunkcast, create, noise, scratch, wait_for, write};
+use chunkcast_compat_tests::{Proc, chunkcast, command, create, noise, scratch, wait_for, write};
 use serde_json::Value;
+
+use super::common::{self, good, in_namespace, stderr};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -16,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const OFFLINE: [&str; 3] = ["--no-lan", "--no-dht", "--json"];
 
 fn node(name: &str, dir: &Path, args: &[&str]) -> Proc {
-    let mut command = Command::new(chunkcast());
+    let mut command = command(dir);
     command
         .args(["node", "--index-listen", "127.0.0.1:0"])
         .args(OFFLINE)
@@ -41,20 +43,15 @@ fn stop(mut node: Proc) {
     assert!(status.success(), "{}", node.log());
 }
 
+/// Runs the program in a directory that is empty.
 fn run(args: &[&str]) -> Output {
-    Command::new(chunkcast())
-        .args(args)
-        .output()
-        .expect("chunkcast runs")
+    common::run(scratch().path(), args)
 }
 
-fn stdout(out: &Output) -> String {
-    assert!(out.status.success(), "{}", stderr(out));
-    String::from_utf8_lossy(&out.stdout).into_owned()
-}
-
-fn stderr(out: &Output) -> String {
-    String::from_utf8_lossy(&out.stderr).into_owned()
+/// Runs `script` where there is loopback and one more interface.
+fn on_a_lan(dir: &Path, script: &str) -> Option<Output> {
+    let lan = "ip link set lo up && ip link add lan0 type veth peer name lan1 && ip addr add 10.9.8.1/24 dev lan0 && ip link set lan0 up && ip link set lan1 up";
+    in_namespace(dir, lan, "nodes that find each other on a LAN", script)
 }
 
 /// The node of this state directory, once `ready` likes what it shows.
@@ -163,7 +160,7 @@ fn a_state_directory_that_cannot_be_used_is_code_6_when_it_was_named() {
 fn one_that_nobody_named_is_only_warned_of() {
     let dir = scratch();
     write(&dir.path().join("file"), b"");
-    let mut command = Command::new(chunkcast());
+    let mut command = command(dir.path());
     command
         .args(["node", "--index-listen", "127.0.0.1:0"])
         .args(OFFLINE)
@@ -177,23 +174,19 @@ fn one_that_nobody_named_is_only_warned_of() {
 #[test]
 fn the_usual_place_is_the_users_state_directory() {
     let dir = scratch();
-    let home = |command: &mut Command| {
+    let home = || {
+        let mut command = command(dir.path());
+        command.env("XDG_STATE_HOME", dir.path().join("home"));
         command
-            .env("XDG_STATE_HOME", dir.path().join("home"))
-            .current_dir(dir.path());
     };
-    let mut command = Command::new(chunkcast());
-    home(
-        command
-            .args(["node", "--index-listen", "127.0.0.1:0"])
-            .args(OFFLINE),
-    );
-    let node = Proc::spawn("node", dir.path(), &mut command);
+    let mut start = home();
+    start
+        .args(["node", "--index-listen", "127.0.0.1:0"])
+        .args(OFFLINE);
+    let node = Proc::spawn("node", dir.path(), &mut start);
     let (addr, id) = listening(&node);
     assert!(dir.path().join("home/chunkcast/node/state").exists());
-    let mut command = Command::new(chunkcast());
-    home(command.arg("table"));
-    let text = stdout(&command.output().expect("chunkcast runs"));
+    let text = good(&home().arg("table").output().expect("chunkcast runs"));
     let first = format!("index node {id} on {addr}, in the ring");
     assert!(text.starts_with(&first), "{text}");
 }
@@ -216,7 +209,7 @@ fn table_shows_leaves_slots_and_objects() {
     let torrent = dir.path().join("t.torrent").display().to_string();
     let hash = create(&dir.path().join("data"), Path::new(&torrent), &[]);
     let seed_socket = dir.path().join("seed.sock").display().to_string();
-    let mut seed = Command::new(chunkcast());
+    let mut seed = command(dir.path());
     seed.args(["seed", &torrent, "--data"])
         .arg(dir.path().join("data"))
         .args(["--listen", "127.0.0.1:0", "--no-index", "--no-trackers"])
@@ -273,7 +266,7 @@ fn table_shows_leaves_slots_and_objects() {
         }
     }
     assert_eq!(in_slots, 3);
-    let text = stdout(&run(&["table", "--control", holder]));
+    let text = good(&run(&["table", "--control", holder]));
     for words in [
         "leaf set, 3 nodes",
         "routing table",
@@ -301,7 +294,7 @@ fn table_shows_leaves_slots_and_objects() {
     // the seed is a client of one of them, and says so
     let client = shown(&seed_socket, &|t| t["home"].is_object());
     assert_eq!(client["role"], "client");
-    let text = stdout(&run(&["table", "--control", &seed_socket]));
+    let text = good(&run(&["table", "--control", &seed_socket]));
     assert!(text.contains("asking through 127.0.0.1:"), "{text}");
 }
 
@@ -377,7 +370,7 @@ fn a_node_tells_of_its_joining_and_then_of_itself() {
 #[test]
 fn a_status_line_is_one_line_for_people() {
     let dir = scratch();
-    let mut command = Command::new(chunkcast());
+    let mut command = command(dir.path());
     command.args([
         "node",
         "--index-listen",
@@ -442,7 +435,7 @@ fn a_key_is_read_from_flag_file_or_environment_and_never_shown() {
         err.contains("--network-key") && !err.contains("zz"),
         "{err}"
     );
-    let out = Command::new(chunkcast())
+    let out = command(dir.path())
         .args(["lookup", &"ab".repeat(20)])
         .env("CHUNKCAST_NETWORK_KEY", &bad)
         .output()
@@ -451,7 +444,7 @@ fn a_key_is_read_from_flag_file_or_environment_and_never_shown() {
     assert_eq!(out.status.code(), Some(2), "{err}");
     assert!(!err.contains("zz"), "{err}");
     let help = run(&["node", "--help"]);
-    let out = Command::new(chunkcast())
+    let out = command(dir.path())
         .args(["node", "--help"])
         .env("CHUNKCAST_NETWORK_KEY", &bad)
         .output()
@@ -470,37 +463,6 @@ fn a_key_is_read_from_flag_file_or_environment_and_never_shown() {
         event(&node, "joined");
         assert!(!node.log().contains("5a5a"), "{}", node.log());
     }
-}
-
-/// Runs `script` as root of a network namespace with loopback and one more interface; `None`,
-/// with a line that says so, where that is forbidden.
-fn on_a_lan(dir: &Path, script: &str) -> Option<Output> {
-    let run = |script: &str| {
-        Command::new("timeout")
-            .args([
-                "120",
-                "unshare",
-                "--net",
-                "--map-root-user",
-                "sh",
-                "-c",
-                script,
-            ])
-            .env("CHUNKCAST", chunkcast())
-            .current_dir(dir)
-            .output()
-    };
-    let lan = "ip link set lo up && ip link add lan0 type veth peer name lan1 && ip addr add 10.9.8.1/24 dev lan0 && ip link set lan0 up && ip link set lan1 up";
-    if !run(lan).is_ok_and(|out| out.status.success()) {
-        #[allow(clippy::print_stdout, reason = "says what is skipped")]
-        {
-            println!(
-                "SKIPPED: nodes that find each other on a LAN: no network namespace can be made"
-            );
-        }
-        return None;
-    }
-    Some(run(&format!("{lan}; {script}")).expect("unshare ran before"))
 }
 
 /// A script that starts nodes with these flags, waits until the first shows `peers`, for `seconds` at most.

@@ -4,12 +4,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use chunkcast_compat_tests::stock::ours;
-use chunkcast_compat_tests::{Proc, chunkcast, create, noise, scratch, wait_for, write};
+use chunkcast_compat_tests::{Proc, command, create, noise, scratch, wait_for, write};
 use serde_json::Value;
+
+use super::common::{run, text};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -23,18 +24,6 @@ const OFFLINE: [&str; 8] = [
     "--index-listen",
     "127.0.0.1:0",
 ];
-
-fn run(dir: &Path, args: &[&str]) -> Output {
-    Command::new(chunkcast())
-        .args(args)
-        .current_dir(dir)
-        .output()
-        .expect("chunkcast runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// A seed of `dir/source/<name>`; its process and the address of its listener.
 fn seed(dir: &Path, name: &str) -> (Proc, String, String) {
@@ -375,7 +364,7 @@ fn a_terminal_interrupt_is_code_7_in_every_wait() {
             vec!["lookup", &hash, "--bootstrap", &nobody, "--timeout", "60"],
         ),
     ] {
-        let mut command = Command::new(chunkcast());
+        let mut command = command(dir.path());
         command.args(&args);
         let mut waiting = Proc::spawn(name, dir.path(), &mut command);
         // accepted and never answered
