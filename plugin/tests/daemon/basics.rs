@@ -91,8 +91,7 @@ async fn who_listens_hears_of_what_a_command_changed_although_nothing_moves() {
         labels: Some(vec!["kept".to_owned()]),
         ..Change::default()
     };
-    let changed = rig.daemon().change(content.hash, change).await;
-    changed.expect("changed");
+    rig.change(content.hash, change).await;
     until_event(&mut events, |e| matches!(e, Event::Tick) && labelled()).await;
 }
 

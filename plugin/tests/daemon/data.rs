@@ -1,18 +1,11 @@
 //! What becomes of data on disk: hashed again, moved, deleted, missing.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use chunkcast_bittorrent::daemon::{Change, DaemonError, Event, Priority, State};
 
 use crate::support::*;
-
-/// Changes some bytes of a file.
-fn spoil(path: &Path, at: u64) {
-    let file = fs::File::options().write(true).open(path).expect("a file");
-    file.write_all_at(b"something else", at).expect("written");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_finds_what_was_spoilt_and_it_is_fetched_again() {
@@ -38,14 +31,7 @@ async fn a_check_finds_what_was_spoilt_and_it_is_fetched_again() {
         s.held == without && s.done == 0
     })
     .await;
-    let peer = Change {
-        peers: vec![seed.addr()],
-        ..Change::default()
-    };
-    rig.daemon()
-        .change(content.hash, peer)
-        .await
-        .expect("changed");
+    rig.meet(content.hash, &[seed.addr()]).await;
     rig.daemon()
         .start(content.hash, false)
         .await
@@ -195,14 +181,7 @@ async fn data_that_is_gone_after_a_restart_is_not_fetched_again_before_somebody_
     rig.start().await;
     rig.until("it is told", content.hash, |s| s.trouble.is_some())
         .await;
-    let peer = Change {
-        peers: vec![seed.addr()],
-        ..Change::default()
-    };
-    rig.daemon()
-        .change(content.hash, peer)
-        .await
-        .expect("changed");
+    rig.meet(content.hash, &[seed.addr()]).await;
     rig.daemon()
         .start(content.hash, false)
         .await
@@ -235,10 +214,7 @@ async fn only_the_files_that_are_wanted_are_fetched_and_the_others_when_they_are
         peers: vec![seed.addr()],
         ..Change::default()
     };
-    rig.daemon()
-        .change(content.hash, more)
-        .await
-        .expect("changed");
+    rig.change(content.hash, more).await;
     rig.until("all is there", content.hash, |s| s.held == content.size())
         .await;
     rig.until_state(content.hash, State::Seeding).await;
@@ -260,22 +236,16 @@ async fn a_move_and_a_removal_that_were_broken_off_are_done_at_the_next_start() 
     }
     rig.stop().await;
     // as a kill leaves them: one file is copied, another half; the entry of the other torrent is gone, its data is not
-    let kept = |content: &Content, kind: &str| {
-        rig.path("state/torrents")
-            .join(format!("{}.{kind}", content.hash))
-    };
-    seal_with(&kept(&one, "json"), |record| {
+    seal_with(&rig.kept(&one, "json"), |record| {
         record["moving_to"] = serde_json::json!(new);
     });
     let (from, to) = (dir.join(one.name()), new.join(one.name()));
     fs::create_dir_all(&to).expect("a directory");
     fs::copy(from.join("a"), to.join("a")).expect("copied");
     let modified = fs::metadata(from.join("a")).expect("there").modified();
-    let copied = fs::File::options().write(true).open(to.join("a"));
-    let times = fs::FileTimes::new().set_modified(modified.expect("a time"));
-    copied.expect("there").set_times(times).expect("set");
+    set_modified(&to.join("a"), modified.expect("a time"));
     fs::write(to.join(".chunkcast-moving"), b"half").expect("written");
-    fs::rename(kept(&two, "json"), kept(&two, "gone")).expect("renamed");
+    fs::rename(rig.kept(&two, "json"), rig.kept(&two, "gone")).expect("renamed");
 
     rig.start().await;
     let moved = rig
@@ -289,12 +259,7 @@ async fn a_move_and_a_removal_that_were_broken_off_are_done_at_the_next_start() 
     assert_eq!(rig.daemon().list().torrents.len(), 1);
     let path = dir.join(two.name());
     wait("the data goes", || !path.exists()).await;
-    wait("nothing is kept", || {
-        !rig.path("state/torrents")
-            .join(format!("{}.gone", two.hash))
-            .exists()
-    })
-    .await;
+    wait("nothing is kept", || !rig.kept(&two, "gone").exists()).await;
     rig.add(&two, &[]).await;
 }
 

@@ -74,10 +74,7 @@ async fn a_tracker_that_refuses_is_named_with_the_torrent_until_it_does_not() {
         trackers: Some(vec![]),
         ..Change::default()
     };
-    rig.daemon()
-        .change(content.hash, none)
-        .await
-        .expect("changed");
+    rig.change(content.hash, none).await;
     rig.until("it is forgotten", content.hash, |s| s.trouble.is_none())
         .await;
 }

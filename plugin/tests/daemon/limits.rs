@@ -28,7 +28,7 @@ async fn seeding_ends_at_its_ratio_and_goes_on_when_somebody_wants_it() {
         seed_ratio: Some(Limit::Unlimited),
         ..Change::default()
     };
-    rig.daemon().change(two.hash, never).await.expect("changed");
+    rig.change(two.hash, never).await;
     let addr = rig.addr().await;
     let _one = fetch(&one, addr).await;
     let _two = fetch(&two, addr).await;
@@ -60,7 +60,7 @@ async fn seeding_ends_after_its_time_and_when_nobody_fetches() {
         seed_time: Some(Limit::Own(3 * HOUR)),
         ..Change::default()
     };
-    rig.daemon().change(two.hash, own).await.expect("changed");
+    rig.change(two.hash, own).await;
     rig.pass(50 * MINUTE).await;
     let _fetched = fetch(&one, rig.addr().await).await;
     rig.until("it is fetched", one.hash, |s| s.uploaded >= one.size())
@@ -163,10 +163,7 @@ async fn a_torrent_has_a_rate_of_its_own() {
         peers: vec![seed.addr()],
         ..Change::default()
     };
-    rig.daemon()
-        .change(content.hash, faster)
-        .await
-        .expect("changed");
+    rig.change(content.hash, faster).await;
     rig.until_state(content.hash, State::Seeding).await;
 }
 
@@ -195,14 +192,7 @@ async fn who_is_on_the_blocklist_is_not_met_while_it_is_used() {
     let known = tokio::time::timeout(DEADLINE, known).await;
     known.expect("the copy is read");
     assert!(rig.daemon().update_blocklist().await.is_err());
-    let peer = Change {
-        peers: vec![seed.addr()],
-        ..Change::default()
-    };
-    rig.daemon()
-        .change(content.hash, peer.clone())
-        .await
-        .expect("changed");
+    rig.meet(content.hash, &[seed.addr()]).await;
     rig.pass(MINUTE).await;
     let summary = rig.summary(content.hash);
     assert_eq!((summary.near + summary.far, summary.downloaded), (0, 0));
@@ -212,10 +202,7 @@ async fn who_is_on_the_blocklist_is_not_met_while_it_is_used() {
         ..SettingsChange::default()
     };
     rig.daemon().change_settings(off).await.expect("changed");
-    rig.daemon()
-        .change(content.hash, peer)
-        .await
-        .expect("changed");
+    rig.meet(content.hash, &[seed.addr()]).await;
     rig.until_state(content.hash, State::Seeding).await;
     let outside = SettingsChange {
         blocklist_source: Some(Some("/etc/passwd".into())),

@@ -48,7 +48,7 @@ async fn the_first_of_the_queue_download_and_its_order_survives() {
         queue_position: Some(2),
         ..Change::default()
     };
-    rig.daemon().change(c, last).await.expect("changed");
+    rig.change(c, last).await;
     assert_eq!(order(&rig), [a, b, c]);
     let all = SettingsChange {
         active_downloads: Some(Some(0)),
@@ -109,7 +109,7 @@ async fn who_moves_nothing_for_long_takes_no_place_and_gets_it_back() {
         download: Some(Some(chunkcast_bittorrent::limits::Rate::new(16 << 10))),
         ..Change::default()
     };
-    rig.daemon().change(one.hash, peer).await.expect("changed");
+    rig.change(one.hash, peer).await;
     rig.until("it moves", one.hash, |s| !s.stalled && s.downloaded > 0)
         .await;
     rig.until_state(two.hash, State::DownloadQueued).await;

@@ -1,7 +1,8 @@
 //! A daemon in this process, a session that seeds to it, and torrents of a few kilobytes.
 
-use std::fs::{File, FileTimes};
+use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -145,6 +146,26 @@ impl Rig {
         self.daemon().add(new).await.expect("added")
     }
 
+    pub(crate) async fn change(&self, hash: InfoHash, change: Change) {
+        let changed = self.daemon().change(hash, change).await;
+        changed.expect("changed");
+    }
+
+    /// Tells a torrent of peers.
+    pub(crate) async fn meet(&self, hash: InfoHash, peers: &[SocketAddr]) {
+        let change = Change {
+            peers: peers.to_vec(),
+            ..Change::default()
+        };
+        self.change(hash, change).await;
+    }
+
+    /// A file that the store has of a torrent.
+    pub(crate) fn kept(&self, content: &Content, kind: &str) -> PathBuf {
+        let name = format!("{}.{kind}", content.hash);
+        self.path("state/torrents").join(name)
+    }
+
     pub(crate) fn summary(&self, hash: InfoHash) -> Arc<Summary> {
         let listing = self.daemon().list();
         let found = listing.torrents.iter().find(|t| t.info_hash == hash);
@@ -264,22 +285,19 @@ impl Content {
     /// Puts the data where a torrent with this directory has it.
     pub(crate) fn copy_to(&self, dir: &Path) {
         for file in &self.meta.layout.files {
-            let bytes = std::fs::read(self.at.path().join(&file.path)).expect("the data");
+            let bytes = fs::read(self.at.path().join(&file.path)).expect("the data");
             let path = dir.join(&file.path);
             write(&path, &bytes);
             // what has just changed vouches for nothing
             let long_ago = SystemTime::now() - Duration::from_secs(3600);
-            let there = File::options().write(true).open(path).expect("written");
-            there
-                .set_times(FileTimes::new().set_modified(long_ago))
-                .expect("set");
+            set_modified(&path, long_ago);
         }
     }
 
     /// Panics unless the data below `dir` is what it is to be.
     pub(crate) fn assert_at(&self, dir: &Path) {
         for file in &self.meta.layout.files {
-            let read = |dir: &Path| std::fs::read(dir.join(&file.path));
+            let read = |dir: &Path| fs::read(dir.join(&file.path));
             let (ours, there) = (read(self.at.path()), read(dir));
             let there = there.unwrap_or_else(|e| panic!("{:?}: {e}", file.path));
             assert!(there == ours.expect("the data"), "{:?} differs", file.path);
@@ -348,6 +366,24 @@ pub(crate) async fn fetch(
     };
     timeout(DEADLINE, complete).await.expect("it is fetched");
     (session, torrent, dir)
+}
+
+/// Changes some bytes of a file.
+pub(crate) fn spoil(path: &Path, at: u64) {
+    let file = File::options().write(true).open(path).expect("a file");
+    file.write_all_at(b"something else", at).expect("written");
+}
+
+/// Changes some bytes of a file so that nobody who does not read it can tell.
+pub(crate) fn spoil_unseen(path: &Path, at: u64) {
+    let then = fs::metadata(path).expect("a file").modified();
+    spoil(path, at);
+    set_modified(path, then.expect("a time"));
+}
+
+pub(crate) fn set_modified(path: &Path, time: SystemTime) {
+    let file = File::options().write(true).open(path).expect("a file");
+    file.set_modified(time).expect("set");
 }
 
 /// Waits until something is so.
