@@ -6,6 +6,13 @@ use std::time::Duration;
 use super::noted::NotedSettings;
 use crate::limits::Rates;
 
+/// Minutes of a day.
+pub const DAY_MINUTES: u16 = 24 * 60;
+/// The longest time that a limit can have.
+pub const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400); // guess: more than anybody waits, and can be added to any time
+/// The most connections that a torrent can have.
+pub const MOST_PEERS: u32 = 65_535; // Transmission's numbers of peers have 16 bits
+
 /// What holds for all torrents and can be changed while the daemon runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use chunkcast_bittorrent::daemon::{Change, DaemonError, Limit, Schedule, SettingsChange, State};
+use chunkcast_bittorrent::daemon::{
+    Change, DaemonError, LONGEST, Limit, Schedule, SettingsChange, State,
+};
 use chunkcast_bittorrent::limits::{Rate, Rates};
 
 use chunkcast_compat_tests::write;
@@ -79,6 +81,57 @@ async fn seeding_ends_after_its_time_and_when_nobody_fetches() {
     rig.pass(20 * MINUTE).await;
     let done = rig.until_state(two.hash, State::Paused).await;
     assert!(done.finished && done.seconds_seeding >= 3 * 3600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_limit_that_somebody_sets_ends_the_daemon_or_is_forgotten() {
+    let content = Content::file(49, 40_000);
+    let rig = Rig::new(|_| {}).await;
+    rig.add(&content, &[]).await;
+    rig.until_state(content.hash, State::Downloading).await;
+    let longest = SettingsChange {
+        stalled_after: Some(Some(LONGEST)),
+        seed_idle: Some(Some(LONGEST)),
+        seed_time: Some(Some(LONGEST)),
+        ..SettingsChange::default()
+    };
+    let own = Change {
+        seed_idle: Some(Limit::Own(LONGEST)),
+        seed_time: Some(Limit::Own(LONGEST)),
+        ..Change::default()
+    };
+    let daemon = rig.daemon();
+    daemon.change_settings(longest).await.expect("changed");
+    daemon.change(content.hash, own).await.expect("changed");
+    rig.pass(MINUTE).await;
+    let before = daemon.settings().await.expect("it runs");
+    for bad in [
+        SettingsChange {
+            stalled_after: Some(Some(Duration::MAX)),
+            ..SettingsChange::default()
+        },
+        SettingsChange {
+            blocklist: Some(true),
+            ..SettingsChange::default()
+        },
+        SettingsChange {
+            blocklist_source: Some(Some("ftp://a.example/list".into())),
+            ..SettingsChange::default()
+        },
+    ] {
+        let refused = daemon.change_settings(bad).await;
+        assert!(
+            matches!(refused, Err(DaemonError::Invalid(_))),
+            "{refused:?}"
+        );
+    }
+    let too_long = Change {
+        seed_time: Some(Limit::Own(Duration::MAX)),
+        ..Change::default()
+    };
+    daemon.change(content.hash, too_long).await.unwrap_err();
+    rig.pass(MINUTE).await;
+    assert_eq!(daemon.settings().await, Ok(before), "nothing of it");
 }
 
 /// So slow that nothing of a test is done before the rate is another.

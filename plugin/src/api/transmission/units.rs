@@ -24,9 +24,9 @@ pub(super) fn minutes(time: Duration) -> u64 {
     time.as_secs() / 60
 }
 
-/// So many minutes.
+/// So many minutes. There is no limit of no time: 0 is a second, which is what it comes to and is shown as 0 again.
 pub(super) fn from_minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes.saturating_mul(60))
+    Duration::from_secs(minutes.saturating_mul(60).max(1))
 }
 
 /// A double with four digits behind the point, the rest cut off: what is not done is not shown as done. Without a fraction

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Actor;
 use crate::daemon::handle::{DaemonError, Reply};
 use crate::daemon::model::{Change, InfoHash, Limit, Options, Priority};
+use crate::daemon::settings::{LONGEST, MOST_PEERS};
 use crate::daemon::store::Standing;
 use crate::daemon::torrent::Next;
 use crate::metadata::usable_tracker;
@@ -18,8 +19,6 @@ const MAX_LABELS: (usize, usize) = (64, 256); // guess: a person reads them
 const MAX_TRACKERS: usize = 64; // as many as are kept of a .torrent file
 /// Peers that are tried at once.
 const MAX_PEERS: usize = 256; // guess: a person types them
-/// Most connections of a torrent.
-const MAX_CONNECTIONS: u32 = 65_535;
 
 impl Actor {
     pub(super) fn start(&mut self, hash: InfoHash, now: bool, reply: Reply<()>) {
@@ -144,6 +143,15 @@ pub(super) fn check(change: &Change, files: usize) -> Result<(), DaemonError> {
     {
         return invalid(format!("a ratio of {ratio}; give a number from 0 on"));
     }
+    let own = |limit| match limit {
+        Some(Limit::Own(time)) => Some(time),
+        _ => None,
+    };
+    let noted = change.noted.as_ref().and_then(|noted| noted.seed_idle);
+    let mut times = [own(change.seed_idle), own(change.seed_time), noted].into_iter();
+    if times.any(|time| time.is_some_and(|time| time > LONGEST)) {
+        return invalid("a limit of time is longer than 100 years; give a shorter one".into());
+    }
     if let Some(labels) = &change.labels {
         let (count, bytes) = MAX_LABELS;
         if labels.len() > count || labels.iter().any(|l| l.is_empty() || l.len() > bytes) {
@@ -171,8 +179,8 @@ pub(super) fn check(change: &Change, files: usize) -> Result<(), DaemonError> {
         return invalid(format!("{bad} is no peer's address"));
     }
     match change.max_peers {
-        Some(most) if !(1..=MAX_CONNECTIONS).contains(&most) => invalid(format!(
-            "{most} peers; give a number from 1 to {MAX_CONNECTIONS}"
+        Some(most) if !(1..=MOST_PEERS).contains(&most) => invalid(format!(
+            "{most} peers; give a number from 1 to {MOST_PEERS}"
         )),
         _ => Ok(()),
     }
@@ -214,6 +222,8 @@ fn set<T>(slot: &mut T, value: Option<T>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::daemon::tests::options;
 
@@ -251,6 +261,14 @@ mod tests {
             },
             Change {
                 seed_ratio: Some(Limit::Own(f64::NAN)),
+                ..Change::default()
+            },
+            Change {
+                seed_idle: Some(Limit::Own(LONGEST + Duration::from_secs(1))),
+                ..Change::default()
+            },
+            Change {
+                seed_time: Some(Limit::Own(Duration::MAX)),
                 ..Change::default()
             },
             Change {

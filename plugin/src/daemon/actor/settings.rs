@@ -5,17 +5,12 @@ use std::path::PathBuf;
 use super::adding::blocking;
 use super::{Actor, Note};
 use crate::daemon::handle::{DaemonError, Reply};
+use crate::daemon::rules::faults;
 use crate::daemon::settings::{Schedule, Settings, SettingsChange};
 use crate::daemon::watch::Watcher;
 
-/// Minutes of a day.
-const DAY: u16 = 24 * 60;
-
 impl Actor {
     pub(super) fn change_settings(&mut self, change: Box<SettingsChange>, reply: Reply<()>) {
-        if let Err(e) = check(&change) {
-            return self.answer(reply, Err(e));
-        }
         let roots = self.roots.clone();
         let mut paths: Vec<PathBuf> = change.download_dir.clone().into_iter().collect();
         // clients may name a file, the configuration any
@@ -52,6 +47,10 @@ impl Actor {
         let before = self.settings.clone();
         let mut settings = before.clone();
         change.apply(&mut settings);
+        if let Some(fault) = faults(&settings).first() {
+            let why = format!("{}: {}", fault.keys[0], fault.message);
+            return self.answer(reply, Err(DaemonError::Invalid(why)));
+        }
         self.set_settings(settings, by_hand);
         let op = self.places.keep_settings(before, self.settings.clone());
         self.write_and_answer(vec![op], reply);
@@ -94,33 +93,5 @@ impl Actor {
             let dir = self.settings.watch_dir.clone();
             self.watcher = dir.map(|dir| Watcher::spawn(self.daemon.clone(), dir));
         }
-    }
-}
-
-/// Whether a change can be.
-fn check(change: &SettingsChange) -> Result<(), DaemonError> {
-    let invalid = |why: String| Err(DaemonError::Invalid(why));
-    if let Some(Some(ratio)) = change.seed_ratio
-        && !(ratio.is_finite() && ratio >= 0.0)
-    {
-        return invalid(format!("a ratio of {ratio}; give a number from 0 on"));
-    }
-    if let Some(schedule) = &change.schedule
-        && (schedule.from >= DAY || schedule.to >= DAY || schedule.days > 0x7f)
-    {
-        return invalid("a schedule begins and ends at minutes 0 to 1439, on days 0 to 127".into());
-    }
-    if let Some(connections) = change.connections
-        && !(1..=1_000_000).contains(&connections)
-    {
-        return invalid(format!(
-            "{connections} connections; give a number from 1 to 1000000"
-        ));
-    }
-    match change.peers_per_torrent {
-        Some(peers) if !(1..=65_535).contains(&peers) => {
-            invalid(format!("{peers} peers; give a number from 1 to 65535"))
-        }
-        _ => Ok(()),
     }
 }

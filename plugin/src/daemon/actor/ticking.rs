@@ -40,7 +40,7 @@ impl Actor {
                 false => torrent.before.downloading += since,
             }
             let stalled = (self.settings.stalled_after)
-                .is_some_and(|after| now.elapsed >= torrent.moved_at + after);
+                .is_some_and(|after| now.elapsed.saturating_sub(torrent.moved_at) >= after);
             if stalled != torrent.stalled {
                 torrent.stalled = stalled;
                 self.requeue = true;

@@ -6,8 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::keys::{KEYS, Key, NOTED, NOTED_SECTION, SECTIONS};
-use super::load::{Kind, Origin, Said, parse, read_text};
+use super::load::{Kind, Mistake, Origin, Said, parse, read_text};
 use super::{Config, Places, Settings};
+use crate::daemon::rules::faults;
 
 const FILE: &str = "settings.toml";
 const NEW: &str = "settings.toml.new";
@@ -105,6 +106,18 @@ pub fn drop_changes(state_dir: &Path) -> io::Result<Vec<String>> {
         Err(e) => return Err(e),
     }
     Ok(said.iter().map(|s| s.key.path()).collect())
+}
+
+/// Of what was changed, the keys that make the configuration wrong; all of them if none is known to.
+pub(super) fn at_fault(config: &Config, changed: &[Said], wrong: &[Mistake]) -> Vec<String> {
+    let faults = faults(&config.settings);
+    let named = |key: &str| {
+        wrong.iter().any(|m| m.key.as_deref() == Some(key))
+            || faults.iter().any(|fault| fault.keys.contains(&key))
+    };
+    let all: Vec<String> = changed.iter().map(|said| said.key.path()).collect();
+    let at_fault: Vec<String> = all.iter().filter(|key| named(key)).cloned().collect();
+    if at_fault.is_empty() { all } else { at_fault }
 }
 
 /// Whole or not at all, and on disk.

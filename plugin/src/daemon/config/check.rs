@@ -8,7 +8,8 @@ use std::path::Path;
 use tracing_subscriber::EnvFilter;
 
 use super::load::{Mistake, Origins};
-use super::{ApiListen, Config};
+use super::{ApiListen, Config, Origin};
+use crate::daemon::rules::{Fault, faults, vain};
 use crate::session::Transports;
 
 /// Everything that is wrong, with the origin of the key that is named.
@@ -35,27 +36,10 @@ pub(super) fn mistakes(config: &Config, origins: &Origins) -> Vec<Mistake> {
     }
     limits(config, &mut wrong);
     ports(config, &mut wrong);
-    let schedule = &config.settings.schedule;
-    if schedule.by_clock && schedule.from == schedule.to {
-        let message = "begins when it ends (schedule.to), so it would never hold";
-        wrong("schedule.from", message.to_owned());
-    }
-    if schedule.by_clock && schedule.days == 0 {
-        let message =
-            "names no day, so the clock would never switch; name one, or set by-clock to false";
-        wrong("schedule.days", message.to_owned());
-    }
-    match &config.settings.blocklist_source {
-        None if config.settings.blocklist => {
-            let message = "there is no list; name where it comes from with blocklist.source";
-            wrong("blocklist.enabled", message.to_owned());
-        }
-        Some(source) if !is_source(source) => {
-            let message =
-                format!("`{source}` is neither an http(s) URL nor a path that begins with /");
-            wrong("blocklist.source", message);
-        }
-        _ => {}
+    let meant = vain(&config.settings).into_iter();
+    let meant = meant.filter(|fault| !is_by_client(fault, origins));
+    for fault in faults(&config.settings).into_iter().chain(meant) {
+        wrong(fault.keys[0], fault.message);
     }
     for (key, names) in [
         ("network.bootstrap", &config.network.bootstrap),
@@ -102,30 +86,18 @@ pub(super) fn mistakes(config: &Config, origins: &Origins) -> Vec<Mistake> {
     found
 }
 
+/// Whether a client had a part in it.
+fn is_by_client(fault: &Fault, origins: &Origins) -> bool {
+    let mut origins = fault.keys.iter().map(|key| origins.get(*key));
+    origins.any(|origin| matches!(origin, Some(Origin::Runtime(..))))
+}
+
 fn limits(config: &Config, wrong: &mut impl FnMut(&str, String)) {
-    let mut limits = config.limits.clone();
-    limits.connections = config.settings.connections;
-    if let Err(line) = limits.validate() {
+    if let Err(line) = config.limits.validate() {
         // the keys are called as the fields
         let (field, rule) = line.split_once(' ').unwrap_or((line, ""));
         let key = format!("limits.{}", field.replace('_', "-"));
         wrong(&key, rule.to_owned());
-    }
-    if !(1..=1_000_000).contains(&config.settings.peers_per_torrent) {
-        wrong(
-            "limits.peers-per-torrent",
-            "must be 1 to 1000000".to_owned(),
-        );
-    }
-    for (key, n) in [
-        ("queue.active-downloads", config.settings.active_downloads),
-        ("queue.active-seeds", config.settings.active_seeds),
-    ] {
-        if n == Some(0) {
-            let message =
-                "0 lets none run; pause torrents instead, or write \"unlimited\" for no limit";
-            wrong(key, message.to_owned());
-        }
     }
 }
 
@@ -174,15 +146,6 @@ fn ports(config: &Config, wrong: &mut impl FnMut(&str, String)) {
                 wrong(later.key, message);
             }
         }
-    }
-}
-
-fn is_source(text: &str) -> bool {
-    let url = |scheme| text.len() > scheme && url::Url::parse(text).is_ok();
-    match text.split_once("://") {
-        Some(("http" | "https", _)) => url("http://".len()),
-        Some(_) => false,
-        None => text.starts_with('/'),
     }
 }
 
@@ -246,6 +209,10 @@ pub(super) fn warnings(config: &Config, origins: &Origins, file: Option<&Path>) 
     {
         let message = ".torrent files among the downloads would be added: use a folder of its own";
         odd("watch.dir", message.to_owned());
+    }
+    // what was not meant is a mistake
+    for fault in vain(&config.settings) {
+        odd(fault.keys[0], fault.message);
     }
     let schedule = &config.settings.schedule;
     if schedule.by_clock && schedule.rates == crate::limits::Rates::default() {

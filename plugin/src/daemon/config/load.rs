@@ -154,7 +154,7 @@ impl Config {
             }
         }
         let mut warnings = Vec::new();
-        let changed = changes::read(&config.paths.state_dir, &mut warnings);
+        let mut changed = changes::read(&config.paths.state_dir, &mut warnings);
         let layers = |changed: &[Said], mistakes: &mut Vec<Mistake>| {
             let (mut config, mut origins) = (Self::defaults(&sources.places), Origins::new());
             for said in base.iter().chain(changed).chain(&over) {
@@ -167,15 +167,15 @@ impl Config {
         let (mut config, mut origins) = layers(&changed, &mut mistakes);
         if mistakes.is_empty() {
             let mut wrong = check::mistakes(&config, &origins);
-            if !wrong.is_empty() && !changed.is_empty() {
-                // what somebody changed while the daemon ran must not keep it from starting
-                (config, origins) = layers(&[], &mut mistakes);
-                let without = check::mistakes(&config, &origins);
-                if without.is_empty() {
-                    let what = wrong.first().map(Mistake::to_string).unwrap_or_default();
-                    warnings.push(format!("changes made at runtime are left out: {what}"));
-                }
-                wrong = without;
+            // what somebody changed while the daemon ran must not keep it from starting
+            while let Some(first) = wrong.first()
+                && !changed.is_empty()
+            {
+                let at_fault = changes::at_fault(&config, &changed, &wrong);
+                warnings.push(format!("{first}; left out: {}", at_fault.join(", ")));
+                changed.retain(|said| !at_fault.contains(&said.key.path()));
+                (config, origins) = layers(&changed, &mut mistakes);
+                wrong = check::mistakes(&config, &origins);
             }
             mistakes.extend(wrong);
         }

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::keys::{KEYS, SECTIONS};
 use super::value::{Raw, Value};
 use super::*;
+use crate::daemon::settings::LONGEST;
 use crate::limits::Rate;
 
 /// Sources with this file and nothing else; state and file are below a directory of their own.
@@ -404,6 +405,70 @@ fn a_file_of_changes_that_is_no_good_is_warned_of_and_left_out() {
         "127.0.0.1:9091",
         "not a thing to change at runtime"
     );
+}
+
+#[test]
+fn of_changes_only_those_at_fault_are_left_out() {
+    let scene = Scene::new("[blocklist]\nenabled = true\nsource = \"/srv/list\"\n");
+    let changes = scene.dir.path().join("settings.toml");
+    for (text, left_out) in [
+        (
+            "[limits]\npeers-per-torrent = 0\n",
+            "limits.peers-per-torrent",
+        ),
+        // a change that was fine with the configuration that there was
+        ("[blocklist]\nsource = \"none\"\n", "blocklist.source"),
+        (
+            "[noted]\nstalled-after = \"never\"\n[limits]\nconnections = 2000000\n",
+            "limits.connections",
+        ),
+    ] {
+        let text = format!("{text}[rates]\ndownload = \"500kB/s\"\n");
+        std::fs::write(&changes, &text).expect("written");
+        let loaded = scene.load().expect(&text);
+        let rate = loaded.config.settings.rates.down;
+        assert_eq!(rate, Some(Rate::new(500_000)), "{text}");
+        assert_eq!(loaded.warnings.len(), 1, "{text} {:?}", loaded.warnings);
+        let expected = format!("left out: {left_out}");
+        assert!(
+            loaded.warnings[0].ends_with(&expected),
+            "{:?}",
+            loaded.warnings
+        );
+    }
+}
+
+#[test]
+fn what_comes_to_nothing_is_a_mistake_of_who_writes_it_and_not_of_a_client() {
+    let scene = Scene::new("[schedule]\nto = \"09:00\"\n");
+    let before = scene.config().settings;
+    let mut after = before.clone();
+    after.active_downloads = Some(0);
+    (after.schedule.by_clock, after.schedule.days) = (true, 0);
+    keep_changes(scene.dir.path(), &before, &after).expect("written");
+    let loaded = scene.load().expect("good");
+    assert_eq!(loaded.config.settings, after);
+    for key in ["queue.active-downloads", "schedule.from", "schedule.days"] {
+        let mut told = loaded.warnings.iter();
+        assert!(
+            told.any(|line| line.contains(key)),
+            "{key} {:?}",
+            loaded.warnings
+        );
+    }
+}
+
+#[test]
+fn times_that_clients_set_are_read_again() {
+    let scene = Scene::new("");
+    let before = scene.config().settings;
+    for time in [Duration::from_secs(1), Duration::from_secs(60), LONGEST] {
+        let mut after = before.clone();
+        (after.stalled_after, after.seed_idle) = (Some(time), Some(time));
+        after.noted.seed_idle = Some(time);
+        keep_changes(scene.dir.path(), &before, &after).expect("written");
+        assert_eq!(scene.config().settings, after);
+    }
 }
 
 impl Scene {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::{ApiListen, LogFormat};
+use crate::daemon::rules::HIGHEST_RATIO;
+use crate::daemon::settings::LONGEST;
 use crate::limits::{Rate, parse_bytes};
 use crate::session::Transports;
 use crate::wire::encryption::Encryption;
@@ -238,7 +240,7 @@ impl Value for f64 {
             Raw::Loose(t) => t.trim().parse().ok(),
             _ => None,
         };
-        match n.filter(|n| (0.0..=1e6).contains(n)) {
+        match n.filter(|n| (0.0..=HIGHEST_RATIO).contains(n)) {
             Some(n) => Ok(n),
             None => wanted("a number from 0 to 1000000 such as 2.0", raw),
         }
@@ -258,14 +260,12 @@ const TIMES: [(&str, &[&str], u64); 5] = [
     ("s", &["s", "sec", "second", "seconds", ""], 1),
 ];
 
-/// The longest time that is taken.
-const LONGEST: u64 = 100 * 366 * 24 * 3600;
-
 impl Value for Duration {
     fn read(raw: &Raw) -> Result<Self, String> {
         let seconds = raw.word().and_then(|text| seconds(&text));
-        match seconds.filter(|s| (1..=LONGEST).contains(s)) {
-            Some(s) => Ok(Duration::from_secs(s)),
+        let time = seconds.map(Duration::from_secs);
+        match time.filter(|time| !time.is_zero() && *time <= LONGEST) {
+            Some(time) => Ok(time),
             None => wanted("a time such as \"30min\", \"1h 30min\" or \"7d\"", raw),
         }
     }

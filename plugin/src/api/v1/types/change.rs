@@ -15,9 +15,6 @@ use crate::api::body::UPLOAD;
 use crate::daemon::{self, Change, NewSource, NewTorrent};
 use crate::limits::Rate;
 
-/// Seconds that a limit of time may have: more than anybody waits, and little enough to be added to any time.
-const MAX_SECONDS: u64 = 100 * 366 * 86_400; // guess
-
 /// Characters of a path, URL, label or word.
 const MAX_TEXT: usize = 4096; // Linux's longest path
 
@@ -328,9 +325,13 @@ pub(super) fn ratio(ratio: f64) -> Result<f64, ApiError> {
 }
 
 pub(super) fn seconds(name: &str, seconds: u64) -> Result<Duration, ApiError> {
-    match seconds {
-        0..=MAX_SECONDS => Ok(Duration::from_secs(seconds)),
-        _ => Err(invalid(format!("`{name}` is at most {MAX_SECONDS}"))),
+    let time = Duration::from_secs(seconds);
+    match time <= daemon::LONGEST {
+        true => Ok(time),
+        false => Err(invalid(format!(
+            "`{name}` is at most {}",
+            daemon::LONGEST.as_secs()
+        ))),
     }
 }
 
@@ -454,7 +455,7 @@ mod tests {
                         prop_assert!(ratio.is_finite() && ratio >= 0.0);
                     }
                     if let Some(daemon::Limit::Own(idle)) = change.seed_idle {
-                        prop_assert!(idle.as_secs() <= MAX_SECONDS);
+                        prop_assert!(idle <= daemon::LONGEST);
                     }
                     let words = change.labels.unwrap_or_default();
                     prop_assert!(!words.iter().any(|w| w.contains(char::is_control)));
