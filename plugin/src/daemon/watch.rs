@@ -74,7 +74,7 @@ async fn watch(daemon: Daemon, dir: PathBuf) {
     let mut warned = false;
     loop {
         let (at, before) = (dir.clone(), seen);
-        let look = tokio::task::spawn_blocking(move || look(&at, before));
+        let look = tokio::task::spawn_blocking(move || look(&at, before, MOST));
         let Ok((now, found)) = look.await else {
             return;
         };
@@ -108,25 +108,17 @@ async fn watch(daemon: Daemon, dir: PathBuf) {
 
 type Files = BTreeMap<PathBuf, Seen>;
 
-/// The files that are there, and those that are ready to be added. Blocking.
-fn look(dir: &Path, before: Files) -> (Files, io::Result<Vec<Found>>) {
+/// The files that are there, `most` of them, and those that are ready to be added. Blocking.
+fn look(dir: &Path, before: Files, most: usize) -> (Files, io::Result<Vec<Found>>) {
     let mut now = Files::new();
     let mut found = Vec::new();
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) => return (before, Err(e)),
     };
-    for path in entries.flatten().map(|e| e.path()).take(MOST) {
-        let extension = path.extension().and_then(|e| e.to_str());
-        let magnet = match extension.map(str::to_ascii_lowercase).as_deref() {
-            Some("torrent") => false,
-            Some("magnet") => true,
-            _ => continue,
-        };
-        // a symlink may lead to what nobody meant to give away
-        let Some(meta) = fs::symlink_metadata(&path).ok().filter(|m| m.is_file()) else {
-            continue;
-        };
+    // there may be any number of those that were dealt with
+    let files = entries.flatten().filter_map(|e| candidate(e.path()));
+    for (path, magnet, meta) in files.take(most) {
         let mut seen = Seen {
             len: meta.len(),
             changed: meta.modified().ok(),
@@ -148,6 +140,21 @@ fn look(dir: &Path, before: Files) -> (Files, io::Result<Vec<Found>>) {
         now.insert(path, seen);
     }
     (now, Ok(found))
+}
+
+/// A file that may have a torrent in it, or a link if it is a `magnet`.
+fn candidate(path: PathBuf) -> Option<(PathBuf, bool, fs::Metadata)> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    let magnet = match extension.as_str() {
+        "torrent" => false,
+        "magnet" => true,
+        _ => return None,
+    };
+    // a symlink may lead to what nobody meant to give away
+    let meta = fs::symlink_metadata(&path)
+        .ok()
+        .filter(fs::Metadata::is_file)?;
+    Some((path, magnet, meta))
 }
 
 fn read(path: &Path, len: u64, magnet: bool) -> Result<NewSource, DaemonError> {
@@ -206,4 +213,24 @@ async fn take(daemon: &Daemon, file: Found, sure: bool) -> Result<Taken, DaemonE
     let renamed = tokio::fs::rename(&file.path, &name).await;
     let renamed = renamed.map_err(|e| DaemonError::Disk(format!("it cannot be renamed: {e}")));
     renamed.map(|()| Taken::Renamed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_dealt_with_hides_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let write = |name: &str| fs::write(dir.path().join(name), b"x").expect("written");
+        for n in 0..50 {
+            write(&format!("{n}.torrent.added"));
+        }
+        write("new.torrent");
+        let (seen, found) = look(dir.path(), Files::new(), 1);
+        assert_eq!((seen.len(), found.expect("read").len()), (1, 0));
+        let (_, found) = look(dir.path(), seen, 1);
+        let found = found.expect("read");
+        assert_eq!(found[0].path, dir.path().join("new.torrent"));
+    }
 }
