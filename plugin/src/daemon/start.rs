@@ -87,7 +87,7 @@ pub async fn start(config: DaemonConfig) -> Result<Running, StartError> {
             let lock = Lock::take(&state_dir)?;
             let loaded = store::load(&places)?;
             // before a torrent begins
-            let list = uses_list.then(|| blocklist::copy(&places.blocklist()));
+            let list = uses_list.then(|| Ok(blocklist::copy(&places.blocklist())));
             Ok::<_, LockError>((lock, loaded, list))
         };
         let opened = tokio::task::spawn_blocking(open).await;

@@ -7,6 +7,7 @@
 )]
 
 mod basics;
+mod blocklist;
 mod crash;
 mod data;
 mod ending;

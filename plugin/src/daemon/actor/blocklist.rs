@@ -1,7 +1,7 @@
 //! The blocklist: fetched from where the settings say, with a copy in the state directory that holds until it is fetched again.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::{Actor, Note};
 use crate::daemon::handle::{DaemonError, Reply};
+use crate::daemon::rules::is_blocklist_url;
 use crate::discovery::{FetchLimits, fetch_torrent};
 use crate::limits::Blocklist;
 
@@ -23,9 +24,14 @@ const LIMITS: FetchLimits = FetchLimits {
     max_bytes: 256 << 20,               // guess: ten times the longest list there is
 };
 
+/// What the copy begins with; the source and the end of the line follow, and then the list as it came.
+const HEAD: &[u8] = b"# chunkcast's copy of ";
+
 /// A list that was read, and how old it is.
 pub(in crate::daemon) struct Read {
     list: Arc<Blocklist>,
+    /// Where it is from; `None`: that is not known.
+    source: Option<String>,
     /// As it came, to be kept; `None`: it is the copy.
     bytes: Option<Bytes>,
     age: Duration,
@@ -37,7 +43,7 @@ impl Actor {
         let path = self.places.blocklist();
         self.spawn(async move {
             let read = tokio::task::spawn_blocking(move || copy(&path)).await;
-            Note::Blocklist(read.unwrap_or(Ok(None)), None)
+            Note::Blocklist(Ok(read.ok().flatten()), None)
         });
     }
 
@@ -77,9 +83,16 @@ impl Actor {
                 let (ranges, bad) = (read.list.len(), read.list.bad_lines());
                 tracing::info!("the blocklist has {ranges} ranges ({bad} lines are none)");
                 self.blocklist = read.list;
-                self.blocklist_due = self.now.elapsed + OLD.saturating_sub(read.age);
+                // one of another source holds until there is one of this
+                let good_for = match read.source == self.settings.blocklist_source {
+                    true => OLD.saturating_sub(read.age),
+                    false => Duration::ZERO,
+                };
+                self.blocklist_due = self.now.elapsed + good_for;
                 if let Some(bytes) = read.bytes {
-                    let op = self.places.put_blocklist(bytes.into());
+                    let source = read.source.unwrap_or_default();
+                    let copy = [HEAD, source.as_bytes(), b"\n", &bytes].concat();
+                    let op = self.places.put_blocklist(copy);
                     self.write_unheard(vec![op]);
                 }
                 self.use_blocklist();
@@ -113,47 +126,96 @@ impl Actor {
 }
 
 /// The copy, if there is one that can be used. Blocking.
-pub(in crate::daemon) fn copy(path: &Path) -> Result<Option<Read>, DaemonError> {
+pub(in crate::daemon) fn copy(path: &Path) -> Option<Read> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(DaemonError::Disk(format!("{}: {e}", path.display()))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+        Err(e) => {
+            tracing::warn!("the copy of the blocklist: {}: {e}", path.display());
+            return None;
+        }
     };
     let changed = fs::metadata(path).and_then(|m| m.modified());
     let age = changed
         .ok()
         .and_then(|at| SystemTime::now().duration_since(at).ok());
-    Ok(Blocklist::read(&bytes).ok().map(|list| Read {
+    let (source, list) = split(&bytes);
+    Blocklist::read(list).ok().map(|list| Read {
         list: Arc::new(list),
+        source,
         bytes: None,
         age: age.unwrap_or_default(),
-    }))
+    })
+}
+
+/// The source of a copy, and the list.
+fn split(copy: &[u8]) -> (Option<String>, &[u8]) {
+    let found = copy.strip_prefix(HEAD).and_then(|rest| {
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let source = str::from_utf8(&rest[..end]).ok()?;
+        Some((Some(source.to_owned()), &rest[end + 1..]))
+    });
+    found.unwrap_or((None, copy))
 }
 
 async fn fetch(source: String) -> Result<Read, DaemonError> {
-    let scheme = source.split_once(':').map(|(s, _)| s.to_ascii_lowercase());
-    let bytes = match scheme.as_deref() {
-        Some("http" | "https") => {
-            let fetched = fetch_torrent(&source, LIMITS).await;
-            fetched.map_err(|e| DaemonError::Fetch(e.to_string()))?
-        }
-        _ => {
-            let read = tokio::fs::read(&source).await;
-            let failed = |e| DaemonError::Fetch(format!("{source}: {e}"));
-            read.map(Bytes::from).map_err(failed)?
-        }
+    let failed = |e: &dyn std::fmt::Display| DaemonError::Fetch(format!("{source}: {e}"));
+    let bytes = if is_blocklist_url(&source) {
+        let fetched = fetch_torrent(&source, LIMITS).await;
+        fetched.map_err(|e| DaemonError::Fetch(e.to_string()))?
+    } else {
+        let path = source.clone();
+        let read = tokio::task::spawn_blocking(move || file(Path::new(&path))).await;
+        let read = read.map_err(|_| DaemonError::Ending)?;
+        read.map_err(|e| failed(&e))?.into()
     };
     let parsed = tokio::task::spawn_blocking({
         let bytes = bytes.clone();
         move || Blocklist::read(&bytes)
     });
     let list = match parsed.await {
-        Ok(list) => list.map_err(|e| DaemonError::Fetch(format!("{source}: {e}")))?,
+        Ok(list) => list.map_err(|e| failed(&e))?,
         Err(_) => return Err(DaemonError::Ending),
     };
     Ok(Read {
         list: Arc::new(list),
+        source: Some(source),
         bytes: Some(bytes),
         age: Duration::ZERO,
     })
+}
+
+/// What is in a file, which may be any that a client has named. Blocking.
+fn file(path: &Path) -> io::Result<Vec<u8>> {
+    let most = LIMITS.max_bytes as u64;
+    let too_long = || io::Error::other(format!("it is longer than {most} bytes"));
+    let meta = fs::metadata(path)?;
+    // nobody may ever write into a pipe, and a device has no end
+    if !meta.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    if meta.len() > most {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
+        true => Err(too_long()),
+        false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_says_where_it_is_from_and_one_that_does_not_is_a_list_all_the_same() {
+        let copy = [HEAD, b"/srv/list\n\x1f\x8b\n", b"rest"].concat();
+        let expected = (Some("/srv/list".to_owned()), &b"\x1f\x8b\nrest"[..]);
+        assert_eq!(split(&copy), expected);
+        for other in [&b"# a list\n192.0.2.1\n"[..], HEAD, b"", b"\x1f\x8b"] {
+            assert_eq!(split(other), (None, other));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::adding::blocking;
 use super::{Actor, Note};
 use crate::daemon::handle::{DaemonError, Reply};
-use crate::daemon::rules::faults;
+use crate::daemon::rules::{faults, is_blocklist_url};
 use crate::daemon::settings::{Schedule, Settings, SettingsChange};
 use crate::daemon::watch::Watcher;
 
@@ -16,7 +16,7 @@ impl Actor {
         // clients may name a file, the configuration any
         let source = change.blocklist_source.clone().flatten();
         if source.as_ref() != self.settings.blocklist_source.as_ref() {
-            let file = source.filter(|source| !source.contains("://"));
+            let file = source.filter(|source| !is_blocklist_url(source));
             paths.extend(file.map(PathBuf::from));
         }
         self.spawn(async move {

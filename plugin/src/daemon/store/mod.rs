@@ -9,7 +9,7 @@
 //! | `torrents/HASH.gone` | a removed torrent whose data is being deleted |
 //! | `queue` | the order of the queue as a hand has made it; torrents that are not in it are at its end |
 //! | `statistics.json` | what was moved, in all and by each torrent |
-//! | `blocklist` | a copy of the blocklist as it came |
+//! | `blocklist` | where the blocklist is from, and a copy of it as it came |
 //! | `settings.toml` | settings that were changed while it ran: see [`config`](super::config) |
 //!
 //! Each file is written whole: beside it, to disk, then renamed, and the directory to disk. Files of this process are sealed
