@@ -202,9 +202,9 @@ fn within_bounds(change: &Change) {
 }
 
 fn settings_within_bounds(change: &SettingsChange) {
-    if let Some(schedule) = &change.schedule {
-        assert!(schedule.from < 1440 && schedule.to < 1440 && schedule.days < 128);
-    }
+    let schedule = change.schedule;
+    let mut minutes = [schedule.from, schedule.to].into_iter().flatten();
+    assert!(minutes.all(|m| m < 1440) && schedule.days.is_none_or(|d| d < 128));
     let ratio = change.seed_ratio.flatten().unwrap_or_default();
     assert!(ratio.is_finite() && ratio >= 0.0);
     assert!(change.download_dir.as_deref().is_none_or(is_plain));

@@ -83,8 +83,9 @@ async fn serve(mut inbox: Inbox) {
                 let _ = reply.send(Ok(()));
             }
             Command::ChangeSettings(change, reply) => {
-                let schedule = change.schedule.unwrap_or_default();
-                assert!(schedule.from < 1440 && schedule.to < 1440 && schedule.days < 128);
+                let schedule = change.schedule;
+                let mut minutes = [schedule.from, schedule.to].into_iter().flatten();
+                assert!(minutes.all(|m| m < 1440) && schedule.days.is_none_or(|d| d < 128));
                 let ratio = change.seed_ratio.flatten().unwrap_or_default();
                 assert!(ratio.is_finite() && ratio >= 0.0);
                 let _ = reply.send(Ok(()));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::noted::NotedSettings;
-use crate::limits::Rates;
+use crate::limits::{Rate, Rates};
 
 /// Minutes of a day.
 pub const DAY_MINUTES: u16 = 24 * 60;
@@ -83,10 +83,12 @@ impl Default for Schedule {
 /// A change of [`Settings`]: what is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SettingsChange {
-    /// [`Settings::rates`].
-    pub rates: Option<Rates>,
+    /// [`Settings::rates`], downwards.
+    pub download: Option<Option<Rate>>,
+    /// [`Settings::rates`], upwards.
+    pub upload: Option<Option<Rate>>,
     /// [`Settings::schedule`].
-    pub schedule: Option<Schedule>,
+    pub schedule: ScheduleChange,
     /// [`Settings::active_downloads`].
     pub active_downloads: Option<Option<u32>>,
     /// [`Settings::active_seeds`].
@@ -119,8 +121,9 @@ impl SettingsChange {
     /// Makes the change.
     pub fn apply(&self, settings: &mut Settings) {
         let change = self.clone();
-        set(&mut settings.rates, change.rates);
-        set(&mut settings.schedule, change.schedule);
+        set(&mut settings.rates.down, change.download);
+        set(&mut settings.rates.up, change.upload);
+        change.schedule.apply(&mut settings.schedule);
         set(&mut settings.active_downloads, change.active_downloads);
         set(&mut settings.active_seeds, change.active_seeds);
         set(&mut settings.stalled_after, change.stalled_after);
@@ -134,6 +137,37 @@ impl SettingsChange {
         set(&mut settings.blocklist, change.blocklist);
         set(&mut settings.blocklist_source, change.blocklist_source);
         set(&mut settings.noted, change.noted);
+    }
+}
+
+/// A change of a [`Schedule`]: what is `None` stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScheduleChange {
+    /// [`Schedule::on`].
+    pub on: Option<bool>,
+    /// [`Schedule::rates`], downwards.
+    pub download: Option<Option<Rate>>,
+    /// [`Schedule::rates`], upwards.
+    pub upload: Option<Option<Rate>>,
+    /// [`Schedule::by_clock`].
+    pub by_clock: Option<bool>,
+    /// [`Schedule::from`].
+    pub from: Option<u16>,
+    /// [`Schedule::to`].
+    pub to: Option<u16>,
+    /// [`Schedule::days`].
+    pub days: Option<u8>,
+}
+
+impl ScheduleChange {
+    fn apply(self, schedule: &mut Schedule) {
+        set(&mut schedule.on, self.on);
+        set(&mut schedule.rates.down, self.download);
+        set(&mut schedule.rates.up, self.upload);
+        set(&mut schedule.by_clock, self.by_clock);
+        set(&mut schedule.from, self.from);
+        set(&mut schedule.to, self.to);
+        set(&mut schedule.days, self.days);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chunkcast_bittorrent::daemon::{
-    Change, DaemonError, LONGEST, Limit, Schedule, SettingsChange, State,
+    Change, DaemonError, LONGEST, Limit, Schedule, ScheduleChange, SettingsChange, State,
 };
 use chunkcast_bittorrent::limits::{Rate, Rates};
 
@@ -173,11 +173,10 @@ async fn a_hand_switches_rates_and_a_torrent_may_be_out_of_them() {
     let seed = Seed::of(&[&one, &two]).await;
     let rig = Rig::new(|s| s.schedule.rates = slow()).await;
     let on = |on| SettingsChange {
-        schedule: Some(Schedule {
-            on,
-            rates: slow(),
-            ..Schedule::default()
-        }),
+        schedule: ScheduleChange {
+            on: Some(on),
+            ..ScheduleChange::default()
+        },
         ..SettingsChange::default()
     };
     rig.daemon()

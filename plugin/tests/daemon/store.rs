@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use chunkcast_bittorrent::daemon::{
-    Change, Limit, NewSource, NewTorrent, Schedule, SettingsChange, State,
+    Change, Limit, NewSource, NewTorrent, ScheduleChange, SettingsChange, State,
 };
 use chunkcast_bittorrent::limits::{Rate, Rates};
 
@@ -123,7 +123,7 @@ async fn settings_change_and_are_kept_and_a_reload_forgets_them() {
         up: None,
     };
     let change = SettingsChange {
-        rates: Some(rates),
+        download: Some(rates.down),
         start_added: Some(false),
         download_dir: Some(rig.path("allowed/other")),
         ..SettingsChange::default()
@@ -154,10 +154,10 @@ async fn settings_change_and_are_kept_and_a_reload_forgets_them() {
             ..SettingsChange::default()
         },
         SettingsChange {
-            schedule: Some(Schedule {
-                from: 1440,
-                ..Schedule::default()
-            }),
+            schedule: ScheduleChange {
+                from: Some(1440),
+                ..ScheduleChange::default()
+            },
             ..SettingsChange::default()
         },
     ] {

@@ -7,11 +7,9 @@ use super::dormant::{self, Switch, Values, turn_rate};
 use super::error::{DIR_NOT_ABSOLUTE, RpcError};
 use super::session_get::fixed;
 use super::units::{from_minutes, rate};
-use crate::daemon::{Daemon, Facts, NotedSettings, Schedule, Settings, SettingsChange};
-use crate::limits::Rates;
-
-/// Minutes of a day.
-const DAY: u64 = 24 * 60;
+use crate::daemon::{
+    DAY_MINUTES, Daemon, Facts, NotedSettings, ScheduleChange, Settings, SettingsChange,
+};
 
 /// `session-set`. Nothing is changed when an argument is wrong.
 pub(super) async fn set(daemon: &Daemon, arguments: Arguments<'_>) -> Result<Value, RpcError> {
@@ -34,14 +32,14 @@ pub(super) fn change(
     let mut noted = settings.noted.clone();
     let values = Values::of(settings);
     let mut change = SettingsChange {
-        rates: rates(arguments, settings, &mut noted)?,
-        schedule: schedule(arguments, &settings.schedule)?,
+        schedule: schedule(arguments)?,
         start_added: arguments.flag("start-added-torrents")?,
         download_dir: arguments.path("download-dir", DIR_NOT_ABSOLUTE)?,
         peers_per_torrent: arguments.small("peer-limit-per-torrent")?,
         blocklist: arguments.flag("blocklist-enabled")?,
         ..SettingsChange::default()
     };
+    rates(arguments, settings, values, &mut change, &mut noted)?;
     if let Some(peers) = arguments.small("peer-limit-global")? {
         change.connections = Some(usize::try_from(peers).unwrap_or(usize::MAX));
     }
@@ -91,12 +89,13 @@ pub(super) fn change(
 fn rates(
     arguments: Arguments<'_>,
     settings: &Settings,
+    values: Values,
+    change: &mut SettingsChange,
     noted: &mut NotedSettings,
-) -> Result<Option<Rates>, RpcError> {
-    let values = Values::of(settings);
+) -> Result<(), RpcError> {
     let value = arguments.count("speed-limit-down")?;
     let on = arguments.flag("speed-limit-down-enabled")?;
-    let down = turn_rate(
+    change.download = turn_rate(
         value,
         on,
         settings.rates.down,
@@ -105,56 +104,41 @@ fn rates(
     );
     let value = arguments.count("speed-limit-up")?;
     let on = arguments.flag("speed-limit-up-enabled")?;
-    let up = turn_rate(
+    change.upload = turn_rate(
         value,
         on,
         settings.rates.up,
         values.upload,
         &mut noted.upload,
     );
-    let changed = down.is_some() || up.is_some();
-    Ok(changed.then(|| Rates {
-        down: down.unwrap_or(settings.rates.down),
-        up: up.unwrap_or(settings.rates.up),
-    }))
+    Ok(())
 }
 
 /// `alt-speed-*`.
-fn schedule(arguments: Arguments<'_>, is: &Schedule) -> Result<Option<Schedule>, RpcError> {
-    let mut schedule = is.clone();
-    if let Some(on) = arguments.flag("alt-speed-enabled")? {
-        schedule.on = on;
-    }
-    if let Some(down) = arguments.count("alt-speed-down")? {
-        schedule.rates.down = Some(rate(down));
-    }
-    if let Some(up) = arguments.count("alt-speed-up")? {
-        schedule.rates.up = Some(rate(up));
-    }
-    if let Some(by_clock) = arguments.flag("alt-speed-time-enabled")? {
-        schedule.by_clock = by_clock;
-    }
-    if let Some(from) = minute(arguments, "alt-speed-time-begin")? {
-        schedule.from = from;
-    }
-    if let Some(to) = minute(arguments, "alt-speed-time-end")? {
-        schedule.to = to;
-    }
-    if let Some(days) = arguments.count("alt-speed-time-day")? {
+fn schedule(arguments: Arguments<'_>) -> Result<ScheduleChange, RpcError> {
+    let days = arguments.count("alt-speed-time-day")?.map(|days| {
         let known = u8::try_from(days).ok().filter(|days| *days <= 0x7f);
-        schedule.days = known.ok_or(RpcError::Argument {
+        known.ok_or(RpcError::Argument {
             name: "alt-speed-time-day",
             wanted: "a sum of 1 for Sunday, 2 for Monday and so on to 64 for Saturday",
-        })?;
-    }
-    Ok((schedule != *is).then_some(schedule))
+        })
+    });
+    Ok(ScheduleChange {
+        on: arguments.flag("alt-speed-enabled")?,
+        download: arguments.count("alt-speed-down")?.map(|kb| Some(rate(kb))),
+        upload: arguments.count("alt-speed-up")?.map(|kb| Some(rate(kb))),
+        by_clock: arguments.flag("alt-speed-time-enabled")?,
+        from: minute(arguments, "alt-speed-time-begin")?,
+        to: minute(arguments, "alt-speed-time-end")?,
+        days: days.transpose()?,
+    })
 }
 
 fn minute(arguments: Arguments<'_>, name: &'static str) -> Result<Option<u16>, RpcError> {
     let Some(minute) = arguments.count(name)? else {
         return Ok(None);
     };
-    let minute = u16::try_from(minute).ok().filter(|m| u64::from(*m) < DAY);
+    let minute = u16::try_from(minute).ok().filter(|m| *m < DAY_MINUTES);
     let minute = minute.ok_or(RpcError::Argument {
         name,
         wanted: "a minute of the day, below 1440",

@@ -32,8 +32,7 @@ pub(super) async fn change(
     State(state): State<ApiState>,
     extract::Json(change): extract::Json<SessionChange>,
 ) -> Result<StatusCode, ApiError> {
-    let change = change.of(&state.daemon.settings().await?)?;
-    state.daemon.change_settings(change).await?;
+    state.daemon.change_settings(change.try_into()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

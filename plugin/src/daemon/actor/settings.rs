@@ -6,7 +6,7 @@ use super::adding::blocking;
 use super::{Actor, Note};
 use crate::daemon::handle::{DaemonError, Reply};
 use crate::daemon::rules::{faults, is_blocklist_url};
-use crate::daemon::settings::{Schedule, Settings, SettingsChange};
+use crate::daemon::settings::{Settings, SettingsChange};
 use crate::daemon::watch::Watcher;
 
 impl Actor {
@@ -39,11 +39,6 @@ impl Actor {
         if let Err(e) = checked {
             return self.answer(reply, Err(e));
         }
-        let hours = |s: &Schedule| (s.by_clock, s.from, s.to, s.days);
-        let by_hand = (change.schedule.as_ref()).is_none_or(|new| {
-            let old = &self.settings.schedule;
-            hours(new) == hours(old)
-        });
         let before = self.settings.clone();
         let mut settings = before.clone();
         change.apply(&mut settings);
@@ -52,6 +47,11 @@ impl Actor {
             return self.answer(reply, Err(DaemonError::Invalid(why)));
         }
         self.set_settings(settings, by_hand);
+        let hours = |s: &Settings| {
+            let s = &s.schedule;
+            (s.by_clock, s.from, s.to, s.days)
+        };
+        let by_hand = hours(&settings) == hours(&before);
         let op = self.places.keep_settings(before, self.settings.clone());
         self.write_and_answer(vec![op], reply);
     }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::fake::{Asked, Fake, settings, torrent};
 use super::with;
-use crate::daemon::{NotedSettings, Settings, SettingsChange, State};
-use crate::limits::{Rate, Rates};
+use crate::daemon::{NotedSettings, ScheduleChange, Settings, SettingsChange, State};
+use crate::limits::Rate;
 
 #[tokio::test]
 async fn the_session_is_shown_as_transmission_shows_it() {
@@ -100,7 +100,7 @@ async fn the_session_is_changed_in_one_piece() {
     };
     let changed = change(settings(), off).await.unwrap();
     let expected = SettingsChange {
-        rates: Some(Rates::default()),
+        download: Some(None),
         active_seeds: Some(None),
         seed_idle: Some(None),
         seed_ratio: Some(None),
@@ -120,17 +120,21 @@ async fn the_session_is_changed_in_one_piece() {
         "peer-limit-per-torrent": 60, "blocklist-enabled": true, "blocklist-url": "http://a.example/list",
     });
     let changed = change(noting, on).await.unwrap();
-    assert_eq!(changed.rates.unwrap().down, Some(Rate::new(700_000)));
+    assert_eq!(changed.download, Some(Some(Rate::new(700_000))));
+    assert_eq!(changed.upload, None, "nobody names it");
     assert_eq!(changed.active_seeds, Some(Some(3)));
     assert_eq!(changed.seed_idle, Some(Some(Duration::from_secs(600))));
     assert_eq!(changed.seed_ratio, Some(Some(1.5)));
     assert_eq!(changed.active_downloads, Some(None));
     assert_eq!(changed.stalled_after, Some(Some(Duration::from_secs(300))));
-    let schedule = changed.schedule.unwrap();
-    assert_eq!(
-        (schedule.on, schedule.rates.up, schedule.from, schedule.days),
-        (true, Some(Rate::new(20_000)), 60, 62)
-    );
+    let schedule = ScheduleChange {
+        on: Some(true),
+        upload: Some(Some(Rate::new(20_000))),
+        from: Some(60),
+        days: Some(62),
+        ..ScheduleChange::default()
+    };
+    assert_eq!(changed.schedule, schedule);
     assert_eq!(
         (changed.download_dir, changed.start_added),
         (Some("/srv/other".into()), Some(false))

@@ -8,12 +8,9 @@ use utoipa::ToSchema;
 use super::change::{path, rate, ratio, seconds};
 use super::{ByDistance, Torrent, TorrentEvent, present};
 use crate::api::ApiError;
-use crate::daemon::{self, Facts, Listing, SettingsChange};
-use crate::limits::{Rate, Rates};
+use crate::daemon::{self, DAY_MINUTES, Facts, Listing, SettingsChange};
+use crate::limits::Rate;
 use crate::wire::encryption::Encryption;
-
-/// Minutes of a day.
-const DAY: u16 = 24 * 60;
 
 /// What holds for all torrents.
 #[derive(Debug, Serialize, ToSchema)]
@@ -192,75 +189,61 @@ pub(in crate::api::v1) struct ScheduleChange {
     days: Option<u8>,
 }
 
-impl SessionChange {
-    /// The change of what is `now` so.
-    pub(in crate::api::v1) fn of(self, now: &daemon::Settings) -> Result<SettingsChange, ApiError> {
+impl TryFrom<SessionChange> for SettingsChange {
+    type Error = ApiError;
+
+    fn try_from(change: SessionChange) -> Result<Self, ApiError> {
         let span = |name, limit: Option<Option<u64>>| {
             let read = limit.map(|limit| limit.map(|s| seconds(name, s)).transpose());
             read.transpose()
         };
-        let seed_ratio = self.seed_ratio.map(|r| r.map(ratio).transpose());
-        let download_dir = self.download_dir.map(|dir| path("download_dir", dir));
-        if let Some(Some(source)) = &self.blocklist_source
-            && !["http://", "https://"]
-                .iter()
-                .any(|s| source.starts_with(s))
+        let seed_ratio = change.seed_ratio.map(|r| r.map(ratio).transpose());
+        let download_dir = change.download_dir.map(|dir| path("download_dir", dir));
+        if let Some(Some(source)) = &change.blocklist_source
+            && !daemon::is_blocklist_url(source)
         {
             path("blocklist_source", source.clone())?;
         }
-        Ok(SettingsChange {
-            rates: rates(now.rates, self.download_limit, self.upload_limit)?,
-            schedule: self.schedule.of(&now.schedule)?,
-            active_downloads: self.active_downloads,
-            active_seeds: self.active_seeds,
-            stalled_after: span("stalled_after_seconds", self.stalled_after_seconds)?,
+        Ok(Self {
+            download: rate("download_limit", change.download_limit)?,
+            upload: rate("upload_limit", change.upload_limit)?,
+            schedule: change.schedule.try_into()?,
+            active_downloads: change.active_downloads,
+            active_seeds: change.active_seeds,
+            stalled_after: span("stalled_after_seconds", change.stalled_after_seconds)?,
             seed_ratio: seed_ratio.transpose()?,
-            seed_idle: span("seed_idle_seconds", self.seed_idle_seconds)?,
-            seed_time: span("seed_time_seconds", self.seed_time_seconds)?,
+            seed_idle: span("seed_idle_seconds", change.seed_idle_seconds)?,
+            seed_time: span("seed_time_seconds", change.seed_time_seconds)?,
             download_dir: download_dir.transpose()?,
-            start_added: self.start_added,
-            connections: self.connections,
-            peers_per_torrent: self.peers_per_torrent,
-            blocklist: self.blocklist,
-            blocklist_source: self.blocklist_source,
+            start_added: change.start_added,
+            connections: change.connections,
+            peers_per_torrent: change.peers_per_torrent,
+            blocklist: change.blocklist,
+            blocklist_source: change.blocklist_source,
             noted: None,
         })
     }
 }
 
-impl ScheduleChange {
-    fn of(self, now: &daemon::Schedule) -> Result<Option<daemon::Schedule>, ApiError> {
-        let minutes = [self.from_minute, self.to_minute];
-        if minutes.into_iter().flatten().any(|m| m >= DAY) || self.days.is_some_and(|d| d > 0x7f) {
+impl TryFrom<ScheduleChange> for daemon::ScheduleChange {
+    type Error = ApiError;
+
+    fn try_from(change: ScheduleChange) -> Result<Self, ApiError> {
+        let mut minutes = [change.from_minute, change.to_minute].into_iter().flatten();
+        if minutes.any(|m| m >= DAY_MINUTES) || change.days.is_some_and(|d| d > 0x7f) {
             let why = "`from_minute` and `to_minute` are below 1440, `days` below 128";
             return Err(ApiError::Invalid(why.to_owned()));
         }
-        let rates = rates(now.rates, self.download_limit, self.upload_limit)?;
-        let new = daemon::Schedule {
-            on: self.on.unwrap_or(now.on),
-            rates: rates.unwrap_or(now.rates),
-            by_clock: self.by_clock.unwrap_or(now.by_clock),
-            from: self.from_minute.unwrap_or(now.from),
-            to: self.to_minute.unwrap_or(now.to),
-            days: self.days.unwrap_or(now.days),
-        };
-        Ok(Some(new).filter(|new| new != now))
+        Ok(Self {
+            on: change.on,
+            download: rate("download_limit", change.download_limit)?,
+            upload: rate("upload_limit", change.upload_limit)?,
+            by_clock: change.by_clock,
+            from: change.from_minute,
+            to: change.to_minute,
+            days: change.days,
+        })
     }
-}
-
-/// The two rates where one or both change; `None`: neither does.
-fn rates(
-    now: Rates,
-    down: Option<Option<u64>>,
-    up: Option<Option<u64>>,
-) -> Result<Option<Rates>, ApiError> {
-    if down.is_none() && up.is_none() {
-        return Ok(None);
-    }
-    Ok(Some(Rates {
-        down: rate("download_limit", down)?.unwrap_or(now.down),
-        up: rate("upload_limit", up)?.unwrap_or(now.up),
-    }))
 }
 
 /// The daemon.
