@@ -282,14 +282,25 @@ pub(super) struct KeyArgs {
         value_name = "FILE|HEX",
         env = "CHUNKCAST_NETWORK_KEY",
         hide_env_values = true,
-        value_parser = |text: &str| Ok::<_, std::convert::Infallible>(KeyText(text.to_owned()))
+        value_parser = KeyText::parse
     )]
     network_key: Option<KeyText>,
 }
 
 /// A key as it was given. Not read by the command line's parser, whose messages repeat what they do not like.
 #[derive(Clone)]
-struct KeyText(String);
+pub(super) struct KeyText(pub(super) String);
+
+impl KeyText {
+    /// Takes any text.
+    #[allow(
+        clippy::unnecessary_wraps,
+        reason = "as the parser of the command line wants it"
+    )]
+    pub(super) fn parse(text: &str) -> Result<Self, std::convert::Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
 
 impl fmt::Debug for KeyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -303,13 +314,22 @@ impl KeyArgs {
     /// # Errors
     /// Code 2 for what is no key.
     pub(super) fn network(&self) -> Result<Network, Failure> {
-        let Some(text) = &self.network_key else {
-            return Ok(Network::Open);
-        };
-        parse_key(&text.0)
-            .map(Network::Closed)
-            .map_err(|e| Failure::new(Code::Usage, format!("--network-key: {e}")))
+        let text = self.network_key.as_ref().map(|key| key.0.as_str());
+        network_of("--network-key", text)
     }
+}
+
+/// The closed network with this key, or the open one; `name` is what the key was given as. The key is not shown.
+///
+/// # Errors
+/// Code 2 for what is no key.
+pub(super) fn network_of(name: &str, key: Option<&str>) -> Result<Network, Failure> {
+    let Some(text) = key else {
+        return Ok(Network::Open);
+    };
+    parse_key(text)
+        .map(Network::Closed)
+        .map_err(|e| Failure::new(Code::Usage, format!("{name}: {e}")))
 }
 
 /// Arguments of `get`.
@@ -483,7 +503,7 @@ pub(super) struct LookupArgs {
 /// Arguments of `table`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TableArgs {
-    /// The control socket of the process to ask [default: that of this user's `node`, `get` or `seed`]
+    /// The control socket of the process to ask [default: that of this user's `daemon`, `node`, `get` or `seed`]
     #[arg(long, value_name = "PATH", conflicts_with = "state")]
     pub control: Option<PathBuf>,
     /// The state directory that the process was given.
@@ -527,7 +547,7 @@ pub(super) struct CompletionsArgs {
 ///
 /// # Errors
 /// A line that says which forms are taken.
-pub(super) fn parse_key(text: &str) -> Result<NetworkKey, String> {
+fn parse_key(text: &str) -> Result<NetworkKey, String> {
     let form = "a key is 64 hexadecimal digits, or a file that holds them or the 32 bytes";
     if let Ok(key) = text.parse() {
         return Ok(key);

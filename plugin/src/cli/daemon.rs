@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::parse_key;
+use super::args::network_of;
 use super::config;
 use super::daemon_args::DaemonArgs;
 use super::exit::{Code, Failure};
@@ -27,7 +27,6 @@ use crate::facade::{Facade, FacadeConfig};
 use crate::limits::{Limits, LimitsConfig, raise_descriptors};
 use crate::session::{IndexNode, IndexSettings};
 use crate::state::User;
-use chunkcast::node::Network;
 
 /// How long the end may take.
 const LAST: Duration = Duration::from_secs(10);
@@ -98,7 +97,8 @@ impl Parts {
         args: &DaemonArgs,
         reporter: &Reporter,
     ) -> Result<Self, Failure> {
-        let network = network(config)?;
+        let key = config.network.key.as_ref().map(|key| key.0.as_str());
+        let network = network_of("network.key", key)?;
         make_dir("paths.download-dir", &config.settings.download_dir)?;
         let (bootstrap, unknown) = known(&config.network.bootstrap, reporter).await;
         let limits = fitted(config, reporter);
@@ -191,16 +191,6 @@ fn failure(error: &StartError) -> Failure {
         StartError::Session(_) => Code::Network,
     };
     Failure::new(code, error)
-}
-
-/// The network that the key is for. The key is not shown.
-fn network(config: &Config) -> Result<Network, Failure> {
-    let Some(key) = &config.network.key else {
-        return Ok(Network::Open);
-    };
-    let key = parse_key(&key.0);
-    key.map(Network::Closed)
-        .map_err(|e| Failure::new(Code::Usage, format!("network.key: {e}")))
 }
 
 fn make_dir(key: &str, dir: &std::path::Path) -> Result<(), Failure> {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::args::KeyText;
 use super::exit::{Code, Failure};
+use super::source::absolute;
 use crate::daemon::config::{Flag, LogFormat, Sources};
 
 /// Where the configuration is from.
@@ -55,9 +57,7 @@ fn flag(flag: &str, key: &str, text: &str) -> Flag {
 
 /// A path of the command line, which begins at the current directory.
 fn path(name: &str, key: &str, path: &std::path::Path) -> Result<Flag, Failure> {
-    let path = std::path::absolute(path)
-        .map_err(|e| Failure::new(Code::Usage, format!("{name} `{}`: {e}", path.display())))?;
-    Ok(flag(name, key, &path.to_string_lossy()))
+    Ok(flag(name, key, &absolute(name, path)?))
 }
 
 /// Arguments of `daemon`.
@@ -97,8 +97,8 @@ pub(super) struct DaemonArgs {
     #[arg(long, value_name = "DIR")]
     pub watch: Option<PathBuf>,
     /// Key of a closed network: 64 hexadecimal digits, or a file (network.key)
-    #[arg(long, value_name = "FILE|HEX")]
-    pub network_key: Option<String>,
+    #[arg(long, value_name = "FILE|HEX", value_parser = KeyText::parse)]
+    pub network_key: Option<KeyText>,
     /// Download at most this much a second, all torrents together (rates.download)
     #[arg(long, value_name = "RATE")]
     pub max_download: Option<String>,
@@ -166,7 +166,6 @@ impl DaemonArgs {
             ("--transport", "network.transport", &self.transport),
             ("--encryption", "network.encryption", &self.encryption),
             ("--index-listen", "network.index-listen", &self.index_listen),
-            ("--network-key", "network.key", &self.network_key),
             ("--max-download", "rates.download", &self.max_download),
             ("--max-upload", "rates.upload", &self.max_upload),
             (
@@ -180,6 +179,10 @@ impl DaemonArgs {
             sources
                 .flags
                 .extend(given.map(|text| flag(name, key, text)));
+        }
+        if let Some(key) = &self.network_key {
+            let given = flag("--network-key", "network.key", &key.0);
+            sources.flags.push(given);
         }
         let lists = [
             ("--bootstrap", "network.bootstrap", &self.bootstrap),

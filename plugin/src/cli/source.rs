@@ -44,6 +44,19 @@ fn torrent(name: &str, bytes: &[u8]) -> Result<TorrentSource, Failure> {
         .map_err(|e| Failure::new(Code::BadTorrent, format!("`{name}`: {e}")))
 }
 
+/// A path of the command line as text that begins at the root; `name` is what it was given as.
+///
+/// # Errors
+/// Code 2 for one that is empty or not UTF-8.
+pub(super) fn absolute(name: &str, path: &Path) -> Result<String, Failure> {
+    let wrong = |why: &dyn std::fmt::Display| {
+        Failure::new(Code::Usage, format!("{name} `{}`: {why}", path.display()))
+    };
+    let path = std::path::absolute(path).map_err(|e| wrong(&e))?;
+    let text = path.to_str().map(str::to_owned);
+    text.ok_or_else(|| wrong(&"it is no text in UTF-8; rename it"))
+}
+
 /// Reads a .torrent file, if it can be one.
 ///
 /// # Errors

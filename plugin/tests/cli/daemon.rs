@@ -390,6 +390,20 @@ fn a_daemon_that_is_asked_twice_ends_at_once() {
 }
 
 #[test]
+fn a_directory_that_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let scene = Scene::new("");
+    let dir = std::ffi::OsStr::from_bytes(b"/tmp/a\xff");
+    for flag in ["--data", "--state", "--watch"] {
+        let mut command = scene.command(&["daemon", "--api-listen", "127.0.0.1:0"]);
+        let out = command.args(ALONE).arg(flag).arg(dir).output();
+        let (code, line) = refused(&out.expect("chunkcast runs"));
+        assert_eq!(code, Some(2), "{line}");
+        assert!(line.contains(flag) && line.contains("UTF-8"), "{line}");
+    }
+}
+
+#[test]
 fn a_reload_takes_what_can_change_and_names_what_cannot() {
     let scene = Scene::new("[rates]\nupload = \"1MiB/s\"");
     let daemon = scene.start("daemon", &["--api-listen", "127.0.0.1:0"]);

@@ -9,7 +9,7 @@ use super::api::Api;
 use super::args::AddArgs;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::output::print_line;
-use crate::cli::source::{self, is_infohash};
+use crate::cli::source::{self, absolute, is_infohash};
 use crate::discovery::{FetchLimits, fetch_torrent};
 use crate::metadata::{FileSelection, Magnet, Metainfo};
 
@@ -27,7 +27,7 @@ pub(in crate::cli) async fn add(args: &AddArgs) -> Result<(), Failure> {
         let mut request = what(source, args.select.as_ref()).await?;
         let mut set = |key: &str, value| request.insert(key.to_owned(), value);
         if let Some(dir) = &args.dir {
-            set("dir", json!(absolute(dir)?));
+            set("dir", json!(absolute("--dir", dir)?));
         }
         if args.paused {
             set("start", json!(false));
@@ -52,19 +52,6 @@ pub(in crate::cli) async fn add(args: &AddArgs) -> Result<(), Failure> {
         print_line(&format!("{name}: {what} ({hash})"));
     }
     Ok(())
-}
-
-/// A directory of the daemon's machine, as it is called here.
-pub(super) fn absolute(dir: &Path) -> Result<String, Failure> {
-    let path = std::path::absolute(dir)
-        .map_err(|e| Failure::new(Code::Usage, format!("`{}`: {e}", dir.display())))?;
-    match path.to_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => {
-            let line = format!("`{}` is no text in UTF-8", path.display());
-            Err(Failure::new(Code::Usage, line))
-        }
-    }
 }
 
 /// The part of the request that says what to add.

@@ -3,7 +3,6 @@
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::add::absolute;
 use super::api::Api;
 use super::args::{
     LimitArg, LimitArgs, MoveArgs, RateArg, RmArgs, SelectArgs, SomeArgs, StartArgs, Which,
@@ -12,6 +11,7 @@ use super::show::{print_files, print_limits, print_session_limits};
 use super::which::{Torrent, all, find, find_one};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::output::{Reporter, count, print_line};
+use crate::cli::source::absolute;
 use crate::metadata::FileSelection;
 
 /// Stops torrents.
@@ -301,7 +301,7 @@ fn choice(args: &SelectArgs, number: usize) -> Result<Vec<Value>, Failure> {
 pub(in crate::cli) async fn relocate(args: &MoveArgs) -> Result<(), Failure> {
     let api = Api::open(&args.api)?;
     let torrent = find_one(&api, &args.torrent).await?;
-    let dir = absolute(&args.dir)?;
+    let dir = absolute("the directory", &args.dir)?;
     let path = format!("/torrents/{}/relocate", torrent.hash());
     let body = json!({ "dir": dir, "move": !args.no_data });
     api.ask(Method::POST, &path, Some(&body)).await?;
