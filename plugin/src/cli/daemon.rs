@@ -55,7 +55,7 @@ pub(super) async fn run(
         reporter.warning(line);
     }
     let mut daemon = tokio::select! {
-        daemon = Parts::start(&loaded.config, args, &reporter) => daemon?,
+        daemon = Parts::start(&loaded, args, &reporter) => daemon?,
         () = &mut end => return Ok(()),
         () = &mut stdin => return Ok(()),
     };
@@ -93,10 +93,11 @@ struct Parts {
 
 impl Parts {
     async fn start(
-        config: &Config,
+        loaded: &Loaded,
         args: &DaemonArgs,
         reporter: &Reporter,
     ) -> Result<Self, Failure> {
+        let config = &loaded.config;
         let key = config.network.key.as_ref().map(|key| key.0.as_str());
         let network = network_of("network.key", key)?;
         make_dir("paths.download-dir", &config.settings.download_dir)?;
@@ -116,6 +117,7 @@ impl Parts {
         let state_dir = config.paths.state_dir.clone();
         let mut daemon = DaemonConfig::new(session, fitted.settings, state_dir);
         daemon.allowed.clone_from(&config.paths.allowed);
+        daemon.download_dir.clone_from(&loaded.download_dir);
         let running = start(daemon).await.map_err(|e| failure(&e))?;
         tokio::spawn(journal::keep(running.daemon.clone()));
         let mut parts = Self {

@@ -26,6 +26,8 @@ pub struct DaemonConfig {
     pub state_dir: PathBuf,
     /// Data may be in these directories and all below them, and below [`Settings::download_dir`].
     pub allowed: Vec<PathBuf>,
+    /// The download directory that the operator named, which holds data too where a client has chosen another since.
+    pub download_dir: PathBuf,
     /// The time.
     pub clock: Clock,
 }
@@ -35,9 +37,10 @@ impl DaemonConfig {
     pub fn new(session: SessionConfig, settings: Settings, state_dir: PathBuf) -> Self {
         Self {
             session,
-            settings,
             state_dir,
             allowed: Vec::new(),
+            download_dir: settings.download_dir.clone(),
+            settings,
             clock: Clock::default(),
         }
     }
@@ -63,6 +66,7 @@ pub struct Running {
     pub listen: SocketAddr,
     /// Its index node, or its client of others'.
     pub index: Option<IndexNode>,
+    allowed: Vec<PathBuf>,
     notes: mpsc::Sender<Note>,
     task: JoinHandle<()>,
 }
@@ -76,7 +80,8 @@ pub async fn start(config: DaemonConfig) -> Result<Running, StartError> {
         mut session,
         settings,
         state_dir,
-        mut allowed,
+        allowed,
+        download_dir,
         clock,
     } = config;
     let places = Places::new(&state_dir);
@@ -107,13 +112,14 @@ pub async fn start(config: DaemonConfig) -> Result<Running, StartError> {
     let session = Session::start(session).await?;
     let (listen, index) = (session.listen_addr(), session.index().cloned());
     facts.peer_port = Some(listen.port());
-    allowed.push(settings.download_dir.clone());
+    let downloads = [download_dir, settings.download_dir.clone()];
+    let roots = Roots::new([&allowed[..], &downloads].concat());
     let (writer, writing) = Writer::spawn();
     let (daemon, inbox) = channel();
     let parts = Parts {
         session,
         settings,
-        roots: Roots::new(allowed),
+        roots,
         places,
         writer,
         loaded,
@@ -133,6 +139,7 @@ pub async fn start(config: DaemonConfig) -> Result<Running, StartError> {
         daemon,
         listen,
         index,
+        allowed,
         notes,
         task,
     })
@@ -141,8 +148,11 @@ pub async fn start(config: DaemonConfig) -> Result<Running, StartError> {
 impl Running {
     /// The configuration was read anew: these settings hold from now on, and what was changed while the daemon ran is forgotten.
     pub async fn reload(&self, settings: Settings) {
+        let mut allowed = self.allowed.clone();
+        allowed.push(settings.download_dir.clone());
+        let note = Note::Reload(Box::new(settings), Roots::new(allowed));
         // one that has ended needs none
-        let _ = self.notes.send(Note::Reload(Box::new(settings))).await;
+        let _ = self.notes.send(note).await;
     }
 
     /// Waits until the daemon has ended.

@@ -13,6 +13,7 @@ mod data;
 mod ending;
 mod limits;
 mod queue;
+mod roots;
 mod store;
 mod support;
 mod watch;

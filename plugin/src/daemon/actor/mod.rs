@@ -90,8 +90,8 @@ pub(super) enum Note {
     Trackers(InfoHash, Vec<TrackerRow>),
     /// Whether a change of settings can be.
     Settings(Box<SettingsChange>, Result<(), DaemonError>, Reply<()>),
-    /// The configuration was read anew.
-    Reload(Box<Settings>),
+    /// The configuration was read anew: the settings, and where data may be.
+    Reload(Box<Settings>, Roots),
 }
 
 /// Why a torrent cannot begin.
@@ -319,7 +319,7 @@ impl Actor {
             Note::Blocklist(read, reply) => self.on_blocklist(read, reply),
             Note::Trackers(hash, rows) => self.on_trackers(hash, &rows),
             Note::Settings(change, checked, reply) => self.on_settings(*change, checked, reply),
-            Note::Reload(settings) => self.reload(*settings),
+            Note::Reload(settings, roots) => self.reload(*settings, roots),
         }
     }
 

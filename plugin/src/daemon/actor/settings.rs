@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::adding::blocking;
 use super::{Actor, Note};
 use crate::daemon::handle::{DaemonError, Reply};
+use crate::daemon::paths::Roots;
 use crate::daemon::rules::{faults, is_blocklist_url};
 use crate::daemon::settings::{Settings, SettingsChange};
 use crate::daemon::watch::Watcher;
@@ -46,18 +47,19 @@ impl Actor {
             let why = format!("{}: {}", fault.keys[0], fault.message);
             return self.answer(reply, Err(DaemonError::Invalid(why)));
         }
-        self.set_settings(settings, by_hand);
         let hours = |s: &Settings| {
             let s = &s.schedule;
             (s.by_clock, s.from, s.to, s.days)
         };
         let by_hand = hours(&settings) == hours(&before);
+        self.set_settings(settings, by_hand);
         let op = self.places.keep_settings(before, self.settings.clone());
         self.write_and_answer(vec![op], reply);
     }
 
     /// The configuration was read anew: what was changed meanwhile is forgotten.
-    pub(super) fn reload(&mut self, settings: Settings) {
+    pub(super) fn reload(&mut self, settings: Settings, roots: Roots) {
+        self.roots = roots;
         let op = self.places.drop_settings();
         self.write_unheard(vec![op]);
         self.set_settings(settings, false);

@@ -121,6 +121,8 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// What is odd, but stops nothing; each one line.
     pub warnings: Vec<String>,
+    /// The download directory without what was changed while the daemon ran.
+    pub download_dir: PathBuf,
     pub(super) origins: Origins,
 }
 
@@ -146,15 +148,15 @@ impl Config {
         let mut over = environment(&sources.env, &mut mistakes);
         over.extend(flags(&sources.flags, &mut mistakes));
         // the file of changes is where all the others say
-        let mut config = Self::defaults(&sources.places);
+        let mut operator = Self::defaults(&sources.places);
         let mut ignored = Vec::new();
         for said in base.iter().chain(&over) {
-            if said.key.path() == "paths.state-dir" {
-                apply(&mut config, said, &mut ignored);
+            if said.key.section == "paths" {
+                apply(&mut operator, said, &mut ignored);
             }
         }
         let mut warnings = Vec::new();
-        let mut changed = changes::read(&config.paths.state_dir, &mut warnings);
+        let mut changed = changes::read(&operator.paths.state_dir, &mut warnings);
         let layers = |changed: &[Said], mistakes: &mut Vec<Mistake>| {
             let (mut config, mut origins) = (Self::defaults(&sources.places), Origins::new());
             for said in base.iter().chain(changed).chain(&over) {
@@ -211,6 +213,7 @@ fn read_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> (Option<PathBuf>
         origin: Origin::File(path.clone(), 0),
         key: None,
         message,
+            download_dir: operator.settings.download_dir,
     };
     match read_text(&path, MAX_FILE) {
         Ok(text) => {

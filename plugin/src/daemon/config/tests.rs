@@ -364,6 +364,8 @@ fn changes_add_up_over_runs_and_only_what_changed_is_kept() {
     third.noted.seed_ratio = Some(0.25);
     keep_changes(scene.dir.path(), &again, &third).expect("written");
     assert_eq!(scene.config().settings, third);
+    let operators = scene.load().expect("good").download_dir;
+    assert_eq!(operators, first.download_dir, "it is still known");
     // the file is still heard where nothing was changed
     std::fs::write(
         scene.dir.path().join("config.toml"),
@@ -631,7 +633,9 @@ proptest! {
             let _ = (KEYS[*i].read)(&mut config, raw);
         }
         (config.network.key, config.api.password) = (None, None);
-        let loaded = Loaded { config, file: None, warnings: Vec::new(), origins: load::Origins::new() };
+        let loaded = Loaded {
+                download_dir: PathBuf::new(), config, file: None, warnings: Vec::new(), origins: load::Origins::new(),
+            };
         let text = loaded.show();
         let mut mistakes = Vec::new();
         let layer = load::parse(&text, load::Kind::Configuration, |line| Origin::File("shown".into(), line), &mut mistakes);
