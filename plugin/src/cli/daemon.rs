@@ -221,11 +221,12 @@ async fn known(names: &[String], reporter: &Reporter) -> (Vec<SocketAddr>, Vec<S
     for (name, found) in names.iter().zip(found) {
         match found {
             Ok(found) => addrs.extend(found),
+            Err(e @ ResolveError::Syntax(_)) => {
+                reporter.warning(&format!("network.bootstrap: {e}; it is left out"));
+            }
             Err(e) => {
                 reporter.warning(&format!("network.bootstrap: {e}; it is tried again"));
-                if !matches!(e, ResolveError::Syntax(_)) {
-                    unknown.push(name.clone());
-                }
+                unknown.push(name.clone());
             }
         }
     }

@@ -274,6 +274,8 @@ impl Config {
                 false => IndexUse::Client,
             },
             bootstrap,
+            // names that have no address yet may get one
+            bootstrap_grows: !network.bootstrap.is_empty(),
             index_settings,
             rendezvous: network.rendezvous,
             trackers: network.trackers,

@@ -77,6 +77,8 @@ pub struct SessionConfig {
     /// Index nodes to join through.
     pub bootstrap: Vec<SocketAddr>,
     /// Who the index node is, and how it finds others.
+    /// More of them may be named while it runs, by [`IndexNode::add_bootstrap`].
+    pub bootstrap_grows: bool,
     pub index_settings: IndexSettings,
     /// Whether index nodes are looked for through the Mainline DHT, if that is used.
     pub rendezvous: bool,
@@ -114,6 +116,7 @@ impl Default for SessionConfig {
             index: IndexUse::Colocated(None),
             bootstrap: Vec::new(),
             index_settings: IndexSettings::default(),
+            bootstrap_grows: false,
             rendezvous: false,
             trackers: true,
             dht: true,
@@ -352,7 +355,14 @@ impl Session {
             IndexUse::Colocated(at) => {
                 Some(IndexNode::colocated(at, listen.ip(), named, settings).await?)
             }
-            IndexUse::Client if named.is_empty() && !settings.lan && !config.rendezvous => None,
+            IndexUse::Client
+                if named.is_empty()
+                    && !config.bootstrap_grows
+                    && !settings.lan
+                    && !config.rendezvous =>
+            {
+                None
+            }
             IndexUse::Client => Some(IndexNode::client(listen.ip(), named, settings).await?),
         };
         let colocated = matches!(config.index, IndexUse::Colocated(_));

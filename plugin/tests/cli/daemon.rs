@@ -390,6 +390,29 @@ fn a_daemon_that_is_asked_twice_ends_at_once() {
 }
 
 #[test]
+fn a_daemon_whose_only_index_node_has_no_address_yet_waits_for_it() {
+    let scene = Scene::new("");
+    let name = "no.such.host.invalid:4240";
+    let args = [
+        "--no-index",
+        "--bootstrap",
+        name,
+        "--tracker",
+        "127.0.0.1:0",
+        "--api-listen",
+        "127.0.0.1:0",
+    ];
+    let daemon = scene.start("daemon", &args);
+    let trackers = daemon.listening["tracker"].as_array().map_or(0, Vec::len);
+    assert!(trackers > 0, "{}", daemon.listening);
+    let log = daemon.end();
+    assert!(
+        log.contains(name) && log.contains("it is tried again"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_directory_that_is_no_text_is_refused() {
     use std::os::unix::ffi::OsStrExt;
     let scene = Scene::new("");
