@@ -20,7 +20,7 @@ use super::output::Reporter;
 use super::signal::{interrupted, stdin_closed};
 use crate::api::{self, ApiConfig, Listen, Server};
 use crate::control::Control;
-use crate::daemon::config::{ApiListen, Config, Loaded, LogFormat, Mistake, Sources, drop_changes};
+use crate::daemon::config::{ApiListen, Config, Loaded, LogFormat, Mistake, Sources};
 use crate::daemon::{DaemonConfig, Running, Settings, StartError, start};
 use crate::discovery::{ResolveError, resolve};
 use crate::facade::{Facade, FacadeConfig};
@@ -285,7 +285,7 @@ async fn reload(
     log: &Log,
     reporter: &Reporter,
 ) {
-    let (loaded, dropped) = match read_again(sources, running) {
+    let (loaded, dropped) = match read_again(sources) {
         Ok(read) => read,
         Err(mistakes) => {
             for mistake in &mistakes {
@@ -325,14 +325,11 @@ async fn reload(
     );
 }
 
-/// The configuration without what was changed at runtime, and what that was.
-fn read_again(sources: &Sources, running: &Config) -> Result<(Loaded, Vec<String>), Vec<Mistake>> {
-    Config::load(sources)?;
-    let dropped = drop_changes(&running.paths.state_dir).unwrap_or_else(|e| {
-        tracing::warn!("changes made at runtime cannot be forgotten: {e}");
-        Vec::new()
-    });
-    Ok((Config::load(sources)?, dropped))
+/// The configuration without what was changed at runtime, and what that is. The daemon forgets it in its turn.
+fn read_again(sources: &Sources) -> Result<(Loaded, Vec<String>), Vec<Mistake>> {
+    let loaded = Config::load_without_changes(sources)?;
+    let changed = Config::load(sources)?.changed_at_runtime();
+    Ok((loaded, changed))
 }
 
 fn list(keys: &[String]) -> String {

@@ -126,6 +126,15 @@ pub struct Loaded {
     pub(super) origins: Origins,
 }
 
+impl Loaded {
+    /// The keys, as `section.key`, whose value was changed while the daemon ran.
+    pub fn changed_at_runtime(&self) -> Vec<String> {
+        let origins = self.origins.iter();
+        let changed = origins.filter(|(_, origin)| matches!(origin, Origin::Runtime(..)));
+        changed.map(|(key, _)| key.clone()).collect()
+    }
+}
+
 /// By `section.key`; a key that is not there has its default.
 pub(super) type Origins = BTreeMap<String, Origin>;
 
@@ -143,6 +152,21 @@ impl Config {
     /// # Errors
     /// All that is wrong, in the order of the sources.
     pub fn load(sources: &Sources) -> Result<Loaded, Vec<Mistake>> {
+        Self::load_with(sources, changes::read)
+    }
+
+    /// Reads all sources but what was changed while the daemon ran.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_without_changes(sources: &Sources) -> Result<Loaded, Vec<Mistake>> {
+        Self::load_with(sources, |_, _| Vec::new())
+    }
+
+    fn load_with(
+        sources: &Sources,
+        read_changes: impl FnOnce(&Path, &mut Vec<String>) -> Vec<Said>,
+    ) -> Result<Loaded, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let (file, base) = read_file(sources, &mut mistakes);
         let mut over = environment(&sources.env, &mut mistakes);
@@ -156,7 +180,7 @@ impl Config {
             }
         }
         let mut warnings = Vec::new();
-        let mut changed = changes::read(&operator.paths.state_dir, &mut warnings);
+        let mut changed = read_changes(&operator.paths.state_dir, &mut warnings);
         let layers = |changed: &[Said], mistakes: &mut Vec<Mistake>| {
             let (mut config, mut origins) = (Self::defaults(&sources.places), Origins::new());
             for said in base.iter().chain(changed).chain(&over) {
@@ -189,6 +213,7 @@ impl Config {
             config,
             file,
             warnings,
+            download_dir: operator.settings.download_dir,
             origins,
         })
     }
@@ -213,7 +238,6 @@ fn read_file(sources: &Sources, mistakes: &mut Vec<Mistake>) -> (Option<PathBuf>
         origin: Origin::File(path.clone(), 0),
         key: None,
         message,
-            download_dir: operator.settings.download_dir,
     };
     match read_text(&path, MAX_FILE) {
         Ok(text) => {
