@@ -5,7 +5,7 @@ use std::time::Duration;
 use chunkcast::id::ObjectId;
 use chunkcast::node::LookupError;
 use chunkcast::wire::{TraceHop, Why};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::LookupArgs;
 use super::exit::{Code, Failure};
@@ -13,7 +13,7 @@ use super::output::{Reporter, count, print_line};
 use super::signal::interrupted;
 use super::torrents::{index_failure, resolve_all};
 use crate::metadata::Magnet;
-use crate::session::{IndexSettings, Question, ask_once, object_id, unanswered};
+use crate::session::{IndexSettings, Question, answer, ask_once, object_id, unanswered};
 
 /// Asks and prints the answer.
 ///
@@ -66,19 +66,10 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
         }
         Err(e) => return Err(index_failure(&e)),
     };
-    let rows: Vec<_> = found
-        .matches
-        .iter()
-        .map(|m| {
-            let addrs: Vec<String> = m.addrs.iter().map(|a| a.to_string()).collect();
-            json!({ "addrs": addrs, "chunks": m.matched, "load": m.load, "reachable": m.reachable,
-                    "predicted_rtt_ms": own.rtt(&m.coord).as_secs_f64() * 1e3 })
-        })
-        .collect();
-    let mut answer = json!({ "info_hash": object.to_string(), "hops": found.hops, "root": found.root,
-                             "by": found.by.to_string(), "peers": rows });
+    let mut answer = answer::answer(&found, &own);
+    answer["info_hash"] = json!(object.to_string());
     if args.trace {
-        answer["trace"] = found.trace.iter().map(hop_json).collect();
+        answer["trace"] = answer::trace(&found.trace);
     }
     reporter.event("peers", answer);
     if !args.json {
@@ -87,13 +78,13 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
                 .iter()
                 .for_each(|l| print_line(l));
         }
-        for (m, row) in found.matches.iter().zip(&rows) {
+        for m in &found.matches {
             let addrs: Vec<String> = m.addrs.iter().map(|a| a.to_string()).collect();
             print_line(&format!(
                 "{:<28} {:>7} chunks   {:>8.1} ms away   load {:>3}{}",
                 addrs.join(","),
                 m.matched,
-                row["predicted_rtt_ms"].as_f64().unwrap_or(0.0),
+                own.rtt(&m.coord).as_secs_f64() * 1e3,
                 m.load,
                 if m.reachable {
                     ""
@@ -122,23 +113,17 @@ pub(super) async fn run(args: &LookupArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Why an index node did what it did: a word for programs, and for people.
-fn why(why: Why) -> (&'static str, &'static str) {
+/// Why an index node did what it did.
+fn why(why: Why) -> &'static str {
     match why {
-        Why::Enough => ("enough", "answered: it knew enough peers"),
-        Why::Root => ("root", "answered: it is the root"),
-        Why::Cached => ("cached", "answered with what it passed on a moment ago"),
-        Why::Loaded => ("loaded", "answered with what it had: it is asked too often"),
-        Why::Silent => ("silent", "answered: no next hop did"),
-        Why::TooFew => ("too_few", "went on: too few peers"),
-        Why::ToRoot => ("to_root", "went on: the root was asked for"),
+        Why::Enough => "answered: it knew enough peers",
+        Why::Root => "answered: it is the root",
+        Why::Cached => "answered with what it passed on a moment ago",
+        Why::Loaded => "answered with what it had: it is asked too often",
+        Why::Silent => "answered: no next hop did",
+        Why::TooFew => "went on: too few peers",
+        Why::ToRoot => "went on: the root was asked for",
     }
-}
-
-fn hop_json(hop: &TraceHop) -> Value {
-    json!({ "id": hop.id.to_string(), "addr": hop.addr.map(|a| a.to_string()),
-            "rtt_to_next_ms": hop.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-            "known": hop.known, "why": why(hop.why).0 })
 }
 
 /// The way of a lookup, a line for each index node. The first one has no address of its own there: it was asked.
@@ -161,7 +146,7 @@ fn trace_lines(trace: &[TraceHop], asked: &[String]) -> Vec<String> {
             i + 1,
             hop.id.to_string(),
             hop.known,
-            why(hop.why).1
+            why(hop.why)
         ));
     }
     lines
@@ -215,11 +200,5 @@ mod tests {
         // which of two was asked is not known
         let lines = trace_lines(&trace, &[asked[0].clone(), "b:1".to_owned()]);
         assert!(!lines[1].contains("index.example"), "{}", lines[1]);
-        let json = hop_json(&trace[0]);
-        assert_eq!(json["rtt_to_next_ms"], 1.25);
-        assert_eq!(
-            (&json["known"], &json["why"]),
-            (&0.into(), &"too_few".into())
-        );
     }
 }

@@ -2,6 +2,7 @@
 //! storage, discovery and the directory meet. It decides nothing about peers or pieces; it carries messages.
 
 mod address;
+pub(crate) mod answer;
 mod check;
 mod control;
 mod detail;
@@ -76,9 +77,9 @@ pub struct SessionConfig {
     pub index: IndexUse,
     /// Index nodes to join through.
     pub bootstrap: Vec<SocketAddr>,
-    /// Who the index node is, and how it finds others.
     /// More of them may be named while it runs, by [`IndexNode::add_bootstrap`].
     pub bootstrap_grows: bool,
+    /// Who the index node is, and how it finds others.
     pub index_settings: IndexSettings,
     /// Whether index nodes are looked for through the Mainline DHT, if that is used.
     pub rendezvous: bool,
@@ -115,8 +116,8 @@ impl Default for SessionConfig {
             transports: Transports::default(),
             index: IndexUse::Colocated(None),
             bootstrap: Vec::new(),
-            index_settings: IndexSettings::default(),
             bootstrap_grows: false,
+            index_settings: IndexSettings::default(),
             rendezvous: false,
             trackers: true,
             dht: true,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chunkcast::chunks::ChunkSet;
 use chunkcast::node::LookupRequest;
-use chunkcast::wire::{PeerAddrs, Ranking, TraceHop, Wanted, Why};
+use chunkcast::wire::{PeerAddrs, Ranking, Wanted};
 use serde_json::{Value, json};
 
 use super::Actor;
@@ -16,7 +16,7 @@ use crate::daemon::handle::{DaemonError, Reply};
 use crate::daemon::model::{Detail, FileRow, InfoHash, Options, Space};
 use crate::daemon::paths;
 use crate::metadata::{Layout, Priority, wanted_pieces};
-use crate::session::{Directory, TorrentDetail, object_id};
+use crate::session::{Directory, TorrentDetail, answer, object_id};
 
 /// How long a torrent's task is waited for.
 const PATIENCE: Duration = Duration::from_secs(5); // guess: it is never busy for so long
@@ -87,18 +87,11 @@ impl Actor {
             let asked = tokio::time::timeout(LOOKUP, index.lookup(request)).await;
             let answer = match asked {
                 Ok(Ok(found)) => {
-                    let own = index.coord();
-                    let rows = found.matches.iter().map(|m| {
-                        let addrs: Vec<String> = m.addrs.iter().map(|a| a.to_string()).collect();
-                        json!({ "addrs": addrs, "chunks": m.matched, "load": m.load, "reachable": m.reachable,
-                                "predicted_rtt_ms": own.rtt(&m.coord).as_secs_f64() * 1e3 })
-                    });
-                    Ok(json!({
-                        "info_hash": hash.to_string(), "hops": found.hops, "root": found.root,
-                        "by": found.by.to_string(), "took_ms": began.elapsed().as_secs_f64() * 1e3,
-                        "peers": rows.collect::<Vec<Value>>(),
-                        "trace": found.trace.iter().map(hop).collect::<Vec<Value>>(),
-                    }))
+                    let mut answer = answer::answer(&found, &index.coord());
+                    answer["info_hash"] = json!(hash);
+                    answer["took_ms"] = json!(began.elapsed().as_secs_f64() * 1e3);
+                    answer["trace"] = answer::trace(&found.trace);
+                    Ok(answer)
                 }
                 Ok(Err(e)) => Err(DaemonError::NotNow(e.to_string())),
                 Err(_) => Err(DaemonError::NotNow("no index node answered in time".into())),
@@ -192,20 +185,4 @@ fn rows(layout: &Layout, held: &ChunkSet, priorities: &[Priority]) -> Vec<FileRo
             }
         })
         .collect()
-}
-
-/// One index node on the way of a lookup.
-fn hop(hop: &TraceHop) -> Value {
-    let why = match hop.why {
-        Why::Enough => "enough",
-        Why::Root => "root",
-        Why::Cached => "cached",
-        Why::Loaded => "loaded",
-        Why::Silent => "silent",
-        Why::TooFew => "too_few",
-        Why::ToRoot => "to_root",
-    };
-    json!({ "id": hop.id.to_string(), "addr": hop.addr.map(|a| a.to_string()),
-            "rtt_to_next_ms": hop.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
-            "known": hop.known, "why": why })
 }
