@@ -13,6 +13,9 @@
     reason = "a benchmark reads the clock and owns sockets"
 )]
 
+#[path = "common/process.rs"]
+mod process;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +36,8 @@ use chunkcast_bittorrent::wire::message::{Handshake, Message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+
+use crate::process::{cpu, resident};
 
 /// Pieces of each torrent.
 const PIECES: usize = 1000;
@@ -81,7 +86,7 @@ async fn main() {
         before,
         middle,
     );
-    let (begun, cpu) = (Instant::now(), cpu());
+    let (begun, processor) = (Instant::now(), cpu());
     let end = begun + Duration::from_secs(seconds as u64);
     let done = announce_all(tracker, client, &hashes, |_| Instant::now() < end).await;
     let took = begun.elapsed().as_secs_f64();
@@ -90,7 +95,7 @@ async fn main() {
         "then: {:.0} announces/s, {:.0} lookups/s, {:.0} us of processor time an announce (client included), memory {:.1} MiB",
         done as f64 / took,
         (after.lookups - stats.lookups) as f64 / took,
-        (self::cpu() - cpu) * 1e6 / done as f64,
+        (cpu() - processor) * 1e6 / done as f64,
         resident(),
     );
     node.shutdown().await;
@@ -175,24 +180,4 @@ fn torrent(n: usize) -> Metainfo {
     info.resize(info.len() + PIECES * 20, 1);
     info.push(b'e');
     Metainfo::from_info(info.into(), None).expect("a torrent")
-}
-
-/// Resident memory in MiB.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a process");
-    let line = status.lines().find(|l| l.starts_with("VmRSS:"));
-    let kib = line.and_then(|l| l.split_whitespace().nth(1)).expect("kB");
-    kib.parse::<f64>().expect("a number") / 1024.0
-}
-
-/// Processor seconds of this process.
-fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("a process");
-    let rest = stat.rsplit_once(')').expect("a name").1;
-    let ticks = |n: usize| {
-        rest.split_whitespace()
-            .nth(n)
-            .and_then(|t| t.parse::<f64>().ok())
-    };
-    (ticks(11).expect("utime") + ticks(12).expect("stime")) / 100.0
 }

@@ -16,6 +16,9 @@
     reason = "a benchmark reads the clock and prints"
 )]
 
+#[path = "common/process.rs"]
+mod process;
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,7 +36,8 @@ use chunkcast_bittorrent::session::{
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::{cpu, resident};
 
 /// Bytes of a torrent.
 const SIZE: usize = 4 << 20;
@@ -107,11 +111,7 @@ async fn seed(dir: &Path) {
         }
     }
     println!("{}", session.listen_addr());
-    loop {
-        for torrent in &mut torrents {
-            let _ = tokio::time::timeout(Duration::from_millis(5), torrent.next()).await;
-        }
-    }
+    std::future::pending().await
 }
 
 /// A process that is ended when this is dropped.
@@ -119,10 +119,7 @@ struct Seed(Child);
 
 impl Drop for Seed {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            let _ = kill_process(pid, Signal::KILL);
-        }
+        let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
@@ -183,7 +180,7 @@ async fn churn(dir: &Path, hours: u64, count: u64, minutes: u64) {
             let totals = &daemon.list().totals;
             println!(
                 "{hour:>4}  {:>7.1}  {:>9}  {gone:>4}  {:>11}",
-                rss(),
+                resident(),
                 totals.session.downloaded >> 20,
                 totals.connections
             );
@@ -216,15 +213,12 @@ async fn idle(dir: &Path, count: u64, seconds: u64) {
     let data = dir.join("downloads");
     std::fs::create_dir_all(&data).expect("a directory");
     let files: Vec<PathBuf> = (0..count).map(|n| make(&data, n, 64 << 10)).collect();
-    let config = || DaemonConfig {
-        ..DaemonConfig::new(
-            SessionConfig {
-                index: IndexUse::Colocated(Some(SocketAddr::from(([127, 0, 0, 1], 0)))),
-                ..session()
-            },
-            settings(dir),
-            dir.join("state"),
-        )
+    let config = || {
+        let session = SessionConfig {
+            index: IndexUse::Colocated(Some(SocketAddr::from(([127, 0, 0, 1], 0)))),
+            ..session()
+        };
+        DaemonConfig::new(session, settings(dir), dir.join("state"))
     };
     let began = Instant::now();
     let running = start(config()).await.expect("a daemon");
@@ -246,23 +240,23 @@ async fn idle(dir: &Path, count: u64, seconds: u64) {
     running.stop().await;
     println!("stopped in {:.2?}", began.elapsed());
 
-    let (began, cpu) = (Instant::now(), processor());
+    let (began, before) = (Instant::now(), cpu());
     let running = start(config()).await.expect("a daemon");
     println!("listed again after {:.2?}", began.elapsed());
     seeding(&running, count).await;
     println!(
-        "all of them seed again after {:.2?}, with {:.2?} of processor",
+        "all of them seed again after {:.2?}, with {:.2} s of processor",
         began.elapsed(),
-        processor() - cpu
+        cpu() - before
     );
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let (began, cpu) = (Instant::now(), processor());
+    let (began, before) = (Instant::now(), cpu());
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let share = (processor() - cpu).as_secs_f64() / began.elapsed().as_secs_f64();
+    let share = (cpu() - before) / began.elapsed().as_secs_f64();
     println!(
         "idle: {:.2} % of a processor, {:.1} MiB",
         100.0 * share,
-        rss()
+        resident()
     );
     let began = Instant::now();
     running.stop().await;
@@ -281,30 +275,4 @@ async fn seeding(running: &Running, count: u64) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-/// Memory of this process, in MiB.
-fn rss() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:"));
-    let kib = line.and_then(|l| l.split_whitespace().nth(1)?.parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
-}
-
-/// Processor time of this process.
-fn processor() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or("")
-        .split_whitespace()
-        .collect();
-    let ticks = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|f| f.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
-    Duration::from_millis(10 * (ticks(11) + ticks(12))) // Linux counts in hundredths for programs
 }

@@ -10,6 +10,9 @@
     reason = "a measurement prints what it finds"
 )]
 
+#[path = "common/process.rs"]
+mod process;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +25,8 @@ use chunkcast_bittorrent::session::{
 use sha1::{Digest, Sha1};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use crate::process::{cpu, resident};
 
 const PIECE: usize = 16 << 10;
 const PIECES: usize = 64;
@@ -70,14 +75,14 @@ async fn main() -> anyhow::Result<()> {
         ends.spawn(watch(handle, stopped.clone()));
     }
     sleep(Duration::from_secs(10)).await;
-    let (cpu, sent) = (cpu(), datagrams(&session).await);
+    let (before, sent) = (cpu(), datagrams(&session).await);
     let began = Instant::now();
     sleep(Duration::from_secs(seconds)).await;
     let took = began.elapsed().as_secs_f64();
     println!(
         "idle:                     {:6.1} MiB resident, {:.2} % of a core, {:.1} datagrams/s over {took:.0} s",
         resident(),
-        100.0 * (self::cpu() - cpu) / took,
+        100.0 * (cpu() - before) / took,
         (datagrams(&session).await - sent) as f64 / took,
     );
     let began = Instant::now();
@@ -146,22 +151,6 @@ fn make(n: usize, dir: &std::path::Path) -> anyhow::Result<AddTorrent> {
         TorrentSource::Metainfo(Arc::new(meta)),
         data,
     ))
-}
-
-/// MiB of memory.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or(f64::NAN) / 1024.0
-}
-
-/// Seconds of a processor so far.
-fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after.split_whitespace().skip(11).take(2);
-    ticks.filter_map(|t| t.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// Datagrams that the index node has sent.

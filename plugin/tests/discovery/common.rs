@@ -83,7 +83,6 @@ impl Http {
     }
 
     /// The path and query of the next request.
-    #[allow(dead_code)] // each test binary uses its part of this module
     pub(crate) async fn next(&mut self) -> String {
         within(self.seen.recv()).await.expect("the server runs").0
     }

@@ -2,19 +2,13 @@
 
 #![allow(clippy::disallowed_types, clippy::unwrap_used)] // the other side of the network is here, and a test may panic
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::common::within;
 use chunkcast_bittorrent::discovery::{DhtConfig, DhtNode, LookupConfig};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future)
-        .await
-        .expect("took longer than 20 s")
-}
 
 /// A DHT node (BEP 5) that knows two peers for everything, one with port 0; the queries it gets arrive by name.
 /// Every answer comes with garbage before it.
