@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::actions::{self, Action};
 use super::arguments::Arguments;
@@ -31,11 +31,14 @@ pub async fn answer(daemon: &Daemon, request: &[u8], session_id: &str) -> Vec<u8
         Value::Null => json!({}),
         arguments => arguments,
     };
-    let mut answer = json!({ "arguments": arguments, "result": result });
+    // `json!` would copy what may be all of thousands of torrents
+    let mut answer = Map::new();
+    answer.insert("arguments".to_owned(), arguments);
+    answer.insert("result".to_owned(), result.into());
     if let Some(tag) = tag {
-        answer["tag"] = tag;
+        answer.insert("tag".to_owned(), tag);
     }
-    answer.to_string().into_bytes()
+    Value::from(answer).to_string().into_bytes()
 }
 
 /// No success, and what is told beside that.

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures::{StreamExt, stream};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::arguments::Arguments;
 use super::error::{NO_FIELDS, RpcError};
@@ -76,7 +76,7 @@ pub(super) async fn answer(
     let torrents = question.ids.of_listing(&listing, now);
     let looked = stream::iter(torrents).map(|torrent| look(daemon, &question, torrent));
     let mut looked = pin!(looked.buffered(AT_ONCE));
-    let mut torrents = Vec::new();
+    let mut torrents: Vec<Value> = Vec::new();
     if question.table {
         let names = question.fields.iter().map(|field| field.name);
         torrents.push(names.collect::<Value>());
@@ -88,13 +88,16 @@ pub(super) async fn answer(
         // all fields of thousands of torrents take a while
         tokio::task::consume_budget().await;
     }
-    let mut out = json!({ "torrents": torrents });
+    // `json!` would copy them all
+    let mut out = Map::new();
+    out.insert("torrents".to_owned(), torrents.into());
     if question.ids == Ids::Recent {
         let removed = listing.removed.iter();
         let removed = removed.filter(|gone| gone.at.saturating_add(RECENT) >= now);
-        out["removed"] = removed.map(|gone| gone.id).collect();
+        let removed = removed.map(|gone| gone.id).collect();
+        out.insert("removed".to_owned(), removed);
     }
-    Ok(out)
+    Ok(out.into())
 }
 
 type Looked = Option<(Arc<Summary>, Option<Detail>)>;
