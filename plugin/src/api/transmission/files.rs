@@ -48,6 +48,11 @@ impl Choices {
         arguments: Arguments<'_>,
         torrent: &Summary,
     ) -> Result<Option<Self>, RpcError> {
+        let names = WANTED.map(|(name, _)| name).into_iter();
+        let mut names = names.chain(PRIORITIES.map(|(name, _)| name));
+        if !names.any(|name| arguments.raw(name).is_some_and(|list| !list.is_null())) {
+            return Ok(None);
+        }
         let options = &torrent.options;
         let mut choices = Self::default();
         for (index, priority) in options.files.iter().enumerate() {
@@ -59,8 +64,8 @@ impl Choices {
             };
             choices.files.insert(index, Choice { wanted, priority });
         }
-        let asked = choices.follow(arguments, Some(torrent.files))?;
-        Ok(asked.then_some(choices))
+        choices.follow(arguments, Some(torrent.files))?;
+        Ok(Some(choices))
     }
 
     /// What a request says of a new torrent, whose files are not known here. Empty lists, "all" elsewhere, say nothing.
@@ -93,20 +98,18 @@ impl Choices {
         noted.map(|(index, c)| (*index, c.priority)).collect()
     }
 
-    /// Whether the request says something of files.
-    fn follow(&mut self, arguments: Arguments<'_>, files: Option<usize>) -> Result<bool, RpcError> {
-        let mut asked = false;
+    fn follow(&mut self, arguments: Arguments<'_>, files: Option<usize>) -> Result<(), RpcError> {
         for (name, wanted) in WANTED {
-            for choice in self.named(arguments, name, files, &mut asked)? {
+            for choice in self.named(arguments, name, files)? {
                 self.files.entry(choice).or_default().wanted = wanted;
             }
         }
         for (name, priority) in PRIORITIES {
-            for choice in self.named(arguments, name, files, &mut asked)? {
+            for choice in self.named(arguments, name, files)? {
                 self.files.entry(choice).or_default().priority = priority;
             }
         }
-        Ok(asked)
+        Ok(())
     }
 
     /// The files of a list; an empty one is of all.
@@ -115,12 +118,10 @@ impl Choices {
         arguments: Arguments<'_>,
         name: &'static str,
         files: Option<usize>,
-        asked: &mut bool,
     ) -> Result<Vec<usize>, RpcError> {
         let Some(list) = arguments.integers(name)? else {
             return Ok(Vec::new());
         };
-        *asked = true;
         let list = match list.is_empty() {
             true => (0..files.unwrap_or(0)).collect(),
             false => {
