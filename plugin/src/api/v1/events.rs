@@ -3,7 +3,7 @@
 //! A listener is sent what has changed since what it was sent last, when its connection takes more: one that reads slowly gets
 //! fewer and larger changes, and no queue grows for it. One that does not read at all is given up by the connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,44 +115,56 @@ impl Listener {
 
     /// What has changed, if something has.
     fn listing(&mut self) -> Option<Event> {
-        let (event, told) = changes(self.told.take(), &self.daemon.list());
-        self.told = Some(told);
-        event.and_then(|event| written(&StreamEvent::Listing(Box::new(event))))
+        let event = changes(&mut self.told, &self.daemon.list())?;
+        written(&StreamEvent::Listing(Box::new(event)))
     }
 }
 
-/// What has changed since `told`, and what is known then.
-fn changes(told: Option<Told>, now: &Listing) -> (Option<ListingEvent>, Told) {
+/// What has changed since `told`, which knows it then.
+fn changes(told: &mut Option<Told>, now: &Listing) -> Option<ListingEvent> {
     let all = told.is_none();
     let totals = Totals::from(&now.totals);
-    let mut event = ListingEvent {
-        all,
-        torrents: Vec::new(),
-        removed: Vec::new(),
+    let told = told.get_or_insert_with(|| Told {
+        torrents: BTreeMap::new(),
         totals: totals.clone(),
-    };
-    let (mut before, same) = match told {
-        Some(told) => (told.torrents, told.totals == totals),
-        None => (BTreeMap::new(), false),
-    };
-    let mut torrents = BTreeMap::new();
+    });
+    let mut torrents = Vec::new();
     for summary in &now.torrents {
-        let known = before.remove(&summary.info_hash);
-        let row = match known {
-            Some((seen, row)) if Arc::ptr_eq(&seen, summary) => row,
-            known => {
-                let row = Torrent::from(&**summary);
-                if known.is_none_or(|(_, known)| known != row) {
-                    event.torrents.push(row.clone());
-                }
-                row
-            }
-        };
-        torrents.insert(summary.info_hash, (summary.clone(), row));
+        let known = told.torrents.get_mut(&summary.info_hash);
+        if known
+            .as_ref()
+            .is_some_and(|(seen, _)| Arc::ptr_eq(seen, summary))
+        {
+            continue;
+        }
+        let row = Torrent::from(&**summary);
+        if known.is_none_or(|(_, known)| *known != row) {
+            torrents.push(row.clone());
+        }
+        let known = (summary.clone(), row);
+        told.torrents.insert(summary.info_hash, known);
     }
-    event.removed = before.keys().map(InfoHash::to_string).collect();
-    let silent = same && event.torrents.is_empty() && event.removed.is_empty();
-    (Some(event).filter(|_| !silent), Told { torrents, totals })
+    let mut removed = Vec::new();
+    // it knows all that are there; where it knows more, some have gone
+    if told.torrents.len() > now.torrents.len() {
+        let here: BTreeSet<_> = now.torrents.iter().map(|t| t.info_hash).collect();
+        told.torrents.retain(|hash, _| {
+            let stays = here.contains(hash);
+            if !stays {
+                removed.push(hash.to_string());
+            }
+            stays
+        });
+    }
+    let same = told.totals == totals;
+    told.totals = totals.clone();
+    let silent = !all && same && torrents.is_empty() && removed.is_empty();
+    (!silent).then_some(ListingEvent {
+        all,
+        torrents,
+        removed,
+        totals,
+    })
 }
 
 fn happened(event: daemon::Event) -> Option<Event> {
