@@ -1,12 +1,10 @@
 //! The description of the API (OpenAPI 3.1), made from the routes and the types that they send.
 
-use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{IntoParams, IntoResponses, Modify, OpenApi};
 
 use super::{daemon, events, torrents, types};
-use crate::api::ApiState;
 
 /// What is said of every route that fails.
 #[derive(IntoResponses)]
@@ -62,9 +60,7 @@ impl Modify for Password {
 /// This description.
 #[utoipa::path(get, path = "/api/v1/openapi.json",
     responses((status = 200, body = serde_json::Value, content_type = "application/json"), Problem))]
-pub(super) async fn openapi(
-    State(_): State<ApiState>,
-) -> ([(HeaderName, &'static str); 1], String) {
+pub(super) async fn openapi() -> ([(HeaderName, &'static str); 1], String) {
     let text = Description::openapi().to_json().unwrap_or_default();
     ([(CONTENT_TYPE, "application/json")], text)
 }

@@ -167,9 +167,8 @@ impl TryFrom<NewTorrentRequest> for NewTorrent {
             (Some(magnet), None, None, None) => NewSource::Magnet(magnet),
             (None, Some(url), None, None) => {
                 check_text("`url`", &url)?;
-                let cookies = n.cookies.as_deref().unwrap_or("");
-                check_text("`cookies`", cookies)?;
-                let cookies = n.cookies.clone();
+                let cookies = n.cookies;
+                check_text("`cookies`", cookies.as_deref().unwrap_or(""))?;
                 NewSource::Url { url, cookies }
             }
             (None, None, Some(torrent), None) => {
