@@ -91,8 +91,9 @@ impl Script {
     }
 
     /// From now on it is ending.
-    pub(crate) fn end(&self) {
+    pub(crate) async fn end(&self) {
         self.actor.abort();
+        poll("its end", async || self.actor.is_finished().then_some(())).await;
     }
 }
 
@@ -142,6 +143,19 @@ impl Api {
         // one that refuses early may have closed already
         let _ = stream.write_all(request.as_ref()).await;
         Answer::read(&mut stream).await
+    }
+
+    /// Asks for `path` on a connection that stays.
+    pub(crate) async fn ask_on(&self, stream: &mut TcpStream, path: &str) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.addr);
+        stream.write_all(request.as_bytes()).await.expect("sent");
+    }
+
+    /// A stream of events.
+    pub(crate) async fn listen(&self) -> TcpStream {
+        let mut stream = self.connect().await;
+        self.ask_on(&mut stream, "/api/v1/events").await;
+        stream
     }
 
     /// A request with this first line, these headers beside `Host`, and this body.

@@ -308,9 +308,7 @@ async fn the_end_of_one_server_leaves_the_socket_of_the_next() {
 async fn an_end_lets_answers_out_and_takes_nothing_new() {
     let Scripted { api, script } = Scripted::start().await;
     let mut idle = api.connect().await;
-    let mut listening = api.connect().await;
-    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
-    listening.write_all(request.as_bytes()).await.expect("sent");
+    let mut listening = api.listen().await;
     read_until(&mut listening, "event: listing").await;
     let stopped = timeout(DEADLINE, api.server.shutdown());
     stopped.await.expect("an end, whoever listens");

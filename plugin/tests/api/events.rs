@@ -4,17 +4,9 @@ use std::sync::Arc;
 
 use chunkcast_bittorrent::daemon::{Event, InfoHash, Listing, State};
 use serde_json::Value;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::common::{Api, HERE, MAGNET, Scripted, read_until, summary};
-
-async fn listen(api: &Api) -> TcpStream {
-    let mut stream = api.connect().await;
-    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    stream
-}
+use crate::common::{HERE, MAGNET, Scripted, poll, read_until, summary};
 
 /// The data of the next event of this name.
 async fn next(stream: &mut TcpStream, name: &str) -> Value {
@@ -31,7 +23,7 @@ async fn next(stream: &mut TcpStream, name: &str) -> Value {
 #[tokio::test]
 async fn a_listener_hears_of_all_and_then_of_what_changes() {
     let api = Scripted::start().await;
-    let mut stream = listen(&api).await;
+    let mut stream = api.listen().await;
     let first = next(&mut stream, "listing").await;
     assert_eq!(first["all"], true);
     assert_eq!(first["torrents"].as_array().map(Vec::len), Some(2));
@@ -69,7 +61,7 @@ async fn a_listener_hears_of_all_and_then_of_what_changes() {
 #[tokio::test]
 async fn who_missed_something_hears_of_all_again() {
     let api = Scripted::start().await;
-    let mut stream = listen(&api).await;
+    let mut stream = api.listen().await;
     next(&mut stream, "listing").await;
     // more than the channel holds, before the listener is polled again
     for _ in 0..5000 {
@@ -88,7 +80,7 @@ async fn listeners_are_bounded_and_leave_room_for_others() {
     let api = Scripted::start().await;
     let mut listeners = Vec::new();
     for _ in 0..32 {
-        let mut stream = listen(&api).await;
+        let mut stream = api.listen().await;
         next(&mut stream, "listing").await;
         listeners.push(stream);
     }
@@ -96,12 +88,10 @@ async fn listeners_are_bounded_and_leave_room_for_others() {
     api.is_well().await;
     listeners.pop();
     // its place is given back as soon as the server sees that it is gone
-    loop {
-        let mut stream = listen(&api).await;
+    poll("a place", async || {
+        let mut stream = api.listen().await;
         let text = read_until(&mut stream, "\r\n\r\n").await;
-        if text.starts_with("HTTP/1.1 200") {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        text.starts_with("HTTP/1.1 200").then_some(())
+    })
+    .await;
 }

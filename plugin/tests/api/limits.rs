@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use chunkcast_bittorrent::api::ApiConfig;
 use chunkcast_bittorrent::daemon::{Command, Event, Inbox, channel};
+use futures::future::select_all;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::common::{Answer, Api, DEADLINE, HERE, Scripted, read_until};
+use crate::common::{Answer, Api, DEADLINE, HERE, Scripted, poll, read_until};
 
 /// One whose patience a test can wait out.
 async fn impatient() -> Scripted {
@@ -166,28 +167,25 @@ async fn all_bodies_together_have_a_size_and_give_it_back() {
         }
         open.push(stream);
     }
-    for stream in &mut open {
-        if refused.is_none() {
-            let mut ready = [0; 1];
-            let peek = tokio::time::timeout(Duration::from_secs(2), stream.peek(&mut ready)).await;
-            if peek.is_ok() {
-                refused = Some(Answer::read(stream).await);
-            }
+    let refused = match refused {
+        Some(refused) => refused,
+        None => {
+            let answered = open.iter().map(|stream| Box::pin(stream.readable()));
+            let (_, which, _) = timeout(DEADLINE, select_all(answered))
+                .await
+                .expect("four of 12 MiB are more than all may have");
+            Answer::read(&mut open[which]).await
         }
-    }
-    let refused = refused.expect("four of 12 MiB are more than all may have");
+    };
     assert!([0, 503].contains(&refused.status), "{refused:?}");
     api.is_well().await;
     drop(open);
     let whole = format!("{}{{\"magnet\":\"x\"}}", " ".repeat(12 << 20));
-    let mut answer = api.call("POST /api/v1/torrents", &whole).await;
-    for _ in 0..100 {
-        if answer.status != 503 && answer.status != 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        answer = api.call("POST /api/v1/torrents", &whole).await;
-    }
+    let answer = poll("room for a body", async || {
+        let answer = api.call("POST /api/v1/torrents", &whole).await;
+        (![0, 503].contains(&answer.status)).then_some(answer)
+    });
+    let answer = answer.await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
@@ -234,8 +232,7 @@ async fn idle_connections_make_room_for_new_ones() {
     let mut idle = Vec::new();
     for _ in 0..4 {
         let mut stream = api.connect().await;
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
-        stream.write_all(request.as_bytes()).await.expect("sent");
+        api.ask_on(&mut stream, "/healthz").await;
         read_until(&mut stream, "\"ok\"").await;
         idle.push(stream);
     }
@@ -245,8 +242,7 @@ async fn idle_connections_make_room_for_new_ones() {
         0,
         "the oldest is closed"
     );
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
-    idle[3].write_all(request.as_bytes()).await.expect("sent");
+    api.ask_on(&mut idle[3], "/healthz").await;
     read_until(&mut idle[3], "\"ok\"").await;
 }
 
@@ -257,9 +253,7 @@ async fn a_flood_of_connections_that_say_nothing_keeps_nobody_out() {
         ..ApiConfig::default()
     })
     .await;
-    let mut listener = api.connect().await;
-    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
-    listener.write_all(request.as_bytes()).await.expect("sent");
+    let mut listener = api.listen().await;
     read_until(&mut listener, "event: listing").await;
     let mut flood = Vec::new();
     for n in 0..64 {

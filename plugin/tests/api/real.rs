@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,9 +10,8 @@ use chunkcast_bittorrent::api::ApiConfig;
 use chunkcast_bittorrent::daemon::Clock;
 use chunkcast_bittorrent::session::{IndexUse, SessionConfig};
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
-use crate::common::{Api, DEADLINE, read_until};
+use crate::common::{Api, poll, read_until};
 use crate::schema::{check, description};
 use crate::support::{Content, Rig, Seed, quiet, wait};
 
@@ -33,15 +31,11 @@ async fn served_with(change: impl FnOnce(&mut Rig)) -> (Rig, Api) {
 }
 
 async fn until(api: &Api, path: &str, so: impl Fn(&Value) -> bool) -> Value {
-    let begun = std::time::Instant::now();
-    loop {
+    poll(path, async || {
         let value = api.get(path).await.json();
-        if so(&value) {
-            return value;
-        }
-        assert!(begun.elapsed() < DEADLINE, "{path}: {value}");
-        sleep(Duration::from_millis(50)).await;
-    }
+        so(&value).then_some(value)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,11 +45,7 @@ async fn a_torrent_is_added_fetched_watched_and_removed() {
     let (rig, api) = served().await;
     let doc = description(&api).await;
 
-    let mut stream = api.connect().await;
-    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
-    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
-        .await
-        .expect("sent");
+    let mut stream = api.listen().await;
     read_until(&mut stream, "event: listing").await;
 
     let body = json!({ "torrent": STANDARD.encode(&content.torrent),
@@ -102,15 +92,12 @@ async fn a_torrent_is_added_fetched_watched_and_removed() {
         "chunkcast_pieces_verified_total {}",
         content.size().div_ceil(16 << 10)
     );
-    let begun = std::time::Instant::now();
-    let metrics = loop {
+    let metrics = poll(&verified, async || {
         let metrics = api.get("/metrics").await.body;
-        if metrics.lines().any(|l| l == verified) {
-            break metrics;
-        }
-        assert!(begun.elapsed() < DEADLINE, "{verified}: {metrics}");
-        sleep(Duration::from_millis(50)).await;
-    };
+        let counted = metrics.lines().any(|l| l == verified);
+        counted.then_some(metrics)
+    })
+    .await;
     for line in [
         "chunkcast_torrents{state=\"seeding\"} 1",
         "chunkcast_pieces_failed_total 0",

@@ -260,11 +260,7 @@ async fn events_are_as_described() {
     let doc = description(&api).await;
     let schema = &doc["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
         ["schema"];
-    let mut stream = api.connect().await;
-    let request = format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", api.addr);
-    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
-        .await
-        .expect("sent");
+    let mut stream = api.listen().await;
     let mut text = read_until(&mut stream, "\n\n").await;
     for event in [
         Event::Added(HERE),

@@ -128,8 +128,7 @@ async fn what_is_not_here_is_not_found_and_what_cannot_be_says_so() {
     let put = api.call("PUT /api/v1/torrents", "").await;
     put.is_refused(405);
     assert!(put.head.contains("allow: get,head,post"), "{put:?}");
-    api.script.end();
-    tokio::task::yield_now().await;
+    api.script.end().await;
     let why = api
         .get(&format!("/api/v1/torrents/{HERE}"))
         .await

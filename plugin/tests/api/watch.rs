@@ -104,8 +104,7 @@ async fn health_needs_an_answer_and_a_disk() {
     ill.gives_nothing_away();
 
     let ending = Scripted::start().await;
-    ending.script.end();
-    tokio::task::yield_now().await;
+    ending.script.end().await;
     assert_eq!(ending.get("/healthz").await.status, 503);
 }
 
