@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chunkcast_compat_tests::scene::DEADLINE;
 use chunkcast_compat_tests::wait_for;
 use serde_json::{Value, json};
@@ -120,7 +122,8 @@ fn grab(source: &Source, server: Server) -> Value {
             .expect("text")
             .trim_end_matches('/')
     );
-    let mut add = json!({ "metainfo": base64(&bytes), "paused": false, "download-dir": dir });
+    let mut add =
+        json!({ "metainfo": STANDARD.encode(&bytes), "paused": false, "download-dir": dir });
     if arr.labels {
         add["labels"] = json!(["tv"]);
     }
@@ -185,21 +188,4 @@ fn grab(source: &Source, server: Server) -> Value {
         concluded.as_object_mut().map(|o| o.remove(volatile));
     }
     concluded
-}
-
-/// Standard base64 (RFC 4648, 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let groups = bytes.chunks(3).flat_map(|group| {
-        let mut three = [0; 3];
-        three[..group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-        let digits = [18, 12, 6, 0].map(|shift| DIGITS[(bits >> shift & 63) as usize] as char);
-        let padded = group.len() + 1;
-        digits
-            .into_iter()
-            .enumerate()
-            .map(move |(i, d)| if i < padded { d } else { '=' })
-    });
-    groups.collect()
 }
