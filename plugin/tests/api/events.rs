@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chunkcast_bittorrent::daemon::{Event, InfoHash, Listing, State};
+use chunkcast_bittorrent::daemon::{Event, InfoHash, Listing, State, Summary};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -16,6 +16,11 @@ async fn next(stream: &mut TcpStream, name: &str) -> Value {
     while !text.contains("\n\n") {
         text += &read_until(stream, "\n").await;
     }
+    data(&text)
+}
+
+/// The data of the first event.
+fn data(text: &str) -> Value {
     let data = text.lines().find_map(|l| l.strip_prefix("data: "));
     serde_json::from_str(data.expect("data")).expect("JSON")
 }
@@ -48,9 +53,16 @@ async fn a_listener_hears_of_all_and_then_of_what_changes() {
     assert_eq!(second["totals"]["rate_down"], 77);
 
     // nothing has changed: the next that is heard of is what happened
+    let mut listing = Listing::clone(&api.script.daemon.list());
+    for torrent in &mut listing.torrents {
+        *torrent = Arc::new(Summary::clone(torrent));
+    }
+    api.script.listing.send_replace(Arc::new(listing));
     tell(Event::Tick);
     tell(Event::State(HERE, State::Seeding));
-    let state = next(&mut stream, "state").await;
+    let text = read_until(&mut stream, "\n\n").await;
+    assert!(text.contains("event: state\n"), "{text}");
+    let state = data(&text);
     assert_eq!(state["hash"], HERE.to_string());
     assert_eq!(state["state"], "seeding");
     tell(Event::Trouble(HERE, "the disk\nis full".to_owned()));
