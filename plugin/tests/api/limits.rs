@@ -226,6 +226,7 @@ async fn next_command(inbox: &mut Inbox) -> Command {
 async fn idle_connections_make_room_for_new_ones() {
     let api = Scripted::with(ApiConfig {
         connections: 4,
+        head: DEADLINE * 2, // nobody goes for being silent
         ..ApiConfig::default()
     })
     .await;
@@ -310,11 +311,12 @@ async fn what_is_not_quite_http_is_refused_and_nothing_follows_it() {
         answer.gives_nothing_away();
         assert_eq!(api.script.asked(), [""; 0], "{smuggled:?}");
     }
-    // one reader may take the length, another the chunks: what comes after them is not read
+    // one reader may take the length, another the chunks: what comes after chunks is not read
     let both = "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     let both_ways = [
         both,
         "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ];
     for both in both_ways {
         let answer = api.raw(format!("{post}{both}{hidden}")).await;
