@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::detail::TorrentDetail;
+use super::detail::{TorrentDetail, TrackerRow};
 use super::torrent::Input;
 use crate::limits::Limiters;
 use crate::metadata::Priority;
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     MaxPeers(u32),
     /// Whether the rates of all torrents hold.
     SessionRates(bool),
+    /// What trackers say.
+    TrackerRows(oneshot::Sender<Vec<TrackerRow>>),
     /// Everything.
     Detail(oneshot::Sender<TorrentDetail>),
     /// What a restart need not hash.
@@ -81,18 +83,26 @@ impl TorrentControl {
         self.tell(Command::SessionRates(hold)).await;
     }
 
-    /// The torrent in depth; `None` when it has ended.
+    /// What its trackers say; `None` when it has ended.
+    pub async fn trackers(&self) -> Option<Vec<TrackerRow>> {
+        self.ask(Command::TrackerRows).await
+    }
+
+    /// The torrent in depth; `None` when it has ended. Who asks is taken for somebody who looks: for a while the directory's
+    /// answers tell of the way that they took, which makes them longer.
     pub async fn detail(&self) -> Option<TorrentDetail> {
-        let (reply, answer) = oneshot::channel();
-        self.tell(Command::Detail(reply)).await;
-        answer.await.ok()
+        self.ask(Command::Detail).await
     }
 
     /// What a restart need not hash, as [`AddTorrent::resume`](super::AddTorrent::resume) takes it; the data that it vouches
     /// for is on disk then. `None` while existing data is being checked, when the disk refuses, and when the torrent has ended.
     pub async fn save_point(&self) -> Option<Resume> {
+        self.ask(Command::SavePoint).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
         let (reply, answer) = oneshot::channel();
-        self.tell(Command::SavePoint(reply)).await;
+        self.tell(command(reply)).await;
         answer.await.ok()
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Actor, Note};
 use crate::daemon::model::{Event, InfoHash, TrackerRow, Trouble};
+use crate::daemon::torrent::Torrent;
 
 /// How often a torrent is asked what its trackers say.
 const PERIOD: Duration = Duration::from_secs(30); // guess: announces are minutes apart
@@ -14,23 +15,18 @@ impl Actor {
     /// Asks those torrents that are due.
     pub(super) fn ask_of_trackers(&mut self) {
         let now = self.now.elapsed;
-        let mut due = Vec::new();
-        for torrent in self.torrents.values_mut() {
-            if due.len() == AT_A_TIME {
-                break;
-            }
-            if now < torrent.trackers_at + PERIOD || torrent.about.trackers.is_empty() {
+        let asks = |t: &&Torrent| !t.about.trackers.is_empty() && t.control().is_some();
+        let all = self.torrents.values().filter(asks);
+        for hash in due(all.map(|t| (t.trackers_at, t.hash)), now) {
+            let Some(torrent) = self.torrents.get_mut(&hash) else {
                 continue;
-            }
-            if let Some(control) = torrent.control() {
-                torrent.trackers_at = now;
-                due.push((torrent.hash, control));
-            }
-        }
-        for (hash, control) in due {
+            };
+            torrent.trackers_at = now;
+            let Some(control) = torrent.control() else {
+                continue;
+            };
             self.spawn(async move {
-                let detail = control.detail().await;
-                Note::Trackers(hash, detail.map(|d| d.trackers).unwrap_or_default())
+                Note::Trackers(hash, control.trackers().await.unwrap_or_default())
             });
         }
     }
@@ -60,6 +56,13 @@ impl Actor {
     }
 }
 
+/// Those to be asked now, who have waited longest first: where there are more than can be asked in a period, all have their turn.
+fn due(asked: impl Iterator<Item = (Duration, InfoHash)>, now: Duration) -> Vec<InfoHash> {
+    let mut due: Vec<_> = asked.filter(|(at, _)| now >= *at + PERIOD).collect();
+    due.sort_unstable();
+    due.into_iter().take(AT_A_TIME).map(|(_, hash)| hash).collect()
+}
+
 /// What the first of them says, if none answers.
 fn complaint(rows: &[TrackerRow]) -> Option<String> {
     let asked = rows.iter().filter(|row| row.last_announce > 0);
@@ -75,6 +78,8 @@ fn complaint(rows: &[TrackerRow]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn row(id: usize, last_announce: u64, ok: bool, message: &str) -> TrackerRow {
@@ -86,6 +91,29 @@ mod tests {
             message: message.into(),
             ..TrackerRow::default()
         }
+    }
+
+    #[test]
+    fn each_has_its_turn_however_many_there_are() {
+        let mut asked: BTreeMap<InfoHash, Duration> = (0..u8::MAX)
+            .flat_map(|a| (0..8).map(move |b| [a, b]))
+            .map(|[a, b]| {
+                let mut hash = [a; 20];
+                hash[1] = b;
+                (InfoHash(hash), Duration::ZERO)
+            })
+            .collect();
+        // more than a period has room for
+        let seconds = asked.len().div_ceil(AT_A_TIME) as u64;
+        assert!(Duration::from_secs(seconds) > PERIOD);
+        for second in 0..seconds {
+            let now = PERIOD + Duration::from_secs(second);
+            for hash in due(asked.iter().map(|(hash, at)| (*at, *hash)), now) {
+                asked.insert(hash, now);
+            }
+        }
+        let never = asked.values().filter(|at| at.is_zero()).count();
+        assert_eq!(never, 0, "of {}", asked.len());
     }
 
     #[test]

@@ -33,6 +33,9 @@ impl Torrent {
                 self.alone.store(!hold, Relaxed);
                 self.pace();
             }
+            Command::TrackerRows(reply) => {
+                let _ = reply.send(self.discovery.trackers());
+            }
             Command::Detail(reply) => {
                 let _ = reply.send(self.detail());
             }
@@ -167,4 +170,52 @@ fn words(name: &str) -> String {
         words.extend(letter.to_lowercase());
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::limits::{Limiters, Rates};
+    use crate::metadata::Magnet;
+    use crate::session::{
+        AddTorrent, DataPath, IndexUse, Session, SessionConfig, TorrentSource,
+    };
+
+    /// A torrent that nobody runs.
+    async fn torrent() -> Torrent {
+        let config = SessionConfig {
+            listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            index: IndexUse::Client,
+            trackers: false,
+            dht: false,
+            lsd: false,
+            map_ports: None,
+            ..SessionConfig::default()
+        };
+        let session = Session::start(config).await.expect("a session");
+        let add = AddTorrent::new(
+            TorrentSource::Magnet(Magnet::new([7; 20])),
+            DataPath::OutputDir("/nowhere".into()),
+        );
+        let (input, _) = mpsc::channel(1);
+        let (events, _) = mpsc::channel(1);
+        let limiters = Limiters::new(Rates::default());
+        Torrent::new(session.shared.clone(), add, input, events, limiters)
+    }
+
+    #[tokio::test]
+    async fn only_who_asks_for_everything_makes_the_directory_tell_of_each_hop() {
+        let mut torrent = torrent().await;
+        let (reply, answer) = oneshot::channel();
+        torrent.on_command(Command::TrackerRows(reply));
+        assert_eq!(answer.await, Ok(Vec::new()));
+        assert!(!torrent.lookups.is_watched());
+        let (reply, answer) = oneshot::channel();
+        torrent.on_command(Command::Detail(reply));
+        assert!(answer.await.is_ok() && torrent.lookups.is_watched());
+    }
 }
