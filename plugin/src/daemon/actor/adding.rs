@@ -156,15 +156,17 @@ impl Actor {
         };
         let hash = InfoHash(prepared.source.info_hash());
         if let Some(torrent) = self.torrents.get(&hash) {
-            let added = added(torrent, true);
-            return self.answer(reply, Ok(added));
+            let result = match torrent.leaving {
+                true => Err(going()),
+                false => Ok(added(torrent, true)),
+            };
+            return self.answer(reply, result);
         }
         if let Some((_, waiting)) = self.adding.get_mut(&hash) {
             return waiting.push(reply);
         }
         if self.removing.contains(&hash) {
-            let why = format!("{hash} is being removed; try again when that is done");
-            return self.answer(reply, Err(DaemonError::NotNow(why)));
+            return self.answer(reply, Err(going()));
         }
         let Prepared {
             source,
@@ -312,6 +314,11 @@ impl Actor {
             }
         }
     }
+}
+
+/// One that is being removed is not here any more, and not gone yet.
+fn going() -> DaemonError {
+    DaemonError::NotNow("it is being removed; try again when that is done".into())
 }
 
 fn added(torrent: &Torrent, duplicate: bool) -> Added {

@@ -103,7 +103,7 @@ impl Actor {
         let Some(torrent) = self.torrents.get_mut(&hash) else {
             return;
         };
-        tracing::warn!(name = torrent.source.name(), "{message}");
+        tracing::debug!("{hash}: {message}");
         torrent.trouble = Some(Trouble {
             stopped,
             tracker: false,

@@ -98,11 +98,13 @@ impl Actor {
                 places.extend(record.left_at);
                 let erase = move || erase::all(&meta.layout, &places, &roots);
                 if let Err(e) = blocking(erase).await {
-                    tracing::warn!("data of the removed torrent {hash}: {e}");
+                    tracing::warn!("data of a removed torrent: {e}");
+                    tracing::debug!("{hash}: {e}");
                 }
             }
             if let Err(e) = writer.write(paths.removed(hash)).await {
-                tracing::warn!("what was kept of the removed torrent {hash}: {e}");
+                tracing::warn!("what was kept of a removed torrent: {e}");
+                tracing::debug!("{hash}: {e}");
             }
             Note::Removed(hash)
         });

@@ -37,7 +37,7 @@ pub(in crate::daemon) struct Loaded {
     /// Removed torrents whose data is still to be deleted.
     pub(in crate::daemon) gone: Vec<Kept>,
     pub(in crate::daemon) statistics: Statistics,
-    /// What is not as it was left, a line each.
+    /// What is not as it was left, a line each, in which torrents are not named.
     pub(in crate::daemon) warnings: Vec<String>,
 }
 
@@ -230,32 +230,29 @@ impl Reader<'_> {
 
     /// What a file holds; one that is no good is set aside.
     fn read<T>(&self, path: &Path, decode: impl FnOnce(&[u8]) -> Result<T, NotSealed>) -> Read<T> {
-        let shown = path.display();
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Read::None,
             Err(e) => {
-                self.warn(format!("`{shown}` cannot be read: {e}; it was left out"));
+                self.warn(path, &format!("cannot be read: {e}; it was left out"));
                 return Read::Left;
             }
         };
         match decode(&bytes) {
             Ok(value) => Read::Good(value),
             Err(NotSealed::Later) => {
-                let why = NotSealed::Later;
-                self.warn(format!("`{shown}` is {why}: it was left out"));
+                self.warn(path, &format!("is {}: it was left out", NotSealed::Later));
                 Read::Left
             }
             Err(why) => {
-                let aside = aside(path);
-                match fs::rename(path, &aside) {
+                match fs::rename(path, aside(path)) {
                     Ok(()) => {
-                        let to = aside.display();
-                        self.warn(format!("`{shown}` is {why}: it was moved to `{to}`"));
+                        let line = format!("is {why}: it was set aside, with `.bad` behind its name");
+                        self.warn(path, &line);
                         Read::None
                     }
                     Err(e) => {
-                        self.warn(format!("`{shown}` is {why} and cannot be moved away: {e}"));
+                        self.warn(path, &format!("is {why} and cannot be set aside: {e}"));
                         Read::Left
                     }
                 }
@@ -263,9 +260,21 @@ impl Reader<'_> {
         }
     }
 
-    fn warn(&self, line: String) {
+    fn warn(&self, path: &Path, what: &str) {
+        tracing::debug!("`{}` {what}", path.display());
+        let line = format!("`{}` {what}", nameless(path).display());
         let warnings = self.warnings.lock();
         warnings.unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+}
+
+/// The path without the infohash that a torrent's file is called by.
+fn nameless(path: &Path) -> PathBuf {
+    let (stem, kind) = (path.file_stem(), path.extension());
+    let hash = stem.and_then(|stem| stem.to_str()?.parse::<InfoHash>().ok());
+    match hash.zip(kind) {
+        Some((_, kind)) => path.with_file_name("*").with_extension(kind),
+        None => path.to_path_buf(),
     }
 }
 
@@ -273,4 +282,27 @@ fn aside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".bad");
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_as_it_was_left_is_told_without_infohashes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let places = Places::new(dir.path());
+        let hash = InfoHash([0xab; 20]);
+        fs::create_dir(&places.torrents).expect("a directory");
+        for path in [places.record(hash), places.torrent(hash), places.statistics()] {
+            fs::write(path, b"nonsense").expect("written");
+        }
+        let loaded = load(&places).expect("it can be read");
+        let told = loaded.warnings.join("\n");
+        assert_eq!(loaded.warnings.len(), 3, "{told}");
+        assert!(!told.contains(&hash.to_string()), "{told}");
+        for part in ["torrents/*.json`", "torrents/*.torrent`", "/statistics.json`"] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
 }
