@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::history::since;
 use super::model::{About, InfoHash, Options, State, Summary, Trouble};
 use super::store::{Counts, Record, Standing, saved_options};
-use crate::metadata::{Layout, Magnet, Metainfo, Priority, Remarks, wanted_pieces};
+use crate::metadata::{Magnet, Metainfo, Remarks, wanted_pieces};
 use crate::session::{Progress, TorrentControl, TorrentSource};
 use crate::storage::Resume;
 
@@ -390,7 +390,7 @@ impl Torrent {
                 (meta.trackers.clone(), meta.web_seeds.clone(), meta.magnet())
             }
             TorrentSource::Magnet(magnet) => (
-                magnet.trackers.iter().map(|t| vec![t.clone()]).collect(),
+                magnet.tiers(),
                 magnet.web_seeds.clone(),
                 magnet.to_string(),
             ),
@@ -405,16 +405,4 @@ impl Torrent {
             trackers: self.options.trackers.clone().unwrap_or(own),
         });
     }
-}
-
-/// The file priorities that a magnet link's selection (BEP 53) means.
-pub(super) fn selected(magnet: &Magnet, layout: &Layout) -> Vec<Priority> {
-    let Some(select) = &magnet.select else {
-        return Vec::new();
-    };
-    let mut files = vec![Priority::Skip; layout.files.len()];
-    for file in select.files(files.len()) {
-        files[file] = Priority::Normal;
-    }
-    files
 }

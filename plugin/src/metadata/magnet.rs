@@ -91,6 +91,11 @@ impl Magnet {
         }
     }
 
+    /// Its trackers as tiers (BEP 12), each of its own: a link has no others.
+    pub fn tiers(&self) -> Vec<Vec<String>> {
+        self.trackers.iter().map(|t| vec![t.clone()]).collect()
+    }
+
     /// Whether `source` is meant as a magnet link or a bare infohash, and not as a file or another URL.
     pub fn recognises(source: &str) -> bool {
         let source = source.trim();

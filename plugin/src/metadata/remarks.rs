@@ -49,28 +49,28 @@ fn shown(text: &[u8]) -> String {
 }
 
 impl Metainfo {
-    /// A .torrent file with this metadata, these trackers by tier and these web seeds, of which [`Metainfo::from_torrent`] makes
-    /// the same again.
-    pub fn to_torrent(&self, trackers: &[Vec<String>], web_seeds: &[String]) -> Vec<u8> {
+    /// A .torrent file with this metadata, its trackers and its web seeds, of which [`Metainfo::from_torrent`] makes the same
+    /// again.
+    pub fn to_torrent(&self) -> Vec<u8> {
         let mut out = b"d".to_vec();
         let list = |out: &mut Vec<u8>, texts: &[String]| {
             out.push(b'l');
             texts.iter().for_each(|t| text(out, t));
             out.push(b'e');
         };
-        if let Some(first) = trackers.iter().flatten().next() {
+        if let Some(first) = self.trackers.iter().flatten().next() {
             text(&mut out, "announce");
             text(&mut out, first);
             text(&mut out, "announce-list");
             out.push(b'l');
-            trackers.iter().for_each(|tier| list(&mut out, tier));
+            self.trackers.iter().for_each(|tier| list(&mut out, tier));
             out.push(b'e');
         }
         text(&mut out, "info");
         out.extend_from_slice(&self.info);
-        if !web_seeds.is_empty() {
+        if !self.web_seeds.is_empty() {
             text(&mut out, "url-list");
-            list(&mut out, web_seeds);
+            list(&mut out, &self.web_seeds);
         }
         out.push(b'e');
         out
@@ -104,10 +104,10 @@ mod tests {
             vec!["http://c.example/announce".into()],
         ];
         meta.web_seeds = vec!["http://d.example/x".into()];
-        let file = meta.to_torrent(&meta.trackers, &meta.web_seeds);
+        let file = meta.to_torrent();
         assert_eq!(Metainfo::from_torrent(&file), Ok(meta.clone()));
         (meta.trackers, meta.web_seeds) = (vec![], vec![]);
-        assert_eq!(Metainfo::from_torrent(&meta.to_torrent(&[], &[])), Ok(meta));
+        assert_eq!(Metainfo::from_torrent(&meta.to_torrent()), Ok(meta));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use chunkcast::chunks::ChunkSet;
 
-use super::{Layout, MetadataLimits};
+use super::{Layout, MetadataLimits, Priority};
 
 /// Files of a torrent by index, in torrent order, the first is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +103,15 @@ impl FileSelection {
             let to = usize::try_from(*r.end()).map_or(count, |to| to.saturating_add(1).min(count));
             from..to
         })
+    }
+
+    /// How much each of a torrent's `count` files is wanted then.
+    pub fn priorities(&self, count: usize) -> Vec<Priority> {
+        let mut files = vec![Priority::Skip; count];
+        for file in self.files(count) {
+            files[file] = Priority::Normal;
+        }
+        files
     }
 
     /// The pieces that hold bytes of the selected files; padding files are passed over.

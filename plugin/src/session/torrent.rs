@@ -299,8 +299,8 @@ impl Torrent {
     }
 
     fn begin_magnet(&mut self, magnet: &Magnet) {
-        let own = magnet.trackers.iter().map(|t| vec![t.clone()]).collect();
-        let tiers = self.add.trackers.clone().unwrap_or(own);
+        let tiers = self.add.trackers.clone();
+        let tiers = tiers.unwrap_or_else(|| magnet.tiers());
         self.discovery.start_public(tiers, None);
         self.discovery.resolve_peers(&magnet.peers);
     }

@@ -116,6 +116,32 @@ async fn a_magnet_link_becomes_a_torrent_that_needs_no_peer_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_web_seeds_of_a_link_are_those_of_a_public_torrent_alone() {
+    let (public, private) = (Content::file(6, 40_000), Content::private(7, 40_000));
+    let seed = Seed::of(&[&public, &private]).await;
+    let mut rig = Rig::prepared(|_| {});
+    rig.session.web_seeds = false;
+    rig.start().await;
+    for content in [&public, &private] {
+        let link = format!(
+            "magnet:?xt=urn:btih:{}&ws=http://web.example/file",
+            content.hash
+        );
+        let mut new = NewTorrent::new(NewSource::Magnet(link));
+        new.change.peers = vec![seed.addr()];
+        rig.daemon().add(new).await.expect("added");
+        rig.until_state(content.hash, State::Seeding).await;
+    }
+    for _ in 0..2 {
+        let web_seeds = |content: &Content| rig.summary(content.hash).about.web_seeds.clone();
+        assert_eq!(web_seeds(&public), ["http://web.example/file"]);
+        // BEP 27: its data comes from whom its metainfo names
+        assert_eq!(web_seeds(&private), Vec::<String>::new());
+        rig.restart().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_torrent_and_what_leads_outside_is_refused() {
     let content = Content::file(5, 20_000);
     let rig = Rig::new(|_| {}).await;

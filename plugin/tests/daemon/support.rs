@@ -246,7 +246,18 @@ impl Content {
         let at = scratch();
         let path = at.path().join(format!("file-{seed}.bin"));
         write(&path, &noise(seed, len));
-        Self::of(at, &path, 16 << 10)
+        Self::of(at, &path, CreateOptions::default())
+    }
+
+    /// The same, private (BEP 27).
+    pub(crate) fn private(seed: u64, len: usize) -> Self {
+        let Self { at, meta, .. } = Self::file(seed, len);
+        let path = at.path().join(&meta.layout.name);
+        let options = CreateOptions {
+            private: true,
+            ..CreateOptions::default()
+        };
+        Self::of(at, &path, options)
     }
 
     /// A torrent of a folder with these files.
@@ -256,14 +267,14 @@ impl Content {
         for (n, (name, len)) in (1000..).zip(files) {
             write(&path.join(name), &noise(seed + n, *len));
         }
-        Self::of(at, &path, 16 << 10)
+        Self::of(at, &path, CreateOptions::default())
     }
 
-    fn of(at: Scratch, path: &Path, piece_length: u32) -> Self {
+    fn of(at: Scratch, path: &Path, options: CreateOptions) -> Self {
         let options = CreateOptions {
-            piece_length: Some(piece_length),
+            piece_length: Some(16 << 10),
             comment: Some("of a test".into()),
-            ..CreateOptions::default()
+            ..options
         };
         let created = create(path, &options, |_, _| {}).expect("a torrent");
         Self {

@@ -15,7 +15,7 @@ use crate::daemon::model::{
 };
 use crate::daemon::paths::Roots;
 use crate::daemon::store::{Counts, Kept, Loaded, Record, Standing, options_of, saved_options};
-use crate::daemon::torrent::{Next, Torrent, selected};
+use crate::daemon::torrent::{Next, Torrent};
 use crate::discovery::{FetchLimits, fetch_with_cookies};
 use crate::limits::Rates;
 use crate::metadata::{Magnet, MetadataLimits, Metainfo, Remarks};
@@ -244,23 +244,20 @@ impl Actor {
         let Some(torrent) = self.torrents.get_mut(&hash) else {
             return;
         };
-        let Some(magnet) = torrent.magnet().cloned() else {
+        let Some(magnet) = torrent.magnet() else {
             return;
         };
-        if torrent.options.files.is_empty() {
+        if let Some(select) = &magnet.select
+            && torrent.options.files.is_empty()
+        {
             let mut options = (*torrent.options).clone();
-            options.files = selected(&magnet, &meta.layout);
+            options.files = select.priorities(meta.layout.files.len());
             torrent.options = Arc::new(options);
         }
-        let trackers: Vec<Vec<String>> = magnet.trackers.iter().map(|t| vec![t.clone()]).collect();
-        let bytes = meta.to_torrent(&trackers, &magnet.web_seeds);
-        let meta = Metainfo {
-            trackers,
-            web_seeds: magnet.web_seeds,
-            ..Metainfo::clone(&meta)
-        };
+        // with what the link says of it, as far as it may be said of this one
+        let bytes = meta.to_torrent();
         torrent.record.magnet = meta.magnet();
-        torrent.source = TorrentSource::Metainfo(Arc::new(meta));
+        torrent.source = TorrentSource::Metainfo(meta);
         torrent.measure();
         torrent.describe(Some(self.places.torrent(hash)));
         let ops = vec![

@@ -60,7 +60,10 @@ impl Actor {
 fn due(asked: impl Iterator<Item = (Duration, InfoHash)>, now: Duration) -> Vec<InfoHash> {
     let mut due: Vec<_> = asked.filter(|(at, _)| now >= *at + PERIOD).collect();
     due.sort_unstable();
-    due.into_iter().take(AT_A_TIME).map(|(_, hash)| hash).collect()
+    due.into_iter()
+        .take(AT_A_TIME)
+        .map(|(_, hash)| hash)
+        .collect()
 }
 
 /// What the first of them says, if none answers.

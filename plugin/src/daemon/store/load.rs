@@ -244,19 +244,17 @@ impl Reader<'_> {
                 self.warn(path, &format!("is {}: it was left out", NotSealed::Later));
                 Read::Left
             }
-            Err(why) => {
-                match fs::rename(path, aside(path)) {
-                    Ok(()) => {
-                        let line = format!("is {why}: it was set aside, with `.bad` behind its name");
-                        self.warn(path, &line);
-                        Read::None
-                    }
-                    Err(e) => {
-                        self.warn(path, &format!("is {why} and cannot be set aside: {e}"));
-                        Read::Left
-                    }
+            Err(why) => match fs::rename(path, aside(path)) {
+                Ok(()) => {
+                    let line = format!("is {why}: it was set aside, with `.bad` behind its name");
+                    self.warn(path, &line);
+                    Read::None
                 }
-            }
+                Err(e) => {
+                    self.warn(path, &format!("is {why} and cannot be set aside: {e}"));
+                    Read::Left
+                }
+            },
         }
     }
 
@@ -294,14 +292,22 @@ mod tests {
         let places = Places::new(dir.path());
         let hash = InfoHash([0xab; 20]);
         fs::create_dir(&places.torrents).expect("a directory");
-        for path in [places.record(hash), places.torrent(hash), places.statistics()] {
+        for path in [
+            places.record(hash),
+            places.torrent(hash),
+            places.statistics(),
+        ] {
             fs::write(path, b"nonsense").expect("written");
         }
         let loaded = load(&places).expect("it can be read");
         let told = loaded.warnings.join("\n");
         assert_eq!(loaded.warnings.len(), 3, "{told}");
         assert!(!told.contains(&hash.to_string()), "{told}");
-        for part in ["torrents/*.json`", "torrents/*.torrent`", "/statistics.json`"] {
+        for part in [
+            "torrents/*.json`",
+            "torrents/*.torrent`",
+            "/statistics.json`",
+        ] {
             assert!(told.contains(part), "{told}");
         }
     }

@@ -279,7 +279,7 @@ impl Torrent {
                     if !meta.private {
                         meta.web_seeds.clone_from(&m.web_seeds);
                     }
-                    meta.trackers = m.trackers.iter().map(|t| vec![t.clone()]).collect();
+                    meta.trackers = m.tiers();
                 }
                 self.on_metainfo(std::sync::Arc::new(meta));
             }

@@ -52,11 +52,7 @@ impl Torrent {
             && self.priorities.is_empty()
         {
             select.wanted_pieces(layout)?;
-            let mut files = vec![Priority::Skip; layout.files.len()];
-            for file in select.files(layout.files.len()) {
-                files[file] = Priority::Normal;
-            }
-            self.priorities = files;
+            self.priorities = select.priorities(layout.files.len());
         }
         self.want(layout);
         Ok(())
@@ -181,9 +177,7 @@ mod tests {
     use super::*;
     use crate::limits::{Limiters, Rates};
     use crate::metadata::Magnet;
-    use crate::session::{
-        AddTorrent, DataPath, IndexUse, Session, SessionConfig, TorrentSource,
-    };
+    use crate::session::{AddTorrent, DataPath, IndexUse, Session, SessionConfig, TorrentSource};
 
     /// A torrent that nobody runs.
     async fn torrent() -> Torrent {
