@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use chunkcast::node::Snapshot;
 
-use super::model::InfoHash;
 use crate::session::Progress;
 use crate::swarm::DropReason;
 
@@ -47,65 +46,39 @@ pub struct RttCounts {
 
 /// Adds up what torrents report.
 #[derive(Debug, Default)]
-pub struct Counter {
+pub(super) struct Counter {
     sum: Counts,
-    torrents: BTreeMap<InfoHash, Last>,
-}
-
-/// What a torrent reported last.
-#[derive(Debug, Default)]
-struct Last {
-    pieces_verified: u64,
-    pieces_failed: u64,
-    banned: u64,
-    drops: BTreeMap<DropReason, u64>,
-    choking: u32,
-    served: u32,
 }
 
 impl Counter {
-    /// The numbers of a torrent. Where they are lower than before it has been started anew.
-    pub fn saw(&mut self, which: InfoHash, now: &Progress) {
-        let last = self.torrents.entry(which).or_default();
+    /// The numbers of a torrent, and those before them in the same run.
+    pub(super) fn grew(&mut self, before: &Progress, now: &Progress) {
         let sum = &mut self.sum;
-        sum.pieces_verified += grown(last.pieces_verified, now.pieces_done);
-        sum.pieces_failed += grown(last.pieces_failed, now.bad_pieces);
-        sum.banned += grown(last.banned, now.banned);
+        sum.pieces_verified += now.pieces_done.saturating_sub(before.pieces_done);
+        sum.pieces_failed += now.bad_pieces.saturating_sub(before.bad_pieces);
+        sum.banned += now.banned.saturating_sub(before.banned);
         for (reason, count) in &now.drops {
-            let before = last.drops.get(reason).copied().unwrap_or(0);
-            *sum.drops.entry(*reason).or_default() += grown(before, *count);
+            let before = before.drops.get(reason).copied().unwrap_or(0);
+            *sum.drops.entry(*reason).or_default() += count.saturating_sub(before);
         }
-        *last = Last {
-            pieces_verified: now.pieces_done,
-            pieces_failed: now.bad_pieces,
-            banned: now.banned,
-            drops: now.drops.clone(),
-            choking: now.choking,
-            served: now.served,
-        };
     }
 
     /// A second has passed in which a torrent had these peers.
-    pub fn second(&mut self, now: &Progress) {
+    pub(super) fn second(&mut self, now: &Progress) {
         let connected = now.peers.iter().filter(|p| p.connected);
         for ms in connected.filter_map(|p| p.rtt_ms) {
             self.sum.rtt.add(ms);
         }
     }
 
-    /// A torrent has ended; [`Counter::saw`] has seen its last numbers.
-    pub fn ended(&mut self, which: InfoHash) {
-        self.torrents.remove(&which);
-    }
-
-    /// The numbers now, without those of the index node.
-    pub fn counts(&self) -> Counts {
-        let all = self.torrents.values();
-        Counts {
-            choking: all.clone().map(|t| u64::from(t.choking)).sum(),
-            served: all.map(|t| u64::from(t.served)).sum(),
-            ..self.sum.clone()
+    /// The numbers now, without those of the index node; `live`: the last ones of all torrents that run.
+    pub(super) fn counts<'a>(&self, live: impl Iterator<Item = &'a Progress>) -> Counts {
+        let mut counts = self.sum.clone();
+        for progress in live {
+            counts.choking += u64::from(progress.choking);
+            counts.served += u64::from(progress.served);
         }
+        counts
     }
 }
 
@@ -115,10 +88,6 @@ impl RttCounts {
         self.buckets[bucket] += 1;
         self.sum_ms += ms;
     }
-}
-
-fn grown(before: u64, now: u64) -> u64 {
-    now.checked_sub(before).unwrap_or(now)
 }
 
 #[cfg(test)]
@@ -137,21 +106,19 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_never_shrinks_whatever_becomes_of_torrents() {
+    fn what_grows_is_summed_over_all_runs_and_what_is_now_over_those_that_run() {
         let mut counter = Counter::default();
-        let (a, b) = (InfoHash([1; 20]), InfoHash([2; 20]));
-        counter.saw(a, &progress(5, 1));
-        counter.saw(b, &progress(7, 2));
-        counter.saw(a, &progress(6, 1));
-        assert_eq!(counter.counts().choking, 4);
-        // started anew, without having been told to have ended
-        counter.saw(a, &progress(1, 3));
-        counter.ended(b);
-        counter.saw(b, &progress(2, 0));
-        counter.ended(a);
-        let counts = counter.counts();
-        assert_eq!(counts.pieces_verified, 6 + 7 + 1 + 2);
-        assert_eq!(counts.drops[&DropReason::Duplicate], 1 + 2 + 2);
+        let none = Progress::default();
+        counter.grew(&none, &progress(5, 1));
+        counter.grew(&none, &progress(7, 2));
+        counter.grew(&progress(5, 1), &progress(6, 1));
+        let run = [progress(6, 1), progress(7, 2)];
+        assert_eq!(counter.counts(run.iter()).choking, 4);
+        // the first one, started anew
+        counter.grew(&none, &progress(1, 3));
+        let counts = counter.counts([progress(1, 3)].iter());
+        assert_eq!(counts.pieces_verified, 6 + 7 + 1);
+        assert_eq!(counts.drops[&DropReason::Duplicate], 1 + 2 + 3);
         assert_eq!((counts.choking, counts.served), (2, 1));
     }
 
@@ -185,7 +152,7 @@ mod tests {
         let mut counter = Counter::default();
         counter.second(&progress);
         counter.second(&progress);
-        let rtt = counter.counts().rtt;
+        let rtt = counter.counts([].iter()).rtt;
         assert_eq!(rtt.buckets, [2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
         assert!((rtt.sum_ms - 2.0 * 2001.1).abs() < 1e-6);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chunkcast::chunks::ChunkSet;
 use tokio::sync::watch;
 
+use super::counts::Counter;
 use super::history::since;
 use super::model::{About, InfoHash, Options, State, Summary, Trouble};
 use super::store::{Counts, Record, Standing, saved_options};
@@ -159,8 +160,14 @@ impl Live {
         }
     }
 
-    /// Takes new numbers in; what they have more than the last ones.
-    pub(super) fn update(&mut self, progress: Progress, unix: u64) -> Counts {
+    /// Takes new numbers in, and counts them; what they have more than the last ones.
+    pub(super) fn update(
+        &mut self,
+        progress: Progress,
+        unix: u64,
+        counter: &mut Counter,
+    ) -> Counts {
+        counter.grew(&self.progress, &progress);
         let mut more = Counts {
             downloaded: progress.downloaded.saturating_sub(self.counts.downloaded),
             uploaded: progress.uploaded.saturating_sub(self.counts.uploaded),
@@ -389,11 +396,9 @@ impl Torrent {
             TorrentSource::Metainfo(meta) => {
                 (meta.trackers.clone(), meta.web_seeds.clone(), meta.magnet())
             }
-            TorrentSource::Magnet(magnet) => (
-                magnet.tiers(),
-                magnet.web_seeds.clone(),
-                magnet.to_string(),
-            ),
+            TorrentSource::Magnet(magnet) => {
+                (magnet.tiers(), magnet.web_seeds.clone(), magnet.to_string())
+            }
         };
         self.about = Arc::new(About {
             comment: self.remarks.comment.clone(),

@@ -4,9 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use chunkcast_bittorrent::daemon::{
-    Change, Limit, NewSource, NewTorrent, ScheduleChange, SettingsChange, State,
+    Change, Limit, NewSource, NewTorrent, Sample, ScheduleChange, SettingsChange, State,
 };
 use chunkcast_bittorrent::limits::{Rate, Rates};
+use chunkcast_bittorrent::session::{AddTorrent, DataPath, Session, TorrentEvent, TorrentSource};
+use chunkcast_compat_tests::scratch;
+use tokio::time::timeout;
 
 use crate::support::*;
 
@@ -193,6 +196,47 @@ async fn what_was_moved_is_shown_over_time_and_by_distance() {
     assert_eq!(sum(&history.hour), sum(&history.day));
     let ever = rig.daemon().list().totals.ever;
     assert_eq!((ever.by_distance, ever.added), (by, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_torrent_moved_until_it_was_removed_is_counted_and_its_peers_no_more() {
+    let content = Content::file(79, 4_000_000);
+    let rig = Rig::new(|_| {}).await;
+    content.copy_to(&rig.settings.download_dir);
+    rig.add(&content, &[]).await;
+    rig.until_state(content.hash, State::Seeding).await;
+    let session = Session::start(quiet()).await.expect("a session");
+    session.limiters().set(Rates {
+        down: Some(Rate::new(400_000)),
+        up: None,
+    });
+    let dir = scratch();
+    let add = AddTorrent {
+        peers: vec![rig.addr().await],
+        ..AddTorrent::new(
+            TorrentSource::Metainfo(content.meta.clone()),
+            DataPath::OutputDir(dir.path().to_path_buf()),
+        )
+    };
+    let mut leecher = session.add(add).await.expect("a new torrent");
+    rig.until("it is served", content.hash, |s| s.uploaded > 400_000)
+        .await;
+    let served = async || rig.daemon().counts().await.expect("it runs").served;
+    assert_eq!(served().await, 1);
+    // the rest sooner than numbers are told again
+    session.limiters().set(Rates::default());
+    let complete =
+        async { while !matches!(leecher.next().await, Some(TorrentEvent::Complete(_))) {} };
+    timeout(DEADLINE, complete).await.expect("it is fetched");
+    let removed = rig.daemon().remove(content.hash, false).await;
+    removed.expect("removed");
+    let got = leecher.stop().await.downloaded;
+    let uploaded = || rig.daemon().list().totals.session.uploaded;
+    wait("all of it is counted", || uploaded() >= got).await;
+    assert_eq!(served().await, 0);
+    let history = rig.daemon().history().await.expect("it runs");
+    let moved = |s: &Sample| s.moved.near_up + s.moved.far_up;
+    assert!(history.hour.iter().map(moved).sum::<u64>() >= got);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -165,7 +165,7 @@ impl Actor {
         if let Some((_, waiting)) = self.adding.get_mut(&hash) {
             return waiting.push(reply);
         }
-        if self.removing.contains(&hash) {
+        if self.removing.contains_key(&hash) {
             return self.answer(reply, Err(going()));
         }
         let Prepared {

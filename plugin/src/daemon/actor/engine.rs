@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::{Actor, Note, Refusal};
 use crate::daemon::missing;
 use crate::daemon::model::{Event, InfoHash, Options, Trouble};
+use crate::daemon::store::Counts;
 use crate::daemon::torrent::{Live, Run, StopHandle};
 use crate::metadata::Metainfo;
 use crate::session::{
@@ -133,7 +134,12 @@ impl Actor {
                 }
                 self.on_checked(hash, held);
             }
-            TorrentEvent::Progress(progress) => self.on_progress(hash, run, progress),
+            TorrentEvent::Progress(progress) => {
+                let live = self.live(hash, run);
+                if live.is_some_and(|live| differs(&live.progress, &progress)) {
+                    self.on_progress(hash, run, progress);
+                }
+            }
             TorrentEvent::Complete(progress) => {
                 self.on_progress(hash, run, progress);
                 self.on_complete(hash, run);
@@ -152,19 +158,16 @@ impl Actor {
 
     fn on_progress(&mut self, hash: InfoHash, run: u64, progress: Progress) {
         let now = self.now;
-        if self.live(hash, run).is_none() {
-            return;
-        }
-        self.counter.saw(hash, &progress);
-        let Some(live) = self.live(hash, run) else {
-            return;
-        };
-        let pieces = progress.pieces_held != live.progress.pieces_held;
-        let was_complete = live.complete;
-        let more = live.update(progress, now.unix);
         let Some(torrent) = self.torrents.get_mut(&hash) else {
             return;
         };
+        let Some(live) = torrent.live_mut().filter(|live| live.run == run) else {
+            return;
+        };
+        let other_pieces = progress.pieces_held != live.progress.pieces_held;
+        let was_complete = live.complete;
+        let more = live.update(progress, now.unix, &mut self.counter);
+        torrent.unsaved |= other_pieces;
         if more.downloaded > 0 || more.uploaded > 0 {
             torrent.moved_at = now.elapsed;
             // one that stalled takes its place again
@@ -182,14 +185,16 @@ impl Actor {
             }
             self.requeue = true;
         }
+        self.dirty.insert(hash);
+        self.moved(&more);
+    }
+
+    /// So much more has come and gone.
+    fn moved(&mut self, more: &Counts) {
         self.run.downloaded += more.downloaded;
         self.run.uploaded += more.uploaded;
         self.run.by_distance += more.by_distance;
-        self.history.add(now.unix, more.by_distance);
-        self.dirty.insert(hash);
-        if pieces {
-            self.on_pieces(hash);
-        }
+        self.history.add(self.now.unix, more.by_distance);
     }
 
     /// Existing data was looked at, and so many pieces are there.
@@ -207,13 +212,6 @@ impl Actor {
         }
         self.requeue = true;
         self.touch(hash);
-    }
-
-    /// A torrent has other pieces than at its last save point.
-    fn on_pieces(&mut self, hash: InfoHash) {
-        if let Some(torrent) = self.torrents.get_mut(&hash) {
-            torrent.unsaved = true;
-        }
     }
 
     fn on_complete(&mut self, hash: InfoHash, run: u64) {
@@ -245,25 +243,23 @@ impl Actor {
     ) {
         let unix = self.now.unix;
         let Some(torrent) = self.torrents.get_mut(&hash) else {
+            // it was removed while it ran
+            if let Some(Some(live)) = self.removing.get_mut(&hash) {
+                let more = live.update(last, unix, &mut self.counter);
+                self.moved(&more);
+            }
             return;
         };
-        let of_itself = match &mut torrent.run {
+        let (more, of_itself) = match &mut torrent.run {
             Run::Running(live) | Run::Stopping(live) if live.run != run => return,
-            Run::Running(live) | Run::Stopping(live) => {
-                self.counter.saw(hash, &last);
-                self.counter.ended(hash);
-                let more = live.update(last, unix);
-                self.run.downloaded += more.downloaded;
-                self.run.uploaded += more.uploaded;
-                self.run.by_distance += more.by_distance;
-                self.history.add(unix, more.by_distance);
-                matches!(torrent.run, Run::Running(_))
-            }
+            Run::Running(live) => (live.update(last, unix, &mut self.counter), true),
+            Run::Stopping(live) => (live.update(last, unix, &mut self.counter), false),
             Run::Stopped | Run::Busy(_) => return,
         };
         (torrent.before, torrent.extent) = (torrent.counts(), torrent.extent());
         torrent.run = Run::Stopped;
         let stopped = torrent.trouble.as_ref().is_some_and(|t| t.stopped);
+        self.moved(&more);
         if of_itself && !stopped {
             let message = "it ended unexpectedly; start it again".to_owned();
             self.trouble(hash, true, message);
@@ -314,17 +310,10 @@ impl Follower {
         set(&control, &options, None).await;
         self.tell(Note::Began(self.hash, self.run, control.clone()))
             .await;
-        let mut shown = Progress::default();
         let mut stopped = self.stopped.clone();
         loop {
             tokio::select! {
                 event = handle.next() => match event {
-                    Some(TorrentEvent::Progress(progress)) => {
-                        if differs(&shown, &progress) {
-                            shown = progress.clone();
-                            self.happened(TorrentEvent::Progress(progress)).await;
-                        }
-                    }
                     Some(event) => self.happened(event).await,
                     None => break,
                 },

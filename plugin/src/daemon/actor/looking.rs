@@ -123,7 +123,8 @@ impl Actor {
     }
 
     pub(super) fn counts(&mut self, reply: Reply<Box<Counts>>) {
-        let mut counts = Box::new(self.counter.counts());
+        let live = self.torrents.values().filter_map(Torrent::live);
+        let mut counts = Box::new(self.counter.counts(live.map(|live| &live.progress)));
         let session = Arc::clone(&self.session);
         self.tasks.spawn(async move {
             if let Some(index) = session.index() {

@@ -38,7 +38,7 @@ use super::paths::Roots;
 use super::schedule::Switch;
 use super::settings::{Settings, SettingsChange};
 use super::store::{Loaded, Places, Writer};
-use super::torrent::Torrent;
+use super::torrent::{Live, Torrent};
 use super::watch::Watcher;
 use crate::limits::Blocklist;
 use crate::session::{Progress, Session, TorrentControl, TorrentEvent};
@@ -140,8 +140,8 @@ pub(super) struct Actor {
     order: Vec<InfoHash>,
     /// New torrents that are not on disk yet, and who waits for that.
     adding: BTreeMap<InfoHash, (Torrent, adding::Waiting)>,
-    /// Removed torrents of which something is left.
-    removing: BTreeSet<InfoHash>,
+    /// Removed torrents of which something is left, with what is known of those that are still to stop.
+    removing: BTreeMap<InfoHash, Option<Live>>,
     removed: VecDeque<Removed>,
     next_id: u32,
     next_order: u64,
@@ -198,7 +198,7 @@ impl Actor {
             torrents: BTreeMap::new(),
             order: Vec::new(),
             adding: BTreeMap::new(),
-            removing: BTreeSet::new(),
+            removing: BTreeMap::new(),
             removed: VecDeque::new(),
             next_id: 1,
             next_order: 0,

@@ -46,7 +46,6 @@ impl Actor {
         }
         self.order.retain(|other| *other != hash);
         self.number();
-        self.removing.insert(hash);
         self.busy.remove(&hash);
         self.dirty.remove(&hash);
         while (self.removed.front()).is_some_and(|r| r.at + FOR_SECONDS < unix)
@@ -61,11 +60,13 @@ impl Actor {
         });
         self.events.push(Event::Removed(hash));
         (self.requeue, self.urgent, self.statistics_due) = (true, true, true);
-        let handle = match torrent.run {
-            Run::Stopped => None,
-            Run::Running(ref live) | Run::Stopping(ref live) => Some(live.handle.clone()),
-            Run::Busy(ref busy) => Some(busy.handle.clone()),
+        let (handle, live) = match torrent.run {
+            Run::Stopped => (None, None),
+            Run::Running(live) | Run::Stopping(live) => (Some(live.handle.clone()), Some(live)),
+            Run::Busy(busy) => (Some(busy.handle), None),
         };
+        torrent.run = Run::Stopped;
+        self.removing.insert(hash, live);
         let mut places = vec![torrent.options.dir.clone()];
         places.extend(torrent.record.moving_to.clone());
         places.extend(torrent.record.left_at.clone());
@@ -89,7 +90,7 @@ impl Actor {
     /// A killed daemon had removed a torrent, but not all of its data.
     pub(super) fn finish_removal(&mut self, kept: Kept) {
         let hash = kept.hash;
-        self.removing.insert(hash);
+        self.removing.insert(hash, None);
         let (roots, writer, paths) = (self.roots.clone(), self.writer.clone(), self.places.clone());
         self.spawn(async move {
             if let (Some(record), Some((meta, _))) = (kept.record, kept.meta) {
