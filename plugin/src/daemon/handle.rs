@@ -124,7 +124,7 @@ impl Daemon {
         answer.await.unwrap_or(Err(DaemonError::Ending))
     }
 
-    /// All torrents, as of this second or the last change.
+    /// All torrents as of this second or the last change, and totals of this second.
     pub fn list(&self) -> Arc<Listing> {
         self.listing.borrow().clone()
     }

@@ -495,7 +495,8 @@ pub enum Event {
     Complete(InfoHash),
     /// Something is wrong with a torrent.
     Trouble(InfoHash, String),
-    /// The listing has changed, in this second or by a command since the last: see [`Daemon::list`](super::Daemon::list).
+    /// The listing has changed, and not only its totals, in this second or by a command since the last: see
+    /// [`Daemon::list`](super::Daemon::list).
     Tick,
 }
 

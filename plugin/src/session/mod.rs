@@ -443,6 +443,11 @@ impl Session {
         self.shared.index.as_ref()
     }
 
+    /// What the directory has cost, as of about a second ago; `None` without one, and when that was never asked for before.
+    pub fn traffic(&self) -> Option<DirectoryTraffic> {
+        self.shared.traffic()
+    }
+
     /// The rate limits of all torrents together; they can be changed at any time.
     pub fn limiters(&self) -> &Limiters {
         self.shared.limits.rates()

@@ -46,6 +46,15 @@ impl Actor {
         }
     }
 
+    /// Shows the totals, which go on when nothing else does. Nobody is told: who looks sees them.
+    pub(super) fn show_totals(&mut self) {
+        let totals = self.totals();
+        self.inbox.listing.send_if_modified(|listing| {
+            Arc::make_mut(listing).totals = totals;
+            false
+        });
+    }
+
     pub(super) fn send(&self, event: Event) {
         // nobody need listen
         let _ = self.inbox.events.send(event);
@@ -78,6 +87,7 @@ impl Actor {
         let mut totals = Totals {
             session: self.run,
             ever: self.ever(),
+            directory: self.session.traffic().unwrap_or_default(),
             memory: self.session.memory().used(),
             ..Totals::default()
         };
@@ -86,11 +96,6 @@ impl Actor {
             totals.rate_down += p.rate_down;
             totals.rate_up += p.rate_up;
             totals.connections += usize::try_from(p.near + p.far).unwrap_or(usize::MAX);
-            if let Some(traffic) = p.directory
-                && traffic.messages_out >= totals.directory.messages_out
-            {
-                totals.directory = traffic;
-            }
         }
         totals
     }

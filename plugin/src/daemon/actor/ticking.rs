@@ -71,6 +71,7 @@ impl Actor {
         self.renew_blocklist();
         self.ask_of_trackers();
         self.publish();
+        self.show_totals();
         // commands have shown what they changed, and left it to this to tell of it
         if std::mem::take(&mut self.untold) {
             self.send(Event::Tick);
