@@ -1,8 +1,11 @@
 //! Adding, listing, pausing, starting, removing, and what is left of that after a restart.
 
+use std::time::Duration;
+
 use chunkcast_bittorrent::daemon::{
     Change, DaemonError, Event, NewSource, NewTorrent, StartError, State, start,
 };
+use chunkcast_bittorrent::session::{IndexUse, Session, SessionConfig};
 
 use crate::support::*;
 
@@ -116,6 +119,54 @@ async fn a_magnet_link_becomes_a_torrent_that_needs_no_peer_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_trackers_of_a_paused_torrent_are_shown_as_never_asked() {
+    let content = Content::file(8, 20_000);
+    let rig = Rig::new(|_| {}).await;
+    let tracker = |n: u32| format!("http://{n}.example/announce");
+    rig.add_with(&content, &[], |new| {
+        new.start = Some(false);
+        let tiers = vec![vec![tracker(0), tracker(1)], vec![tracker(2)]];
+        new.change.trackers = Some(tiers);
+    })
+    .await;
+    let detail = rig.daemon().detail(content.hash).await.expect("it is here");
+    assert_eq!(detail.wanted.count(), 2, "pieces of 16 KiB");
+    let rows = detail.trackers.iter();
+    let rows: Vec<_> = rows.map(|r| (r.id, r.tier, r.announce.clone())).collect();
+    assert_eq!(
+        rows,
+        [(0, 0, tracker(0)), (1, 0, tracker(1)), (2, 1, tracker(2))]
+    );
+    assert!(
+        detail
+            .trackers
+            .iter()
+            .all(|r| r.last_announce == 0 && !r.ok)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_and_what_the_directory_costs_go_on_while_no_torrent_runs() {
+    let index = SessionConfig {
+        index: IndexUse::Colocated(None),
+        ..quiet()
+    };
+    let index = Session::start(index).await.expect("a session");
+    let mut rig = Rig::prepared(|_| {});
+    rig.session.bootstrap = vec![index.index_addr().expect("an index node")];
+    rig.start().await;
+    let content = Content::file(9, 20_000);
+    rig.add_with(&content, &[], |new| new.start = Some(false))
+        .await;
+    let totals = || rig.daemon().list().totals.clone();
+    wait("it is paid for", || totals().directory.messages_out > 0).await;
+    for _ in 0..3 {
+        rig.pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(rig.summary(content.hash).state, State::Paused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_web_seeds_of_a_link_are_those_of_a_public_torrent_alone() {
     let (public, private) = (Content::file(6, 40_000), Content::private(7, 40_000));
     let seed = Seed::of(&[&public, &private]).await;
@@ -132,12 +183,15 @@ async fn the_web_seeds_of_a_link_are_those_of_a_public_torrent_alone() {
         rig.daemon().add(new).await.expect("added");
         rig.until_state(content.hash, State::Seeding).await;
     }
-    for _ in 0..2 {
-        let web_seeds = |content: &Content| rig.summary(content.hash).about.web_seeds.clone();
-        assert_eq!(web_seeds(&public), ["http://web.example/file"]);
+    let web_seeds =
+        |rig: &Rig, content: &Content| rig.summary(content.hash).about.web_seeds.clone();
+    for restarted in [false, true] {
+        assert_eq!(web_seeds(&rig, &public), ["http://web.example/file"]);
         // BEP 27: its data comes from whom its metainfo names
-        assert_eq!(web_seeds(&private), Vec::<String>::new());
-        rig.restart().await;
+        assert_eq!(web_seeds(&rig, &private), Vec::<String>::new());
+        if !restarted {
+            rig.restart().await;
+        }
     }
 }
 

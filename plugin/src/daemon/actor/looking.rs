@@ -13,8 +13,9 @@ use super::Actor;
 use super::adding::blocking;
 use crate::daemon::counts::Counts;
 use crate::daemon::handle::{DaemonError, Reply};
-use crate::daemon::model::{Detail, FileRow, InfoHash, Options, Space};
+use crate::daemon::model::{Detail, FileRow, InfoHash, Options, Space, TrackerRow};
 use crate::daemon::paths;
+use crate::daemon::torrent::Torrent;
 use crate::metadata::{Layout, Priority, wanted_pieces};
 use crate::session::{Directory, TorrentDetail, answer, object_id};
 
@@ -31,30 +32,27 @@ impl Actor {
             return;
         };
         let meta = torrent.meta().cloned();
-        let options = torrent.options.clone();
+        let (options, about) = (torrent.options.clone(), torrent.about.clone());
         let control = torrent.control();
-        let pieces = meta.as_ref().map_or(0, |m| m.layout.piece_count());
         let held = torrent.resume.as_ref().map(|r| r.held.clone());
-        let at_rest = TorrentDetail {
-            held: held.unwrap_or_else(|| ChunkSet::empty(pieces)),
-            wanted: match &meta {
-                Some(meta) => wanted_pieces(&meta.layout, &options.files).0,
-                None => ChunkSet::empty(0),
-            },
-            ..TorrentDetail::default()
-        };
         let checked = torrent.live().is_some_and(|live| live.checked);
         self.tasks.spawn(async move {
-            let asked = async {
-                let mut detail = control?.detail().await?;
-                if !checked {
-                    (detail.held, detail.wanted) = (at_rest.held.clone(), at_rest.wanted.clone());
-                }
-                Some(detail)
-            };
+            let asked = async { control?.detail().await };
             let live = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
-            let detail = live.unwrap_or(at_rest);
+            let knows = checked && live.is_some();
+            let mut detail = live.unwrap_or_default();
             let layout = meta.as_ref().map(|m| &*m.layout);
+            if !knows {
+                let pieces = layout.map_or(0, Layout::piece_count);
+                detail.held = held.unwrap_or_else(|| ChunkSet::empty(pieces));
+                detail.wanted = match layout {
+                    Some(layout) => wanted_pieces(layout, &options.files).0,
+                    None => ChunkSet::empty(0),
+                };
+            }
+            if detail.trackers.is_empty() {
+                detail.trackers = unasked(&about.trackers);
+            }
             let _ = reply.send(Ok(shown(detail, layout, &options)));
         });
     }
@@ -145,6 +143,19 @@ impl Actor {
             let _ = reply.send(table.ok_or_else(none));
         });
     }
+}
+
+/// Trackers that nobody asks now.
+fn unasked(tiers: &[Vec<String>]) -> Vec<TrackerRow> {
+    let tiers = tiers.iter().enumerate();
+    let all = tiers.flat_map(|(tier, urls)| urls.iter().map(move |url| (tier, url)));
+    let rows = all.enumerate().map(|(id, (tier, url))| TrackerRow {
+        id,
+        tier,
+        announce: url.clone(),
+        ..TrackerRow::default()
+    });
+    rows.collect()
 }
 
 /// What is shown of a torrent in depth.
