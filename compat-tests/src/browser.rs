@@ -165,6 +165,43 @@ impl Browser {
         })
     }
 
+    /// Waits until the first such element says this and nothing else.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn says(&self, css: &str, text: &str, deadline: Duration) {
+        let (css, text) = (json!(css), json!(text));
+        let said = format!("document.querySelector({css})?.textContent === {text}");
+        self.wait(&said, deadline);
+    }
+
+    /// Waits until this is part of what the first such element says.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    pub fn tells(&self, css: &str, part: &str, deadline: Duration) {
+        let (css, part) = (json!(css), json!(part));
+        let told = format!("document.querySelector({css})?.textContent.includes({part})");
+        self.wait(&told, deadline);
+    }
+
+    /// Goes to another place in the page: what is behind the address, from `#` on.
+    ///
+    /// # Panics
+    /// When the browser is gone.
+    pub fn go(&self, place: &str) {
+        self.run("location.hash = args;", &json!(place));
+    }
+
+    /// Two frames, so that what was measured has been drawn.
+    ///
+    /// # Panics
+    /// When the browser is gone.
+    pub fn settle(&self) {
+        let frames = "await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));";
+        self.run(frames, &Value::Null);
+    }
+
     /// Waits until there is such an element in sight, and clicks it.
     ///
     /// # Panics
