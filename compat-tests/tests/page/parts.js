@@ -141,6 +141,42 @@ equal(document.activeElement.querySelector(".name")?.textContent, "new torrent 9
 holder.remove();
 table.destroy();
 
+// beyond here a daemon is played: what is asked of it, in the order of the questions, and what it says
+const realFetch = window.fetch;
+const asked = [];
+let says = () => null;
+window.fetch = async (url, { method = "GET", body } = {}) => {
+  const question = { method, path: String(url).replace("/api/v1", ""), body: body === undefined ? null : JSON.parse(body) };
+  asked.push(question);
+  return new Response(JSON.stringify(await says(question)));
+};
+const until = async (what, holds) => {
+  for (let i = 0; i < 200 && !holds(); i += 1) await new Promise((done) => setTimeout(done, 20));
+  equal(holds(), true, what);
+};
+
+// a stream that is open and says nothing, as behind a proxy that gathers what it passes on
+const { Live } = await load("core/live");
+const RealSource = window.EventSource;
+window.EventSource = class extends EventTarget {
+  static OPEN = 1;
+  static CLOSED = 2;
+  readyState = 1;
+  close() {}
+};
+const totals = { rate_down: 0 };
+says = ({ path }) => (path === "/session" ? { totals } : { torrents: [mine] });
+const held = new Store();
+const live = new Live(held, { heard: () => {} });
+live.start();
+live.watch();
+await until("the list comes where the stream says nothing", () => held.loaded);
+equal(held.link.state, "polling", "and it is asked for again");
+live.source.dispatchEvent(new MessageEvent("listing", { data: JSON.stringify({ all: true, torrents: [], removed: [], totals }) }));
+equal([held.link.state, held.torrents.size], ["live", 0], "until the stream says something");
+window.EventSource = RealSource;
+window.fetch = realFetch;
+
 // what is read has to be readable: WCAG 2, 4.5 : 1 for text and 3 : 1 for what is not
 const luminance = (hex) => {
   const [r, g, b] = [1, 3, 5].map((i) => Number.parseInt(hex.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));

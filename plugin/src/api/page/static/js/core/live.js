@@ -22,6 +22,7 @@ export class Live {
     /** @type {EventSource | null} */
     this.source = null;
     this.retry = FIRST_RETRY_MS;
+    /** When the stream is tried again; 0: it is being tried. */
     this.timer = 0;
     this.heardAt = 0;
     this.asking = false;
@@ -31,6 +32,7 @@ export class Live {
   /** Begins, or tries again at once. */
   start() {
     clearTimeout(this.timer);
+    this.timer = 0;
     this.source?.close();
     const source = events();
     this.source = source;
@@ -71,9 +73,9 @@ export class Live {
 
   /** Asks where nothing is heard. */
   watch() {
-    if (this.store.link.state === "lost") return;
-    const silent = Date.now() - this.heardAt > SILENCE_MS;
-    if (this.store.link.state === "polling" || (this.store.link.state === "live" && silent)) void this.poll();
+    const { state } = this.store.link;
+    if (state === "lost" && this.timer !== 0) return;
+    if (state !== "live" || Date.now() - this.heardAt > SILENCE_MS) void this.poll();
   }
 
   /** Fetches what the stream would have said. */
@@ -87,9 +89,10 @@ export class Live {
       this.heardAt = Date.now();
       this.store.totals = session.totals;
       this.store.setAll(list.torrents);
-      if (this.source?.readyState !== EventSource.OPEN) this.store.setLink("polling");
+      // one that is held back on the way can be open, and say nothing
+      if (this.store.link.state !== "live" || this.source?.readyState !== EventSource.OPEN) this.store.setLink("polling");
       this.store.tell("tick");
-      if (this.source === null) this.later();
+      if (this.source === null && this.timer === 0) this.later();
     } catch (error) {
       this.lost(error);
     } finally {
