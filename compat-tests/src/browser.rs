@@ -202,6 +202,17 @@ impl Browser {
         self.run(frames, &Value::Null);
     }
 
+    /// Drags something over the middle of the page, or drops it there: `dragEnter`, `dragOver` or `drop`, with `DragData` as
+    /// the devtools protocol has it.
+    ///
+    /// # Panics
+    /// When the browser is gone.
+    pub fn drag(&self, what: &str, data: &Value) {
+        let middle = self.run("return [innerWidth / 2, innerHeight / 2];", &Value::Null);
+        let event = json!({ "type": what, "x": middle[0], "y": middle[1], "data": data });
+        self.devtools("Input.dispatchDragEvent", &event);
+    }
+
     /// Waits until there is such an element in sight, and clicks it.
     ///
     /// # Panics
@@ -216,6 +227,16 @@ impl Browser {
     /// When there is none in time.
     pub fn fill(&self, css: &str, text: &str) {
         self.on(css, "value", &json!({ "text": text }));
+    }
+
+    /// Types into a field in the place of what is in it.
+    ///
+    /// # Panics
+    /// When there is none in time.
+    pub fn refill(&self, css: &str, text: &str) {
+        self.click(css);
+        self.run("document.activeElement.select();", &Value::Null);
+        self.fill(css, text);
     }
 
     /// Presses keys, each with those before it that are [`key::SHIFT`] or [`key::CONTROL`] held.

@@ -5,6 +5,7 @@
     reason = "what is skipped is said on standard output"
 )]
 
+mod changes;
 mod connection;
 mod pictures;
 mod scene;
