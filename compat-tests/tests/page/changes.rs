@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chunkcast_compat_tests::browser::{Browser, WIDE, key};
 use chunkcast_compat_tests::seedbox::Seedbox;
 use chunkcast_compat_tests::{Scratch, create, noise, scratch, wait_for, write};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::scene::SOON;
 
@@ -56,6 +56,28 @@ impl Alone {
         );
         this.browser.wait(&seeding, SOON);
         Some(this)
+    }
+
+    /// Asks the daemon beside the page.
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let asked = json!({ "method": method, "path": path, "body": body });
+        self.browser.run(
+            "const headers = { 'X-Chunkcast': '1', 'Content-Type': 'application/json' };
+             const body = args.body === null ? undefined : JSON.stringify(args.body);
+             const answer = await fetch(`/api/v1${args.path}`, { method: args.method, headers, body });
+             if (!answer.ok) throw new Error(await answer.text());
+             const text = await answer.text();
+             return text === '' ? null : JSON.parse(text);",
+            &asked,
+        )
+    }
+
+    fn torrent(&self, i: usize) -> Value {
+        self.ask(
+            "GET",
+            &format!("/torrents/{}", self.torrents[i].0),
+            &Value::Null,
+        )
     }
 
     /// Opens what is in the menu of the torrents that are chosen, by its first letter.
@@ -155,5 +177,49 @@ fn data_is_moved_to_where_it_is_asked_for() {
     browser.go(&format!("#/torrent/{}/about", scene.torrents[0].0));
     browser.tells(".facts", &after.display().to_string(), SOON);
     browser.says(".torrent-head .state", "Seeding", SOON);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn limits_are_set_of_one_torrent_and_of_several() {
+    let Some(scene) = Alone::added(2) else {
+        return;
+    };
+    let browser = &scene.browser;
+    // each has something of its own, which is not touched below
+    scene.ask(
+        "PATCH",
+        &format!("/torrents/{}", scene.torrents[1].0),
+        &json!({ "download_limit": 5120, "seed_ratio": 3.5 }),
+    );
+    browser.go(&format!("#/torrent/{}/pieces", scene.torrents[0].0));
+    browser.click(".torrent-head button[aria-label='More to do with this torrent']");
+    browser.press(&["l", key::ENTER]);
+    browser.fill(&labelled(browser, "Up"), "64");
+    scene.confirm();
+    wait_for("the limit holds", SOON, || {
+        (scene.torrent(0)["upload_limit"] == json!(65536)).then_some(())
+    });
+    assert_eq!(scene.torrent(1)["upload_limit"], Value::Null, "of that one");
+
+    browser.go("#/torrents");
+    for row in [1, 2] {
+        browser.click(&format!(".tspace .trow[aria-rowindex='{}'] .box", row + 1));
+    }
+    browser.says(".chosen-text", "2 torrents chosen", SOON);
+    scene.open_in_menu("l");
+    let connections = labelled(browser, "Connections");
+    browser.refill(&connections, "23");
+    scene.confirm();
+    wait_for("the limit holds for both", SOON, || {
+        let both = [0, 1].map(|i| scene.torrent(i)["max_peers"].clone());
+        (both == [json!(23), json!(23)]).then_some(())
+    });
+    let limits = |i| {
+        let torrent = scene.torrent(i);
+        ["download_limit", "upload_limit", "seed_ratio"].map(|name| torrent[name].clone())
+    };
+    assert_eq!(limits(0), [Value::Null, json!(65536), json!("session")]);
+    assert_eq!(limits(1), [json!(5120), Value::Null, json!(3.5)]);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -7,7 +7,10 @@ import { check, field, numberInput, rateInput, select, timeInput } from "./field
 
 /** @typedef {import("../core/model.js").Torrent} Torrent */
 
-/** @param {Torrent[]} torrents */
+/**
+ * Of several torrents the first one's are shown; only what is touched is changed, in all.
+ * @param {Torrent[]} torrents
+ */
 export function limitsDialog(torrents) {
   if (torrents.length === 0) return;
   const first = torrents[0];
@@ -18,11 +21,24 @@ export function limitsDialog(torrents) {
   const ratio = limit(first.seed_ratio, (v) => numberInput(v, { step: "any" }));
   const idle = limit(first.seed_idle_seconds, (v) => timeInput(v, ""));
   const time = limit(first.seed_time_seconds, (v) => timeInput(v, ""));
+  /** @type {Record<string, {node: HTMLElement, read: () => unknown}>} */
+  const fields = {
+    download_limit: down,
+    upload_limit: up,
+    session_limits: { node: session.node, read: () => session.input.checked },
+    max_peers: peers,
+    seed_ratio: ratio,
+    seed_idle_seconds: idle,
+    seed_time_seconds: time,
+  };
+  const touched = new Set();
+  for (const [name, { node }] of Object.entries(fields)) node.addEventListener("input", () => touched.add(name));
   dialog({
     title: torrents.length === 1 ? "Limits" : `Limits of ${torrents.length} torrents`,
     confirm: "Save",
     focus: down.input,
     body: [
+      torrents.length > 1 ? el("p", { class: "hint" }, "What is shown is the first one's. What you do not touch stays as it is in each.") : null,
       el("div", { class: "two-fields" }, field("Down", down.node), field("Up", up.node)),
       session.node,
       field("Connections", peers.node),
@@ -31,16 +47,8 @@ export function limitsDialog(torrents) {
       field("Seeding ends after", time.node),
     ],
     act: async () => {
-      const change = {
-        download_limit: down.read(),
-        upload_limit: up.read(),
-        session_limits: session.input.checked,
-        max_peers: peers.read(),
-        seed_ratio: ratio.read(),
-        seed_idle_seconds: idle.read(),
-        seed_time_seconds: time.read(),
-      };
-      await actions.change(torrents, change);
+      const change = Object.fromEntries(Object.keys(fields).filter((name) => touched.has(name)).map((name) => [name, fields[name].read()]));
+      if (touched.size > 0) await actions.change(torrents, change);
     },
   });
 }
