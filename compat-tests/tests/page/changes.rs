@@ -223,3 +223,34 @@ fn limits_are_set_of_one_torrent_and_of_several() {
     assert_eq!(limits(1), [json!(5120), Value::Null, json!(3.5)]);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
+
+#[test]
+fn saving_a_part_of_the_settings_leaves_the_others_as_they_were_typed() {
+    let Some(scene) = Alone::start(0) else {
+        return;
+    };
+    let browser = &scene.browser;
+    browser.go("#/settings");
+    browser.refill("form[aria-label=Queue] input", "7");
+    browser.refill("form[aria-label=Rates] input", "64");
+    browser.run(
+        "document.querySelector('form[aria-label=Rates]').dataset.before = 'yes';",
+        &Value::Null,
+    );
+    browser.click("form[aria-label=Rates] [type=submit]");
+    browser.tells(".toast", "Rates: saved", SOON);
+    // what was saved is shown anew, as the daemon has it
+    browser.wait(
+        "!document.querySelector('form[aria-label=Rates]').dataset.before",
+        SOON,
+    );
+    let queue = "document.querySelector('form[aria-label=Queue] input').value";
+    assert_eq!(browser.run(&format!("return {queue};"), &Value::Null), "7");
+    browser.click("form[aria-label=Queue] [type=submit]");
+    wait_for("both are saved", SOON, || {
+        let settings = scene.ask("GET", "/session", &Value::Null)["settings"].take();
+        let both = [&settings["download_limit"], &settings["active_downloads"]];
+        (both == [&json!(65536), &json!(7)]).then_some(())
+    });
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}

@@ -8,10 +8,7 @@ import { toast } from "../ui/toast.js";
 
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/**
- * @typedef {import("../core/model.js").Settings} Settings
- * @typedef {import("../core/model.js").Session} Session
- */
+/** @typedef {import("../core/model.js").Session} Session */
 
 export class SettingsView {
   /** @param {HTMLElement} root */
@@ -26,10 +23,20 @@ export class SettingsView {
     this.ending.abort();
   }
 
+  /**
+   * One of the sections, which is made anew by itself once it is saved: the others may have been edited.
+   * @param {typeof SECTIONS[number]} make @param {Session} session @returns {HTMLElement}
+   */
+  section(make, session) {
+    const node = make(session, async () => node.replaceWith(this.section(make, await get("/session", this.ending.signal))));
+    return node;
+  }
+
   async load() {
     try {
       const session = await get("/session", this.ending.signal);
-      replace(this.body, ...sections(session, () => void this.load()));
+      const version = el("p", { class: "hint" }, `ChunkCast ${session.version}. What is changed here is kept over a restart; the configuration file has the rest.`);
+      replace(this.body, ...SECTIONS.map((make) => this.section(make, session)), version);
     } catch (error) {
       if (this.ending.signal.aborted) return;
       const again = el("button", { type: "button", class: "button" }, "Try again");
@@ -39,25 +46,13 @@ export class SettingsView {
   }
 }
 
-/** @param {Session} session @param {() => void} reload */
-function sections(session, reload) {
-  const { settings: s, version } = session;
-  return [
-    rates(s, reload),
-    schedule(s, reload),
-    queue(s, reload),
-    seeding(s, reload),
-    places(session, reload),
-    connections(s, reload),
-    blocklist(session, reload),
-    el("p", { class: "hint" }, `ChunkCast ${version}. What is changed here is kept over a restart; the configuration file has the rest.`),
-  ];
-}
+/** @type {((session: Session, reload: () => Promise<void>) => HTMLElement)[]} */
+const SECTIONS = [rates, schedule, queue, seeding, places, connections, blocklist];
 
 /**
  * A part of the settings with a button of its own, so that a fault in one does not hold up another.
  * @param {string} title @param {string} hint @param {import("../core/dom.js").Child[]} fields
- * @param {() => Record<string, unknown>} read @param {() => void} reload
+ * @param {() => Record<string, unknown>} read @param {() => Promise<void>} reload after it was saved
  */
 function section(title, hint, fields, read, reload) {
   const fault = el("p", { class: "fault", role: "alert" });
@@ -80,7 +75,7 @@ function section(title, hint, fields, read, reload) {
         save.disabled = true;
         await patch("/session", change);
         toast(`${title}: saved`);
-        reload();
+        await reload();
       } catch (error) {
         save.disabled = false;
         setText(fault, error instanceof Error ? error.message : String(error));
@@ -90,15 +85,15 @@ function section(title, hint, fields, read, reload) {
   return form;
 }
 
-/** @param {Settings} s @param {() => void} reload */
-function rates(s, reload) {
+/** @param {Session} session @param {() => Promise<void>} reload */
+function rates({ settings: s }, reload) {
   const down = rateInput(s.download_limit);
   const up = rateInput(s.upload_limit);
   return section("Rates", "Of all torrents together.", [el("div", { class: "two-fields" }, field("Down", down.node), field("Up", up.node))], () => ({ download_limit: down.read(), upload_limit: up.read() }), reload);
 }
 
-/** @param {Settings} s @param {() => void} reload */
-function schedule(s, reload) {
+/** @param {Session} session @param {() => Promise<void>} reload */
+function schedule({ settings: s }, reload) {
   const now = s.schedule;
   const on = check("They hold now", now.on);
   const down = rateInput(now.download_limit);
@@ -133,8 +128,8 @@ function schedule(s, reload) {
   );
 }
 
-/** @param {Settings} s @param {() => void} reload */
-function queue(s, reload) {
+/** @param {Session} session @param {() => Promise<void>} reload */
+function queue({ settings: s }, reload) {
   const downloads = numberInput(s.active_downloads, { none: "all" });
   const seeds = numberInput(s.active_seeds, { none: "all" });
   const stalled = timeInput(s.stalled_after_seconds, "never");
@@ -147,8 +142,8 @@ function queue(s, reload) {
   );
 }
 
-/** @param {Settings} s @param {() => void} reload */
-function seeding(s, reload) {
+/** @param {Session} session @param {() => Promise<void>} reload */
+function seeding({ settings: s }, reload) {
   const ratio = numberInput(s.seed_ratio, { none: "never", step: "any" });
   const idle = timeInput(s.seed_idle_seconds, "never");
   const time = timeInput(s.seed_time_seconds, "never");
@@ -161,7 +156,7 @@ function seeding(s, reload) {
   );
 }
 
-/** @param {Session} session @param {() => void} reload */
+/** @param {Session} session @param {() => Promise<void>} reload */
 function places({ settings: s, space }, reload) {
   const dir = el("input", { class: "input", spellcheck: "false", value: s.download_dir });
   const start = check("New torrents are started", s.start_added);
@@ -171,14 +166,14 @@ function places({ settings: s, space }, reload) {
   return section("New torrents", "", [field("Directory for their data", dir, room), start.node, watch], read, reload);
 }
 
-/** @param {Settings} s @param {() => void} reload */
-function connections(s, reload) {
+/** @param {Session} session @param {() => Promise<void>} reload */
+function connections({ settings: s }, reload) {
   const all = numberInput(s.connections, { min: 1 });
   const each = numberInput(s.peers_per_torrent, { min: 1 });
   return section("Connections", "", [el("div", { class: "two-fields" }, field("Of all torrents", all.node), field("Of one torrent", each.node))], () => ({ connections: all.read(), peers_per_torrent: each.read() }), reload);
 }
 
-/** @param {Session} session @param {() => void} reload */
+/** @param {Session} session @param {() => Promise<void>} reload */
 function blocklist({ settings: s, blocklist_ranges: ranges }, reload) {
   const on = check("Addresses on the list are not connected to", s.blocklist);
   const source = el("input", { class: "input", spellcheck: "false", value: s.blocklist_source ?? "", placeholder: "a URL or a path" });
