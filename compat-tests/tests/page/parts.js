@@ -155,6 +155,20 @@ const until = async (what, holds) => {
   equal(holds(), true, what);
 };
 
+// several torrents in the queue, each by a request of its own, end where the daemon would move them together
+const actions = await load("list/actions");
+for (const [which, to, wanted] of [["352", "top", "23514"], ["352", "bottom", "14235"], ["352", "up", "23154"], ["352", "down", "14235"], ["12", "up", "12345"], ["31", "up", "13245"], ["45", "down", "12345"]]) {
+  const places = [..."12345"];
+  says = ({ path, body }) => {
+    const at = places.indexOf(path.split("/")[2]);
+    const end = { top: 0, bottom: 4, up: Math.max(0, at - 1), down: Math.min(4, at + 1) }[body.to];
+    places.splice(end, 0, ...places.splice(at, 1));
+  };
+  const chosen = [...which].map((hash) => torrent(0, { hash, queue_position: Number(hash) - 1 }));
+  await actions.queue(chosen, to, 5);
+  equal(places.join(""), wanted, `${which} of 12345 go ${to}`);
+}
+
 // a stream that is open and says nothing, as behind a proxy that gathers what it passes on
 const { Live } = await load("core/live");
 const RealSource = window.EventSource;

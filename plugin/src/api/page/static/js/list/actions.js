@@ -32,11 +32,14 @@ export function reannounce(torrents) {
   return each(torrents, "Trackers are asked for", (t) => post(`${path(t.hash)}/reannounce`));
 }
 
-/** @param {Torrent[]} torrents @param {"top" | "up" | "down" | "bottom"} to */
-export function queue(torrents, to) {
+/** @param {Torrent[]} torrents @param {"top" | "up" | "down" | "bottom"} to @param {number} all torrents in the queue */
+export function queue(torrents, to, all) {
   // towards the beginning the first goes first, so that they keep their order
-  const order = [...torrents].sort((a, b) => a.queue_position - b.queue_position);
+  let order = [...torrents].sort((a, b) => a.queue_position - b.queue_position);
   if (to === "top" || to === "down") order.reverse();
+  // those that are at the end already stay: the next one would change places with them
+  if (to === "up") order = order.filter((t, i) => t.queue_position !== i);
+  if (to === "down") order = order.filter((t, i) => t.queue_position !== all - 1 - i);
   return each(order, "Moved in the queue:", (t) => post(`${path(t.hash)}/queue`, { to }), 1);
 }
 

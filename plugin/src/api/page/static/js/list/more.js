@@ -18,9 +18,9 @@ export function moreItems(chosen, store) {
     { label: "Labels…", icon: "label", act: () => labelsDialog(chosen, store) },
     { label: "Move data…", icon: "folder", act: () => moveDialog(chosen) },
     null,
-    { label: "First in the queue", icon: "top", act: () => void actions.queue(chosen, "top") },
-    { label: "Up in the queue", icon: "up", act: () => void actions.queue(chosen, "up") },
-    { label: "Down in the queue", icon: "down", act: () => void actions.queue(chosen, "down") },
-    { label: "Last in the queue", icon: "bottom", act: () => void actions.queue(chosen, "bottom") },
+    { label: "First in the queue", icon: "top", act: () => void actions.queue(chosen, "top", store.torrents.size) },
+    { label: "Up in the queue", icon: "up", act: () => void actions.queue(chosen, "up", store.torrents.size) },
+    { label: "Down in the queue", icon: "down", act: () => void actions.queue(chosen, "down", store.torrents.size) },
+    { label: "Last in the queue", icon: "bottom", act: () => void actions.queue(chosen, "bottom", store.torrents.size) },
   ];
 }
