@@ -169,6 +169,14 @@ for (const [which, to, wanted] of [["352", "top", "23514"], ["352", "bottom", "1
   equal(places.join(""), wanted, `${which} of 12345 go ${to}`);
 }
 
+const { TrackersTab } = await load("torrent/trackers");
+const trackers = new TrackersTab();
+const edit = [...trackers.node.querySelectorAll("button")].find((b) => b.textContent === "Edit…");
+trackers.show(mine, {});
+equal(edit.disabled, true, "trackers that did not come yet cannot be edited");
+trackers.show(mine, { trackers: [] });
+equal(edit.disabled, false, "once it is known that there are none they can");
+
 // a stream that is open and says nothing, as behind a proxy that gathers what it passes on
 const { Live } = await load("core/live");
 const RealSource = window.EventSource;

@@ -23,9 +23,10 @@ export class TrackersTab {
     this.nothing = el("div", { class: "empty small" }, el("h2", {}, "No trackers"), el("p", {}, "The directory, the DHT and other peers name peers without them."));
     const ask = el("button", { type: "button", class: "button" }, icon("announce"), "Ask again");
     ask.addEventListener("click", () => this.torrent && void actions.reannounce([this.torrent]));
-    const edit = el("button", { type: "button", class: "button" }, "Edit…");
-    edit.addEventListener("click", () => this.torrent && edited(this.torrent, this.trackers));
-    this.node = el("div", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, "Trackers"), el("div", { class: "row" }, ask, edit)), this.table, this.nothing);
+    // what is saved takes the place of all there are, so they have to be known
+    this.edit = el("button", { type: "button", class: "button", disabled: true }, "Edit…");
+    this.edit.addEventListener("click", () => this.torrent && edited(this.torrent, this.trackers));
+    this.node = el("div", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, "Trackers"), el("div", { class: "row" }, ask, this.edit)), this.table, this.nothing);
   }
 
   /** @param {Torrent} t @param {import("../core/model.js").Detail} d */
@@ -34,6 +35,7 @@ export class TrackersTab {
     if (!d.trackers) return;
     const { trackers } = d;
     this.trackers = trackers;
+    this.edit.disabled = false;
     this.table.hidden = trackers.length === 0;
     this.nothing.hidden = trackers.length > 0;
     replace(this.body, ...trackers.map(row));
