@@ -169,6 +169,26 @@ for (const [which, to, wanted] of [["352", "top", "23514"], ["352", "bottom", "1
   equal(places.join(""), wanted, `${which} of 12345 go ${to}`);
 }
 
+const { FilesTab } = await load("torrent/files");
+const files = new FilesTab();
+const answer = (priority) => ({ files: [{ index: 0, path: "a", size: 1, held: 0, priority, padding: false }] });
+const priority = () => files.node.querySelector("tbody select").value;
+const mine = torrent(7);
+files.show(mine, answer("normal"));
+let answered = () => {};
+says = () => new Promise((done) => { answered = done; });
+const setting = files.set([0], "high");
+await until("the priority is asked for", () => asked.at(-1)?.body?.files !== undefined);
+for (let i = 0; i < 3; i += 1) files.show(mine, answer("normal"));
+equal(priority(), "high", "what is asked for is shown until it is answered");
+answered(null);
+await setting;
+const late = answer("normal");
+for (let i = 0; i < 3; i += 1) files.show(mine, late);
+equal(priority(), "high", "and over an answer that may be older");
+files.show(mine, answer("low"));
+equal(priority(), "low", "but not over what another has asked for since");
+
 const { TrackersTab } = await load("torrent/trackers");
 const trackers = new TrackersTab();
 const edit = [...trackers.node.querySelectorAll("button")].find((b) => b.textContent === "Edit…");

@@ -17,7 +17,10 @@ const PRIORITIES = [
 /** Rows that are made at once; a torrent of more has them made when asked for. */
 const PAGE = 500;
 
-/** @typedef {import("../core/model.js").FileRow} FileRow */
+/**
+ * @typedef {import("../core/model.js").FileRow} FileRow
+ * @typedef {{priority: string, looks: number}} Wish `looks`: answers to come until what they say counts
+ */
 
 export class FilesTab {
   constructor() {
@@ -29,8 +32,10 @@ export class FilesTab {
     /** @type {FileLine[]} */
     this.lines = [];
     this.most = PAGE;
-    /** What was asked for and not yet seen in an answer, by index. @type {Map<number, string>} */
+    /** What was asked for and not yet seen in an answer, by index. @type {Map<number, Wish>} */
     this.asked = new Map();
+    /** The last answer. @type {FileRow[]} */
+    this.answer = [];
     this.body = el("tbody", {});
     this.summary = el("p", { class: "hint" });
     this.search = el("input", { class: "input search", type: "search", placeholder: "Search files", "aria-label": "Search files by path" });
@@ -56,12 +61,23 @@ export class FilesTab {
     if (!d.files) return;
     this.hash = t.hash;
     this.files = d.files.filter((f) => !f.padding);
-    for (const f of this.files) if (this.asked.get(f.index) === f.priority) this.asked.delete(f.index);
+    if (d.files !== this.answer) this.settle();
+    this.answer = d.files;
     this.nothing.hidden = this.files.length > 0;
     this.table.hidden = this.files.length === 0;
     const wanted = this.files.filter((f) => f.priority !== "skip");
     setText(this.summary, `${format.integer(wanted.length)} of ${format.count(this.files.length, "file")} wanted`);
     this.render();
+  }
+
+  /** Lets go of what was asked for and is so, or is not: another may have asked for something else. */
+  settle() {
+    for (const f of this.files) {
+      const wish = this.asked.get(f.index);
+      if (!wish) continue;
+      wish.looks -= 1;
+      if (wish.priority === f.priority || wish.looks <= 0) this.asked.delete(f.index);
+    }
   }
 
   render() {
@@ -75,7 +91,7 @@ export class FilesTab {
     }
     this.lines.forEach((line, i) => {
       line.node.hidden = i >= shown.length;
-      if (i < shown.length) line.show(shown[i], this.asked.get(shown[i].index));
+      if (i < shown.length) line.show(shown[i], this.asked.get(shown[i].index)?.priority);
     });
     this.more.hidden = found.length <= shown.length;
     setText(this.more, `Show more (${format.count(found.length - shown.length, "file")} left)`);
@@ -83,12 +99,15 @@ export class FilesTab {
 
   /** @param {number[]} indices @param {string} priority */
   async set(indices, priority) {
-    for (const index of indices) this.asked.set(index, priority);
+    const wishes = indices.map((index) => ({ index, priority, looks: Infinity }));
+    for (const wish of wishes) this.asked.set(wish.index, wish);
     this.render();
     try {
       await patch(path(this.hash), { files: indices.map((index) => ({ index, priority })) });
+      // the next answer may be to a question from before
+      for (const wish of wishes) wish.looks = 2;
     } catch (error) {
-      for (const index of indices) this.asked.delete(index);
+      for (const wish of wishes) if (this.asked.get(wish.index) === wish) this.asked.delete(wish.index);
       this.render();
       complain(error, "Priorities");
     }
