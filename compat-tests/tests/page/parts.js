@@ -197,6 +197,29 @@ equal(edit.disabled, true, "trackers that did not come yet cannot be edited");
 trackers.show(mine, { trackers: [] });
 equal(edit.disabled, false, "once it is known that there are none they can");
 
+const { Store } = await load("core/store");
+const { TorrentView } = await load("torrent/view");
+const store = new Store();
+const place = document.createElement("div");
+document.body.append(place);
+const row = { id: 0, tier: 0, announce: "udp://tracker.invalid:1", last_announce: null, ok: false, message: "", peers: 0, next_announce: null, asking: false, seeders: null, leechers: null };
+says = () => ({ trackers: [row] });
+store.setAll([mine, torrent(8)]);
+const torrentView = new TorrentView(place, store, mine.hash);
+torrentView.open("trackers");
+const line = () => place.querySelector("tbody tr");
+await until("the tab shows what was fetched", () => line() !== null);
+const first = line();
+store.patch([torrent(8, { rate_down: 9 })], []);
+equal(line() === first, true, "news of another torrent draws nothing anew");
+store.patch([torrent(7, { name: "new" })], []);
+equal([line() === first, place.querySelector("h1").textContent], [false, "new"], "its own do");
+torrentView.open("peers");
+says = () => ({ peers: [] });
+await until("a tab is fetched for as soon as it is opened", () => asked.at(-1).path.endsWith("/peers"));
+torrentView.destroy();
+place.remove();
+
 // a stream that is open and says nothing, as behind a proxy that gathers what it passes on
 const { Live } = await load("core/live");
 const RealSource = window.EventSource;

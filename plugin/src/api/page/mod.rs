@@ -45,6 +45,7 @@ const FILES: &[(&str, &str)] = files![
     "js/core/live.js",
     "js/core/model.js",
     "js/core/prefs.js",
+    "js/core/repeat.js",
     "js/core/router.js",
     "js/core/selection.js",
     "js/core/share.js",

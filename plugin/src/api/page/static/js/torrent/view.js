@@ -3,6 +3,7 @@
 import { get } from "../core/api.js";
 import { el } from "../core/dom.js";
 import { readDetail } from "../core/model.js";
+import { every } from "../core/repeat.js";
 import { go } from "../core/router.js";
 import { path } from "../list/actions.js";
 import { tabs } from "../ui/tabs.js";
@@ -50,8 +51,8 @@ export class TorrentView {
     /** @type {Tab | null} */
     this.tab = null;
     this.tabId = "";
-    this.ending = new AbortController();
-    this.asking = false;
+    /** What the open tab shows. @type {Torrent | null} */
+    this.drawn = null;
     /** Whether the open tab was fetched for. */
     this.fetched = false;
     this.fault = el("p", { class: "fault", role: "status" });
@@ -68,13 +69,12 @@ export class TorrentView {
     );
     root.replaceChildren(this.there, this.gone);
     this.ends = [store.on("torrents", () => this.show())];
-    this.timer = setInterval(() => void this.fetch(), EVERY_MS);
+    this.fetching = every(EVERY_MS, (signal) => this.fetch(signal));
     this.show();
   }
 
   destroy() {
-    this.ending.abort();
-    clearInterval(this.timer);
+    this.fetching.end();
     this.ends.forEach((end) => end());
     this.tab?.destroy?.();
     this.head.destroy();
@@ -88,6 +88,7 @@ export class TorrentView {
     this.tab?.destroy?.();
     this.tabId = found.id;
     this.fetched = false;
+    this.drawn = null;
     this.tab = found.make(this.store);
     this.panel.id = `panel-${found.id}`;
     this.panel.setAttribute("aria-labelledby", `tab-${found.id}`);
@@ -102,37 +103,38 @@ export class TorrentView {
     if (!torrent) return;
     document.title = `${torrent.name} – ChunkCast`;
     this.head.show(torrent);
-    this.tab?.show(torrent, this.detail);
-    if (!this.fetched) void this.fetch(); // the list came after the view was opened
+    if (this.tab && torrent !== this.drawn) {
+      this.drawn = torrent;
+      this.tab.show(torrent, this.detail);
+    }
+    if (!this.fetched) void this.fetching.now(); // the list came after the view was opened
   }
 
-  /** @param {Part} part */
-  async ask(part) {
-    const { signal } = this.ending;
+  /** @param {Part} part @param {AbortSignal} signal */
+  async ask(part, signal) {
     if (part === "about") return get(path(this.hash), signal);
     // a daemon without an index node has no place in coordinate space
     if (part === "directory") return get("/directory", signal).catch(() => null);
     return get(`${path(this.hash)}/${part}`, signal);
   }
 
-  /** Fetches what the open tab shows; one look at a time, none while nobody looks. */
-  async fetch() {
-    const torrent = this.store.torrents.get(this.hash);
-    if (!torrent || !this.tab || this.asking || document.hidden) return;
+  /** Fetches what the open tab shows. @param {AbortSignal} signal */
+  async fetch(signal) {
     const { tab } = this;
-    this.asking = true;
+    if (!tab || !this.store.torrents.has(this.hash)) return;
     this.fetched = true;
     try {
-      const answers = await Promise.all(tab.needs.map((part) => this.ask(part)));
+      const answers = await Promise.all(tab.needs.map((part) => this.ask(part, signal)));
+      const torrent = this.store.torrents.get(this.hash);
+      if (!torrent) return;
       tab.needs.forEach((part, i) => Object.assign(this.detail, readDetail(part, answers[i], torrent)));
       this.fault.textContent = "";
-      if (this.tab === tab) tab.show(torrent, this.detail);
+      if (this.tab !== tab) return;
+      this.drawn = torrent;
+      tab.show(torrent, this.detail);
     } catch (error) {
-      if (this.ending.signal.aborted) return;
+      if (signal.aborted) return;
       this.fault.textContent = error instanceof Error ? error.message : String(error);
-    } finally {
-      this.asking = false;
     }
-    if (this.tab !== tab && this.tab) void this.fetch();
   }
 }

@@ -3,6 +3,7 @@
 import { get } from "../core/api.js";
 import { el, replace, setText, svg } from "../core/dom.js";
 import * as format from "../core/format.js";
+import { every } from "../core/repeat.js";
 import { place } from "./ring.js";
 
 const EVERY_MS = 3000;
@@ -15,23 +16,21 @@ export class DirectoryView {
   constructor(root) {
     this.body = el("div", { class: "directory" }, el("div", { class: "skeleton tall", "aria-hidden": "true" }));
     root.replaceChildren(el("div", { class: "page" }, el("div", { class: "page-head" }, el("h1", {}, "The directory, from our index node")), this.body));
-    this.ending = new AbortController();
-    this.timer = setInterval(() => void this.fetch(), EVERY_MS);
-    void this.fetch();
+    this.fetching = every(EVERY_MS, (signal) => this.fetch(signal));
   }
 
   destroy() {
-    this.ending.abort();
-    clearInterval(this.timer);
+    this.fetching.end();
   }
 
-  async fetch() {
-    if (document.hidden || marking(this.body)) return;
+  /** @param {AbortSignal} signal */
+  async fetch(signal) {
+    if (marking(this.body)) return;
     try {
-      const index = await get("/directory", this.ending.signal);
+      const index = await get("/directory", signal);
       replace(this.body, ...show(index));
     } catch (error) {
-      if (this.ending.signal.aborted) return;
+      if (signal.aborted) return;
       const why = error instanceof Error ? error.message : String(error);
       replace(this.body, el("div", { class: "card empty small" }, el("h2", {}, "No index node to look at"), el("p", {}, why)));
     }

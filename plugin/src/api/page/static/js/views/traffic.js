@@ -4,6 +4,7 @@ import { get } from "../core/api.js";
 import { el, onResize, replace, setAttribute, setText, svg } from "../core/dom.js";
 import * as format from "../core/format.js";
 import { recall, remember } from "../core/prefs.js";
+import { every } from "../core/repeat.js";
 import { stayedNear } from "../core/share.js";
 import { segments } from "../ui/tabs.js";
 import { areaPath, grid, LAYERS, rateMarks, stack, total } from "./area.js";
@@ -65,27 +66,24 @@ export class TrafficView {
     root.replaceChildren(this.root);
     this.plot.addEventListener("pointermove", (e) => this.point(e));
     this.plot.addEventListener("pointerleave", () => this.rest());
-    this.ending = new AbortController();
-    this.timer = setInterval(() => void this.fetch(), EVERY_MS);
     this.ends = [store.on("tick", () => this.showTotals()), onResize(this.plot, () => this.draw())];
     this.showTotals();
-    void this.fetch();
+    this.fetching = every(EVERY_MS, (signal) => this.fetch(signal));
   }
 
   destroy() {
-    this.ending.abort();
-    clearInterval(this.timer);
+    this.fetching.end();
     this.ends.forEach((end) => end());
   }
 
-  async fetch() {
-    if (document.hidden) return;
+  /** @param {AbortSignal} signal */
+  async fetch(signal) {
     try {
-      this.history = await get("/history", this.ending.signal);
+      this.history = await get("/history", signal);
       setText(this.fault, "");
       this.draw();
     } catch (error) {
-      if (!this.ending.signal.aborted) setText(this.fault, error instanceof Error ? error.message : String(error));
+      if (!signal.aborted) setText(this.fault, error instanceof Error ? error.message : String(error));
     }
   }
 
