@@ -25,10 +25,7 @@ export function labelsDialog(torrents, store) {
     act: async () => {
       const wanted = labelsIn(input.value);
       const off = common.filter((label) => !wanted.includes(label));
-      for (const t of torrents) {
-        const labels = [...new Set([...t.labels.filter((label) => !off.includes(label)), ...wanted])];
-        await actions.change([t], { labels });
-      }
+      await actions.change(torrents, (t) => ({ labels: [...new Set([...t.labels.filter((label) => !off.includes(label)), ...wanted])] }));
     },
   });
 }

@@ -49,9 +49,10 @@ export function remove(torrents, data) {
   return each(torrents, data ? "Removed with data:" : "Removed", (t) => removeRequest(path(t.hash) + query));
 }
 
-/** @param {Torrent[]} torrents @param {Record<string, unknown>} change */
+/** @param {Torrent[]} torrents @param {Record<string, unknown> | ((t: Torrent) => Record<string, unknown>)} change the same of all, or each its own */
 export function change(torrents, change) {
-  return each(torrents, "Changed", (t) => patch(path(t.hash), change));
+  const of = typeof change === "function" ? change : () => change;
+  return each(torrents, "Changed", (t) => patch(path(t.hash), of(t)));
 }
 
 /** @param {Torrent[]} torrents @param {string} dir @param {boolean} moveData */
