@@ -3,13 +3,13 @@
 import { el, icon, uniqueId } from "../core/dom.js";
 
 /**
- * @typedef {{label: string, icon?: string, danger?: boolean, act: () => void} | null} Item `null` is a line
+ * @typedef {{label: string, icon?: string, act: () => void} | null} Item `null` is a line
  */
 
 /**
  * @param {HTMLButtonElement} button
  * @param {() => Item[]} items asked for when the menu opens
- * @param {{left?: boolean, above?: boolean}} [where]
+ * @param {{left?: boolean}} [where]
  * @returns {HTMLElement} the button with its menu around it
  */
 export function menuButton(button, items, where = {}) {
@@ -17,7 +17,6 @@ export function menuButton(button, items, where = {}) {
   const menu = el("div", { class: "menu", role: "menu", id, hidden: true, "aria-label": button.getAttribute("aria-label") ?? button.textContent });
   const anchor = el("div", { class: "menu-anchor" }, button, menu);
   if (where.left) anchor.classList.add("left");
-  if (where.above) anchor.classList.add("above");
   button.setAttribute("aria-haspopup", "menu");
   button.setAttribute("aria-expanded", "false");
   button.setAttribute("aria-controls", id);
@@ -67,7 +66,7 @@ export function menuButton(button, items, where = {}) {
 
 /** @param {NonNullable<Item>} item @param {(back: boolean) => void} shut */
 function entry(item, shut) {
-  const button = el("button", { type: "button", role: "menuitem", tabIndex: -1, class: item.danger ? "danger" : "" });
+  const button = el("button", { type: "button", role: "menuitem", tabIndex: -1 });
   if (item.icon) button.append(icon(item.icon));
   button.append(item.label);
   button.addEventListener("click", () => {
