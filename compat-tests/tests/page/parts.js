@@ -226,7 +226,12 @@ const RealSource = window.EventSource;
 window.EventSource = class extends EventTarget {
   static OPEN = 1;
   static CLOSED = 2;
+  static made = 0;
   readyState = 1;
+  constructor() {
+    super();
+    window.EventSource.made += 1;
+  }
   close() {}
 };
 const totals = { rate_down: 0 };
@@ -239,6 +244,18 @@ await until("the list comes where the stream says nothing", () => held.loaded);
 equal(held.link.state, "polling", "and it is asked for again");
 live.source.dispatchEvent(new MessageEvent("listing", { data: JSON.stringify({ all: true, torrents: [], removed: [], totals }) }));
 equal([held.link.state, held.torrents.size], ["live", 0], "until the stream says something");
+const passed = [];
+says = () => new Promise((done) => passed.push(done));
+const asking = live.poll();
+const since = Date.now();
+await until("the list and the session are asked for", () => passed.length === 2 && Date.now() > since);
+live.source.dispatchEvent(new MessageEvent("listing", { data: JSON.stringify({ all: false, torrents: [], removed: [], totals }) }));
+live.source.readyState = 2;
+live.source.dispatchEvent(new Event("error"));
+for (const done of passed) done({ totals, torrents: [] });
+await asking;
+says = ({ path }) => (path === "/session" ? { totals } : { torrents: [mine] });
+await until("a stream that breaks off while the list is on its way is tried again", () => window.EventSource.made === 2);
 window.EventSource = RealSource;
 window.fetch = realFetch;
 

@@ -92,11 +92,11 @@ export class Live {
       // one that is held back on the way can be open, and say nothing
       if (this.store.link.state !== "live" || this.source?.readyState !== EventSource.OPEN) this.store.setLink("polling");
       this.store.tell("tick");
-      if (this.source === null && this.timer === 0) this.later();
     } catch (error) {
       this.lost(error);
     } finally {
       this.asking = false;
+      if (this.source === null && this.timer === 0) this.later();
     }
   }
 
