@@ -94,6 +94,27 @@ pub enum State {
     Seeding,
 }
 
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Paused,
+        Self::CheckQueued,
+        Self::Checking,
+        Self::DownloadQueued,
+        Self::Metadata,
+        Self::Downloading,
+        Self::SeedQueued,
+        Self::Seeding,
+    ];
+}
+
+/// The most labels of a torrent.
+pub const MOST_LABELS: usize = 64; // guess: a person reads them
+/// The most bytes of a label.
+pub const LONGEST_LABEL: usize = 256; // guess
+/// The most trackers of a torrent.
+pub const MOST_TRACKERS: usize = 64; // as many as are kept of a .torrent file
+
 /// A limit of one torrent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

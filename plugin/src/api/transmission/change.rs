@@ -9,12 +9,7 @@ use super::fields::{own_idle, own_ratio};
 use super::files::Choices;
 use super::trackers;
 use super::units::from_minutes;
-use crate::daemon::{Change, Limit, Noted, Options, Summary};
-
-/// Labels of a torrent.
-const MAX_LABELS: usize = 64; // the daemon's
-/// Bytes of a label.
-const MAX_LABEL: usize = 256; // the daemon's
+use crate::daemon::{Change, LONGEST_LABEL, Limit, MOST_LABELS, Noted, Options, Summary};
 
 /// What `torrent-add` says of the new torrent.
 pub(super) fn of_new(arguments: Arguments<'_>) -> Result<Change, RpcError> {
@@ -95,7 +90,7 @@ fn labels(arguments: Arguments<'_>) -> Result<Option<Vec<String>>, RpcError> {
         if labels.iter().any(|known| known == label) {
             return Err(LABEL_TWICE);
         }
-        if labels.len() == MAX_LABELS || label.len() > MAX_LABEL {
+        if labels.len() == MOST_LABELS || label.len() > LONGEST_LABEL {
             return Err(RpcError::Argument {
                 name: "labels",
                 wanted: "at most 64 labels of at most 256 bytes",

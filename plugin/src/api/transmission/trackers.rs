@@ -4,9 +4,7 @@ use serde_json::Value;
 
 use super::arguments::{Arguments, integer};
 use super::error::RpcError;
-
-/// Trackers of a torrent.
-const MAX_TRACKERS: usize = 64; // the daemon's
+use crate::daemon::MOST_TRACKERS;
 
 /// `trackerList`, or `trackerAdd`, `trackerRemove` and `trackerReplace` one after the other; `None`: nothing is said of them.
 pub(super) fn changed(
@@ -63,7 +61,7 @@ impl Tiers {
                 wanted: "announce URLs that are not there yet",
             });
         }
-        if all.by_ref().count() == MAX_TRACKERS {
+        if all.by_ref().count() == MOST_TRACKERS {
             return Err(RpcError::Said("a torrent has at most 64 trackers"));
         }
         if let Some(tier) = self.0.last_mut() {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Actor;
 use crate::daemon::handle::{DaemonError, Reply};
-use crate::daemon::model::{Change, InfoHash, Limit, Options, Priority};
+use crate::daemon::model::{
+    Change, InfoHash, LONGEST_LABEL, Limit, MOST_LABELS, MOST_TRACKERS, Options, Priority,
+};
 use crate::daemon::settings::{LONGEST, MOST_PEERS};
 use crate::daemon::store::Standing;
 use crate::daemon::torrent::Next;
@@ -13,10 +15,6 @@ use crate::metadata::usable_tracker;
 
 /// Files that priorities are kept for while the metadata is unknown.
 pub(super) const MAX_FILES: usize = 100_000; // guess: more than torrents have
-/// Labels of a torrent, and bytes of each.
-const MAX_LABELS: (usize, usize) = (64, 256); // guess: a person reads them
-/// Trackers of a torrent.
-const MAX_TRACKERS: usize = 64; // as many as are kept of a .torrent file
 /// Peers that are tried at once.
 const MAX_PEERS: usize = 256; // guess: a person types them
 
@@ -153,10 +151,10 @@ pub(super) fn check(change: &Change, files: usize) -> Result<(), DaemonError> {
         return invalid("a limit of time is longer than 100 years; give a shorter one".into());
     }
     if let Some(labels) = &change.labels {
-        let (count, bytes) = MAX_LABELS;
-        if labels.len() > count || labels.iter().any(|l| l.is_empty() || l.len() > bytes) {
+        let fits = |label: &String| (1..=LONGEST_LABEL).contains(&label.len());
+        if labels.len() > MOST_LABELS || !labels.iter().all(fits) {
             return invalid(format!(
-                "labels: at most {count}, of 1 to {bytes} bytes each"
+                "labels: at most {MOST_LABELS}, of 1 to {LONGEST_LABEL} bytes each"
             ));
         }
     }
@@ -168,8 +166,10 @@ pub(super) fn check(change: &Change, files: usize) -> Result<(), DaemonError> {
                 "{bad:?} is not a tracker's URL; use http://…, https://… or udp://HOST:PORT/…"
             ));
         }
-        if all.by_ref().count() > MAX_TRACKERS {
-            return invalid(format!("more than {MAX_TRACKERS} trackers; leave some out"));
+        if all.by_ref().count() > MOST_TRACKERS {
+            return invalid(format!(
+                "more than {MOST_TRACKERS} trackers; leave some out"
+            ));
         }
     }
     if change.peers.len() > MAX_PEERS {
