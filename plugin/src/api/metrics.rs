@@ -13,13 +13,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chunkcast::node::Snapshot;
+use serde::Serialize;
 use tokio::time::timeout;
 
 use self::families as f;
 use self::text::{MEDIA_TYPE, Text};
 use super::{ApiError, ApiState};
-use crate::daemon::{Counts, Listing, RTT_BUCKETS_MS, State as TorrentState};
-use crate::swarm::DropReason;
+use crate::daemon::{Counts, DropReason, Listing, RTT_BUCKETS_MS, State as TorrentState};
 
 pub(super) use self::requests::Requests;
 
@@ -77,9 +77,9 @@ fn resident() -> Option<u64> {
 fn of_torrents(text: &mut Text, listing: &Listing) {
     let torrents = &listing.torrents;
     let mut states = text.family(&f::TORRENTS);
-    for (state, name) in STATES {
+    for state in TorrentState::ALL {
         let count = torrents.iter().filter(|t| t.state == state).count();
-        states.with(&[("state", name)], count);
+        states.with(&[("state", &name(state))], count);
     }
     let troubled = torrents.iter().filter(|t| t.trouble.is_some()).count();
     text.family(&f::TORRENTS_TROUBLED).value(troubled);
@@ -125,18 +125,6 @@ const SOURCES: [&str; 7] = [
     "incoming",
 ];
 
-/// States and their names.
-const STATES: [(TorrentState, &str); 8] = [
-    (TorrentState::Paused, "paused"),
-    (TorrentState::CheckQueued, "check_queued"),
-    (TorrentState::Checking, "checking"),
-    (TorrentState::DownloadQueued, "download_queued"),
-    (TorrentState::Metadata, "metadata"),
-    (TorrentState::Downloading, "downloading"),
-    (TorrentState::SeedQueued, "seed_queued"),
-    (TorrentState::Seeding, "seeding"),
-];
-
 fn of_counts(text: &mut Text, counts: &Counts) {
     text.family(&f::PIECES_VERIFIED)
         .value(counts.pieces_verified);
@@ -147,7 +135,7 @@ fn of_counts(text: &mut Text, counts: &Counts) {
     let mut drops = text.family(&f::DROPS);
     for reason in DropReason::ALL {
         let count = counts.drops.get(&reason).copied().unwrap_or(0);
-        drops.with(&[("reason", &snake(&format!("{reason:?}")))], count);
+        drops.with(&[("reason", &name(reason))], count);
     }
     let ends = RTT_BUCKETS_MS.map(|ms| ms / 1e3);
     let rtt = &counts.rtt;
@@ -184,7 +172,7 @@ fn of_index(text: &mut Text, node: Option<&Snapshot>) {
     }
     let mut drops = text.family(&f::INDEX_DROPS);
     for (reason, count) in counters.iter().flat_map(|c| &c.drops) {
-        drops.with(&[("reason", &snake(&format!("{reason:?}")))], *count);
+        drops.with(&[("reason", &name(reason))], *count);
     }
     let mut one = |family, value: Option<u64>| {
         let mut samples = text.family(family);
@@ -220,14 +208,10 @@ fn of_index(text: &mut Text, node: Option<&Snapshot>) {
     }
 }
 
-/// `SomeName` as `some_name`.
-fn snake(name: &str) -> String {
-    let mut snake = String::new();
-    for c in name.chars() {
-        if c.is_ascii_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.push(c.to_ascii_lowercase());
-    }
-    snake
+/// As JSON has it.
+fn name(of: impl Serialize) -> String {
+    serde_json::to_value(of).map_or_else(
+        |_| String::new(),
+        |name| name.as_str().unwrap_or_default().to_owned(),
+    )
 }

@@ -33,6 +33,7 @@ mod tests;
 
 pub use clock::{Clock, Moment};
 
+pub use crate::swarm::DropReason;
 pub use counts::{Counts, RTT_BUCKETS_MS, RttCounts};
 pub use facts::Facts;
 pub use handle::{Command, Daemon, DaemonError, Inbox, Reply, channel};

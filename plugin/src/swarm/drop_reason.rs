@@ -1,7 +1,12 @@
 //! Why something from a peer was not used: each is counted, none is an error.
 
+use std::fmt;
+
+use serde::Serialize;
+
 /// A peer's message, or part of one, that was thrown away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// A block that was not requested from this peer.
     Unrequested,
@@ -55,6 +60,13 @@ pub enum DropReason {
     BadFrame,
     /// An answer of a web seed (BEP 19) that was longer or shorter than it said.
     BadAnswer,
+}
+
+/// As programs write it: `bad_have`.
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 impl DropReason {

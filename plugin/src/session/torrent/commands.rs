@@ -10,7 +10,7 @@ use super::super::discover::PeersFrom;
 use super::{Conn, Torrent};
 use crate::metadata::{Layout, Priority, SelectionError, wanted_pieces};
 use crate::storage::Resume;
-use crate::swarm::{ConnId, DropReason, PeerStats};
+use crate::swarm::{ConnId, PeerStats};
 
 impl Torrent {
     /// Does what is asked. Who asks for an answer and gets none learns that there is none.
@@ -119,7 +119,6 @@ impl Torrent {
     fn detail(&mut self) -> TorrentDetail {
         self.lookups.watch();
         let stats = self.swarm.stats();
-        let name = |reason: &DropReason| words(&format!("{reason:?}"));
         let now = (stats.peers.into_iter()).map(|peer| self.peer_detail(peer, true));
         let gone = (stats.gone.into_iter()).map(|peer| self.peer_detail(peer, false));
         TorrentDetail {
@@ -130,7 +129,7 @@ impl Torrent {
             trackers: self.discovery.trackers(),
             lookups: self.lookups.rows(),
             drops: (stats.drops.iter())
-                .map(|(reason, count)| (name(reason), *count))
+                .map(|(reason, count)| (reason.to_string(), *count))
                 .collect(),
             bad_pieces: stats.bad_pieces,
             banned: stats.banned,
@@ -154,18 +153,6 @@ impl Torrent {
             row: self.row(peer, connected),
         }
     }
-}
-
-/// `SeveralWords` as `several_words`.
-fn words(name: &str) -> String {
-    let mut words = String::new();
-    for (at, letter) in name.char_indices() {
-        if letter.is_uppercase() && at > 0 {
-            words.push('_');
-        }
-        words.extend(letter.to_lowercase());
-    }
-    words
 }
 
 #[cfg(test)]
