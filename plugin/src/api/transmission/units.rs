@@ -89,6 +89,15 @@ mod tests {
     }
 
     #[test]
+    fn minutes_come_back_as_they_were_set_and_none_is_no_time_that_the_configuration_lacks() {
+        for n in [0, 1, 30, 1_000_000] {
+            assert_eq!(minutes(from_minutes(n)), n);
+        }
+        assert!(from_minutes(0) >= Duration::from_secs(1));
+        assert!(from_minutes(u64::MAX) > crate::daemon::LONGEST, "it is refused");
+    }
+
+    #[test]
     fn ratios_of_nothing_are_negative() {
         assert!((ratio(0, 0) + 1.0).abs() < f64::EPSILON);
         assert!((ratio(5, 0) + 2.0).abs() < f64::EPSILON);
