@@ -109,24 +109,20 @@ fn rates(
     change: &mut Change,
     noted: &mut Noted,
 ) -> Result<(), RpcError> {
-    let value = arguments.count("downloadLimit")?;
-    let on = arguments.flag("downloadLimited")?;
     change.download = turn_rate(
-        value,
-        on,
+        arguments,
+        ["downloadLimit", "downloadLimited"],
         options.rates.down,
         dormant.download,
         &mut noted.download,
-    );
-    let value = arguments.count("uploadLimit")?;
-    let on = arguments.flag("uploadLimited")?;
+    )?;
     change.upload = turn_rate(
-        value,
-        on,
+        arguments,
+        ["uploadLimit", "uploadLimited"],
         options.rates.up,
         dormant.upload,
         &mut noted.upload,
-    );
+    )?;
     Ok(())
 }
 

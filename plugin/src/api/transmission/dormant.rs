@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::arguments::Arguments;
+use super::error::RpcError;
 use super::units::{KILO, rate};
 use crate::daemon::Settings;
 use crate::limits::Rate;
@@ -64,34 +66,39 @@ impl<T: Copy> Switch<T> {
     }
 }
 
-/// The same for a rate, which requests say in kB a second and notes in bytes.
+/// The same for a rate, which requests say in kB a second and notes in bytes, by the names of its value and its switch.
 pub(super) fn turn_rate(
-    kilobytes: Option<u64>,
-    on: Option<bool>,
+    arguments: Arguments<'_>,
+    [value, on]: [&'static str; 2],
     is: Option<Rate>,
     dormant: u64,
     noted: &mut Option<u64>,
-) -> Option<Option<Rate>> {
+) -> Result<Option<Option<Rate>>, RpcError> {
     let switch = Switch {
-        value: kilobytes.map(|kb| rate(kb).bytes()),
-        on,
+        value: arguments.count(value)?.map(|kb| rate(kb).bytes()),
+        on: arguments.flag(on)?,
         is: is.map(Rate::bytes),
         dormant,
     };
-    let turned = switch.turn(noted)?;
-    Some(turned.map(Rate::new))
+    let turned = switch.turn(noted);
+    Ok(turned.map(|turned| turned.map(Rate::new)))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn a_limit_that_is_off_keeps_its_value_until_it_is_switched_on() {
         let mut noted = None;
         let mut is = None;
-        let mut say = |kilobytes, on| {
-            if let Some(turned) = turn_rate(kilobytes, on, is, RATE, &mut noted) {
+        let mut say = |kilobytes: Option<u64>, on: Option<bool>| {
+            let request = json!({ "arguments": { "limit": kilobytes, "limited": on } });
+            let arguments = Arguments::of(&request);
+            let turned = turn_rate(arguments, ["limit", "limited"], is, RATE, &mut noted);
+            if let Some(turned) = turned.expect("good arguments") {
                 is = turned;
             }
             is.map(Rate::bytes)

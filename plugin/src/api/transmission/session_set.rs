@@ -7,9 +7,7 @@ use super::dormant::{self, Switch, Values, turn_rate};
 use super::error::{DIR_NOT_ABSOLUTE, RpcError};
 use super::session_get::fixed;
 use super::units::{from_minutes, rate};
-use crate::daemon::{
-    DAY_MINUTES, Daemon, Facts, NotedSettings, ScheduleChange, Settings, SettingsChange,
-};
+use crate::daemon::{DAY_MINUTES, Daemon, Facts, ScheduleChange, Settings, SettingsChange};
 
 /// `session-set`. Nothing is changed when an argument is wrong.
 pub(super) async fn set(daemon: &Daemon, arguments: Arguments<'_>) -> Result<Value, RpcError> {
@@ -39,7 +37,20 @@ pub(super) fn change(
         blocklist: arguments.flag("blocklist-enabled")?,
         ..SettingsChange::default()
     };
-    rates(arguments, settings, values, &mut change, &mut noted)?;
+    change.download = turn_rate(
+        arguments,
+        ["speed-limit-down", "speed-limit-down-enabled"],
+        settings.rates.down,
+        values.download,
+        &mut noted.download,
+    )?;
+    change.upload = turn_rate(
+        arguments,
+        ["speed-limit-up", "speed-limit-up-enabled"],
+        settings.rates.up,
+        values.upload,
+        &mut noted.upload,
+    )?;
     if let Some(peers) = arguments.small("peer-limit-global")? {
         change.connections = Some(usize::try_from(peers).unwrap_or(usize::MAX));
     }
@@ -83,35 +94,6 @@ pub(super) fn change(
     .turn(&mut noted.seed_idle);
     change.noted = (noted != settings.noted).then_some(noted);
     Ok(change)
-}
-
-/// `speed-limit-*`.
-fn rates(
-    arguments: Arguments<'_>,
-    settings: &Settings,
-    values: Values,
-    change: &mut SettingsChange,
-    noted: &mut NotedSettings,
-) -> Result<(), RpcError> {
-    let value = arguments.count("speed-limit-down")?;
-    let on = arguments.flag("speed-limit-down-enabled")?;
-    change.download = turn_rate(
-        value,
-        on,
-        settings.rates.down,
-        values.download,
-        &mut noted.download,
-    );
-    let value = arguments.count("speed-limit-up")?;
-    let on = arguments.flag("speed-limit-up-enabled")?;
-    change.upload = turn_rate(
-        value,
-        on,
-        settings.rates.up,
-        values.upload,
-        &mut noted.upload,
-    );
-    Ok(())
 }
 
 /// `alt-speed-*`.

@@ -94,7 +94,10 @@ mod tests {
             assert_eq!(minutes(from_minutes(n)), n);
         }
         assert!(from_minutes(0) >= Duration::from_secs(1));
-        assert!(from_minutes(u64::MAX) > crate::daemon::LONGEST, "it is refused");
+        assert!(
+            from_minutes(u64::MAX) > crate::daemon::LONGEST,
+            "it is refused"
+        );
     }
 
     #[test]
