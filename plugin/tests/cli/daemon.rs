@@ -200,6 +200,9 @@ fn a_torrent_is_added_watched_changed_moved_and_removed() {
     let shown = scene.said(&daemon, &["peers", "three"]);
     let row = shown.lines().nth(1).expect(&shown);
     assert!(row.contains("place 1"), "{shown}");
+    let refusal = scene.client(&daemon, &["limit", &hash[..6], "--peers", "70000"]);
+    let (code, line) = refused(&refusal);
+    assert!(code != Some(0) && line.contains("three: "), "{line}");
     scene.said(&daemon, &["limit", "--download", "unlimited"]);
     scene.wait(&daemon, "two of three files", |t| t["state"] == "seeding");
     assert!(is_copy(&scene, "data", "a") && is_copy(&scene, "data", "c"));
@@ -418,7 +421,7 @@ fn a_directory_that_is_no_text_is_refused() {
     let scene = Scene::new("");
     let dir = std::ffi::OsStr::from_bytes(b"/tmp/a\xff");
     for flag in ["--data", "--state", "--watch"] {
-        let mut command = scene.command(&["daemon", "--api-listen", "127.0.0.1:0"]);
+        let mut command = scene.command(&["daemon", "--until-stdin-closes"]);
         let out = command.args(ALONE).arg(flag).arg(dir).output();
         let (code, line) = refused(&out.expect("chunkcast runs"));
         assert_eq!(code, Some(2), "{line}");

@@ -1,7 +1,7 @@
 //! The commands that change something: `pause`, `start`, `verify`, `rm`, `limit`, `select`, `move`.
 
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::api::Api;
 use super::args::{
@@ -132,53 +132,67 @@ pub(in crate::cli) async fn limit(args: &LimitArgs) -> Result<(), Failure> {
     if args.torrents.is_empty() {
         return limit_session(&api, args).await;
     }
-    let mut change = Map::new();
-    let mut set = |key: &str, value: Option<Value>| {
-        change.extend(value.map(|value| (key.to_owned(), value)));
-    };
-    set("download_limit", args.download.map(rate));
-    set("upload_limit", args.upload.map(rate));
-    set("seed_ratio", args.ratio.map(|l| own(l, false)));
-    set("seed_idle_seconds", args.idle.map(|l| own(l, true)));
-    set("seed_time_seconds", args.time.map(|l| own(l, true)));
-    set("session_limits", args.session_rates.map(|b| json!(b)));
-    set("max_peers", args.peers.map(|n| json!(n)));
+    let more = [
+        ("session_limits", args.session_rates.map(|b| json!(b))),
+        ("max_peers", args.peers.map(|n| json!(n))),
+    ];
+    let change = said(args, own, more);
     let torrents = find(&api, &args.torrents).await?;
+    let mut failed = Vec::new();
     for torrent in &torrents {
-        let path = format!("/torrents/{}", torrent.hash());
-        if !change.is_empty() {
-            let change = Value::Object(change.clone());
-            api.ask(Method::PATCH, &path, Some(&change)).await?;
+        match limited(&api, torrent, &change).await {
+            Ok(now) => print_limits(&now, args.api.json),
+            Err(e) => failed.push(named(torrent, e)),
         }
-        let now = Torrent(api.ask(Method::GET, &path, None).await?);
-        print_limits(&now, args.api.json);
     }
-    Ok(())
+    first_of(failed, args.api.json)
+}
+
+/// A torrent after this change, if it is one.
+async fn limited(api: &Api, torrent: &Torrent, change: &Value) -> Result<Torrent, Failure> {
+    let path = format!("/torrents/{}", torrent.hash());
+    if *change != json!({}) {
+        api.ask(Method::PATCH, &path, Some(change)).await?;
+    }
+    let now = api.ask(Method::GET, &path, None).await?;
+    Ok(Torrent(now))
+}
+
+/// What was said of rates and of the end of seeding, and what more there is; `limit` writes a limit down.
+fn said<const N: usize>(
+    args: &LimitArgs,
+    limit: fn(LimitArg, bool) -> Value,
+    more: [(&str, Option<Value>); N],
+) -> Value {
+    let all = [
+        ("download_limit", args.download.map(rate)),
+        ("upload_limit", args.upload.map(rate)),
+        ("seed_ratio", args.ratio.map(|l| limit(l, false))),
+        ("seed_idle_seconds", args.idle.map(|l| limit(l, true))),
+        ("seed_time_seconds", args.time.map(|l| limit(l, true))),
+    ];
+    let all = all.into_iter().chain(more);
+    let said = all.filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    Value::Object(said.collect())
 }
 
 async fn limit_session(api: &Api, args: &LimitArgs) -> Result<(), Failure> {
-    let mut change = Map::new();
-    let mut set = |key: &str, value: Option<Value>| {
-        change.extend(value.map(|value| (key.to_owned(), value)));
-    };
     let limits = [
-        ("--ratio", "seed_ratio", args.ratio, false),
-        ("--idle", "seed_idle_seconds", args.idle, true),
-        ("--time", "seed_time_seconds", args.time, true),
+        ("--ratio", args.ratio),
+        ("--idle", args.idle),
+        ("--time", args.time),
     ];
-    for (flag, key, limit, whole) in limits {
-        if limit == Some(LimitArg::Session) {
-            let line = format!("{flag} session: that is for a torrent; name one");
-            return Err(Failure::new(Code::Usage, line));
-        }
-        set(key, limit.map(|l| own_or_null(l, whole)));
+    let session = |(_, limit): &&(_, _)| *limit == Some(LimitArg::Session);
+    if let Some((flag, _)) = limits.iter().find(session) {
+        let line = format!("{flag} session: that is for a torrent; name one");
+        return Err(Failure::new(Code::Usage, line));
     }
-    set("download_limit", args.download.map(rate));
-    set("upload_limit", args.upload.map(rate));
-    set("connections", args.peers.map(|n| json!(n)));
-    set("schedule", args.schedule.map(|on| json!({ "on": on })));
-    if !change.is_empty() {
-        let change = Value::Object(change);
+    let more = [
+        ("connections", args.peers.map(|n| json!(n))),
+        ("schedule", args.schedule.map(|on| json!({ "on": on }))),
+    ];
+    let change = said(args, own_or_null, more);
+    if change != json!({}) {
         api.ask(Method::PATCH, "/session", Some(&change)).await?;
     }
     let now = api.ask(Method::GET, "/session", None).await?;
