@@ -244,8 +244,8 @@ impl TorrentReporter {
     }
 }
 
-fn percent(done: u64, total: u64) -> u64 {
-    // 100 only when nothing is missing
+/// Of nothing it is 0; 100 only when nothing is missing.
+pub(super) fn percent(done: u64, total: u64) -> u64 {
     (u128::from(done) * 100)
         .checked_div(u128::from(total))
         .and_then(|p| u64::try_from(p).ok())

@@ -13,22 +13,42 @@ use crate::session::TorrentSource;
 /// # Errors
 /// Code 8 for what is no torrent or magnet, 6 for a file that cannot be read, 4 for a URL that cannot be fetched.
 pub(super) async fn open(text: &str) -> Result<TorrentSource, Failure> {
-    let scheme = text.split_once(':').map(|(s, _)| s.to_ascii_lowercase());
-    match scheme.as_deref() {
-        Some("magnet") => magnet(text),
-        Some("http" | "https") => {
+    match kind(text) {
+        Kind::Magnet => magnet(text),
+        Kind::Url => {
             let bytes = fetch_torrent(text, FetchLimits::default())
                 .await
                 .map_err(|e| Failure::new(Code::Network, e))?;
             torrent(text, &bytes)
         }
-        _ if is_infohash(text) && !Path::new(text).exists() => magnet(text),
-        _ => torrent(text, &read(Path::new(text))?),
+        Kind::File => torrent(text, &read(Path::new(text))?),
+    }
+}
+
+/// What a SOURCE is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A magnet link, or an infohash that is not the name of a file.
+    Magnet,
+    /// An http(s) URL.
+    Url,
+    /// A path.
+    File,
+}
+
+/// What `text` is.
+pub(super) fn kind(text: &str) -> Kind {
+    let scheme = text.split_once(':').map(|(s, _)| s.to_ascii_lowercase());
+    match scheme.as_deref() {
+        Some("magnet") => Kind::Magnet,
+        Some("http" | "https") => Kind::Url,
+        _ if is_infohash(text) && !Path::new(text).exists() => Kind::Magnet,
+        _ => Kind::File,
     }
 }
 
 /// Whether it is 40 hexadecimal digits.
-pub(super) fn is_infohash(text: &str) -> bool {
+fn is_infohash(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

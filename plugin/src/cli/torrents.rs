@@ -136,16 +136,12 @@ pub(super) async fn run_jobs(
     let mut running = JoinSet::new();
     for job in jobs {
         let add = AddTorrent {
-            source: job.source,
-            data: job.data,
             peers: peers.clone(),
             select: job.select,
-            priorities: Vec::new(),
-            trackers: None,
-            resume: None,
             patience,
             seed_only: job.plan == Plan::SeedOnly,
             metadata_only: job.plan == Plan::List,
+            ..AddTorrent::new(job.source, job.data)
         };
         let name = add.source.name();
         let handle = match session.add(add).await {

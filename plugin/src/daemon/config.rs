@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::changes::{drop_changes, keep_changes};
-pub use self::load::{Flag, Loaded, Mistake, Origin, Sources};
+pub use self::load::{Flag, Loaded, Mistake, Origin, Sources, read_password};
 pub use self::show::example;
 pub use self::value::{parse_ratio, parse_time};
 

@@ -9,7 +9,7 @@ use super::api::Api;
 use super::args::AddArgs;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::output::print_line;
-use crate::cli::source::{self, absolute, is_infohash};
+use crate::cli::source::{self, Kind, absolute};
 use crate::discovery::{FetchLimits, fetch_torrent};
 use crate::metadata::{FileSelection, Magnet, Metainfo};
 
@@ -56,10 +56,8 @@ pub(in crate::cli) async fn add(args: &AddArgs) -> Result<(), Failure> {
 
 /// The part of the request that says what to add.
 async fn what(text: &str, select: Option<&FileSelection>) -> Result<Map<String, Value>, Failure> {
-    let scheme = text.split_once(':').map(|(s, _)| s.to_ascii_lowercase());
-    let is_url = matches!(scheme.as_deref(), Some("http" | "https"));
-    let is_magnet = scheme.as_deref() == Some("magnet");
-    if is_magnet || is_infohash(text) && !Path::new(text).exists() {
+    let kind = source::kind(text);
+    if kind == Kind::Magnet {
         let bad = |e| Failure::new(Code::BadTorrent, format!("`{text}`: {e}"));
         let mut magnet = Magnet::parse(text).map_err(bad)?;
         let text = match select {
@@ -71,11 +69,11 @@ async fn what(text: &str, select: Option<&FileSelection>) -> Result<Map<String, 
         };
         return Ok(object("magnet", text));
     }
-    if is_url && select.is_none() {
+    if kind == Kind::Url && select.is_none() {
         return Ok(object("url", text.to_owned()));
     }
     // which files there are must be known before some of them can be chosen
-    let bytes = match is_url {
+    let bytes = match kind == Kind::Url {
         true => fetch_torrent(text, FetchLimits::default())
             .await
             .map_err(|e| Failure::new(Code::Network, e))?,

@@ -1,6 +1,6 @@
 //! Requests to the daemon's `/api/v1`, over TCP or a Unix socket.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Client, Method, Response, StatusCode, Url};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::args::ApiArgs;
 use crate::cli::config;
 use crate::cli::exit::{Code, Failure};
-use crate::daemon::config::{ApiListen, Places, Secret, Sources};
+use crate::daemon::config::{ApiListen, Places, Secret, Sources, read_password};
 use crate::discovery::http;
 
 /// How long an answer may take: to fetch a URL, the daemon has half a minute.
@@ -60,7 +60,9 @@ impl Api {
             }
         };
         if let Some(path) = &args.password_file {
-            password = Some(read_password(path)?);
+            let read = read_password(path);
+            password =
+                Some(read.map_err(|e| Failure::new(Code::Usage, format!("--password-file {e}")))?);
         }
         let (client, mut base, name) = match place {
             Place::Unix(path) => {
@@ -255,20 +257,6 @@ fn listens(listen: &ApiListen) -> Place {
             }
             let url = Url::parse(&format!("http://{addr}/"));
             Place::Url(url.expect("an address makes a URL"))
-        }
-    }
-}
-
-fn read_password(path: &Path) -> Result<Secret, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|e| {
-        let line = format!("--password-file `{}` cannot be read: {e}", path.display());
-        Failure::new(Code::Usage, line)
-    })?;
-    match text.lines().next().filter(|line| !line.is_empty()) {
-        Some(line) => Ok(Secret(line.to_owned())),
-        None => {
-            let line = format!("--password-file `{}` has no first line", path.display());
-            Err(Failure::new(Code::Usage, line))
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The commands that show something: `ls`, `info`, `peers`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -10,7 +8,8 @@ use super::args::{InfoArgs, LsArgs, PeersArgs, StateArg};
 use super::rows::{left, name, print, right};
 use super::which::{Torrent, all, find_one};
 use crate::cli::exit::Failure;
-use crate::cli::output::{human, human_seconds, print_line};
+use crate::cli::output::{self, human, human_seconds, print_line};
+use crate::discovery::unix_now;
 
 /// Lists torrents.
 ///
@@ -85,9 +84,9 @@ fn row(t: &Torrent) -> Vec<String> {
 
 /// 100 % only when nothing is missing.
 fn percent(done: u64, all: u64) -> String {
-    match (u128::from(done) * 100).checked_div(u128::from(all)) {
-        Some(percent) => format!("{percent}%"),
-        None => "-".to_owned(),
+    match all {
+        0 => "-".to_owned(),
+        all => format!("{}%", output::percent(done, all)),
     }
 }
 
@@ -255,9 +254,7 @@ fn print_info(t: &Torrent) {
 
 /// `3h 05m ago`.
 fn ago(at: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |t| t.as_secs());
-    format!("{} ago", human_seconds(now.saturating_sub(at)))
+    format!("{} ago", human_seconds(unix_now().saturating_sub(at)))
 }
 
 fn limits(t: &Torrent) -> String {

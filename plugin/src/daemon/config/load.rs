@@ -187,7 +187,7 @@ impl Config {
                 apply(&mut config, said, mistakes);
                 origins.insert(said.key.path(), said.origin.clone());
             }
-            read_password(&mut config, &origins, mistakes);
+            put_password(&mut config, &origins, mistakes);
             (config, origins)
         };
         let (mut config, mut origins) = layers(&changed, &mut mistakes);
@@ -457,7 +457,7 @@ fn flags(flags: &[Flag], mistakes: &mut Vec<Mistake>) -> Vec<Said> {
 }
 
 /// Puts what the password file holds into its place.
-fn read_password(config: &mut Config, origins: &Origins, mistakes: &mut Vec<Mistake>) {
+fn put_password(config: &mut Config, origins: &Origins, mistakes: &mut Vec<Mistake>) {
     let Some(path) = &config.api.password_file else {
         return;
     };
@@ -468,11 +468,22 @@ fn read_password(config: &mut Config, origins: &Origins, mistakes: &mut Vec<Mist
         key: Some(key),
         message,
     };
-    match read_text(path, MAX_PASSWORD) {
-        Ok(text) => match text.lines().next().filter(|l| !l.is_empty()) {
-            Some(line) => config.api.password = Some(Secret(line.to_owned())),
-            None => mistakes.push(wrong(format!("`{}` has no first line", path.display()))),
-        },
-        Err(e) => mistakes.push(wrong(format!("`{}` cannot be read: {e}", path.display()))),
+    match read_password(path) {
+        Ok(password) => config.api.password = Some(password),
+        Err(message) => mistakes.push(wrong(message)),
+    }
+}
+
+/// The first line of a file.
+///
+/// # Errors
+/// A line that names the file.
+pub fn read_password(path: &Path) -> Result<Secret, String> {
+    let shown = path.display();
+    let text = read_text(path, MAX_PASSWORD);
+    let text = text.map_err(|e| format!("`{shown}` cannot be read: {e}"))?;
+    match text.lines().next().filter(|line| !line.is_empty()) {
+        Some(line) => Ok(Secret(line.to_owned())),
+        None => Err(format!("`{shown}` has no first line")),
     }
 }
