@@ -187,7 +187,7 @@ async fn fetch(source: String) -> Result<Read, DaemonError> {
 
 /// What is in a file, which may be any that a client has named. Blocking.
 fn file(path: &Path) -> io::Result<Vec<u8>> {
-    let most = LIMITS.max_bytes as u64;
+    let most = LIMITS.max_bytes;
     let too_long = || io::Error::other(format!("it is longer than {most} bytes"));
     let meta = fs::metadata(path)?;
     // nobody may ever write into a pipe, and a device has no end
