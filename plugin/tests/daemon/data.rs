@@ -1,6 +1,7 @@
 //! What becomes of data on disk: hashed again, moved, deleted, missing.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use chunkcast_bittorrent::daemon::{Change, DaemonError, Event, Priority, State};
@@ -92,6 +93,37 @@ async fn data_goes_where_it_is_told_to_and_the_torrent_goes_on_there() {
     rig.restart().await;
     assert_eq!(rig.summary(content.hash).options.dir, dir);
     rig.until_state(content.hash, State::Seeding).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_is_moved_to_another_file_system_and_back_where_there_is_one() {
+    let memory = Path::new("/dev/shm");
+    let elsewhere = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).expect("a directory"),
+        false => tempfile::tempdir().expect("a directory"),
+    };
+    let content = Content::folder(57, &[("a", 50_000), ("b/c", 70_000)]);
+    let rig = Rig::new(|_| {}).await;
+    let dir = rig.settings.download_dir.clone();
+    // the only directory besides that of downloads is allowed by this name
+    symlink(elsewhere.path(), rig.path("allowed")).expect("linked");
+    content.copy_to(&dir);
+    rig.add(&content, &[]).await;
+    rig.until_state(content.hash, State::Seeding).await;
+    let new = elsewhere.path().join("new");
+    for (from, to) in [(&dir, &new), (&new, &dir)] {
+        let moved = rig.daemon().relocate(content.hash, to.clone(), true).await;
+        moved.expect("begun");
+        rig.until("it is there", content.hash, |s| {
+            s.options.dir == *to && s.moving.is_none()
+        })
+        .await;
+        rig.until_state(content.hash, State::Seeding).await;
+        content.assert_at(to);
+        let old = from.join(content.name());
+        wait("nothing is left behind", || !old.exists()).await;
+        let _fetched = fetch(&content, rig.addr().await).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
