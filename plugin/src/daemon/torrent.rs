@@ -1,5 +1,6 @@
 //! One torrent as the actor has it: what is wanted of it, what it does, and the numbers.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ pub(super) struct Torrent {
     /// Over all runs before this one.
     pub(super) before: Counts,
     pub(super) run: Run,
-    /// What is to be done as soon as it has stopped.
-    pub(super) next: Option<Next>,
+    /// What is to be done as soon as it has stopped, in this order; of each kind at most one.
+    pub(super) next: VecDeque<Next>,
     /// It may run as far as the queue is concerned.
     pub(super) may_run: bool,
     pub(super) trouble: Option<Trouble>,
@@ -203,7 +204,7 @@ impl Torrent {
             record,
             before: Counts::default(),
             run: Run::Stopped,
-            next: None,
+            next: VecDeque::new(),
             may_run: false,
             trouble: None,
             insist: false,
@@ -343,7 +344,7 @@ impl Torrent {
                 0 => State::CheckQueued,
                 _ => State::Checking,
             },
-            _ if self.next == Some(Next::Verify) => State::CheckQueued,
+            _ if self.next.contains(&Next::Verify) => State::CheckQueued,
             Run::Running(live) if self.meta().is_none() && live.control.is_some() => {
                 State::Metadata
             }

@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use chunkcast_bittorrent::daemon::{Change, DaemonError, Event, Priority, State};
+use chunkcast_bittorrent::daemon::{
+    Change, DaemonError, Event, NewSource, NewTorrent, Priority, State,
+};
 
 use crate::support::*;
 
@@ -123,6 +125,65 @@ async fn data_is_moved_to_another_file_system_and_back_where_there_is_one() {
         let old = from.join(content.name());
         wait("nothing is left behind", || !old.exists()).await;
         let _fetched = fetch(&content, rig.addr().await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_and_a_check_that_wait_for_each_other_are_both_done() {
+    let contents = [Content::file(58, 100_000), Content::file(59, 100_000)];
+    let seed = Seed::of(&[&contents[0], &contents[1]]).await;
+    let rig = Rig::new(|_| {}).await;
+    let new = rig.path("allowed/new");
+    for content in &contents {
+        rig.add(content, &[seed.addr()]).await;
+    }
+    for content in &contents {
+        rig.until_state(content.hash, State::Seeding).await;
+    }
+    drop(seed);
+    for (content, moved_first) in contents.iter().zip([true, false]) {
+        // as nobody but a check finds out; it stops slowly, for what has just changed vouches for nothing
+        let path = rig.settings.download_dir.join(content.name());
+        spoil_unseen(&path, 40_000);
+        let verify = async || rig.daemon().verify(content.hash).await.expect("begun");
+        if !moved_first {
+            verify().await;
+        }
+        let moved = rig.daemon().relocate(content.hash, new.clone(), true).await;
+        moved.expect("begun");
+        if moved_first {
+            verify().await;
+        }
+        rig.until("both are done", content.hash, |s| {
+            s.options.dir == new && s.held < content.size() && s.state == State::Downloading
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_addition_does_not_take_a_torrent_that_is_being_removed_for_one_that_is_here() {
+    let content = Content::file(60, 1000);
+    let rig = Rig::new(|_| {}).await;
+    let new = || {
+        let link = format!("magnet:?xt=urn:btih:{}", content.hash);
+        NewTorrent::new(NewSource::Magnet(link))
+    };
+    for _ in 0..20 {
+        rig.daemon().add(new()).await.expect("added");
+        let (remove, add) = (
+            rig.daemon().remove(content.hash, false),
+            rig.daemon().add(new()),
+        );
+        match tokio::join!(remove, add) {
+            (Ok(()), Ok(added)) => {
+                assert!(!added.duplicate, "it is here again");
+                let removed = rig.daemon().remove(content.hash, false).await;
+                removed.expect("removed");
+            }
+            (Ok(()), Err(DaemonError::NotNow(_))) => {}
+            other => panic!("{other:?}"),
+        }
     }
 }
 

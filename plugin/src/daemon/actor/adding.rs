@@ -84,11 +84,8 @@ impl Actor {
         torrent.before = counts.get(&kept.hash).copied().unwrap_or_default();
         torrent.resume = kept.resume;
         torrent.measure();
-        torrent.next = torrent
-            .record
-            .moving_to
-            .clone()
-            .map(|dir| Next::Move(dir, true));
+        let moving_to = torrent.record.moving_to.clone();
+        torrent.next.extend(moving_to.map(|dir| Next::Move(dir, true)));
         if !readable {
             torrent.trouble = Some(Trouble {
                 stopped: true,

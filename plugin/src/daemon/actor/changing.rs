@@ -114,10 +114,10 @@ impl Actor {
         }
     }
 
-    /// Tells a torrent to do something as soon as it has stopped.
+    /// Tells a torrent to do something as soon as it has stopped and done what it was told before.
     pub(super) fn do_next(&mut self, hash: InfoHash, next: Next) {
         if let Some(torrent) = self.torrents.get_mut(&hash) {
-            torrent.next = Some(next);
+            torrent.next.push_back(next);
             self.requeue = true;
             self.touch(hash);
         }

@@ -28,7 +28,7 @@ impl Actor {
     /// Lets a torrent do the next thing that it is to do.
     fn proceed(&mut self, hash: InfoHash) {
         let torrent = &self.torrents[&hash];
-        match (&torrent.run, &torrent.next, torrent.may_run) {
+        match (&torrent.run, torrent.next.front(), torrent.may_run) {
             (Run::Stopped, Some(next), _) => match next.clone() {
                 Next::Verify => self.begin_check(hash),
                 Next::Move(dir, data) => self.begin_move(hash, dir, data),
@@ -42,7 +42,7 @@ impl Actor {
 
 /// A torrent as the queue sees it.
 fn place(torrent: &Torrent) -> Place {
-    let busy = torrent.next.is_some() || matches!(torrent.run, Run::Busy(_));
+    let busy = !torrent.next.is_empty() || matches!(torrent.run, Run::Busy(_));
     let stopped = torrent.trouble.as_ref().is_some_and(|t| t.stopped);
     let wants = match torrent.record.standing {
         _ if busy || stopped => Wants::Rest,

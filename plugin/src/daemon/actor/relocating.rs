@@ -39,7 +39,8 @@ impl Actor {
             Err(e) => return self.answer(reply, Err(e)),
         };
         let moves = matches!(&torrent.run, Run::Busy(busy) if matches!(busy.work, Work::Move(_)));
-        if moves || matches!(torrent.next, Some(Next::Move(..))) {
+        let will = |next: &Next| matches!(next, Next::Move(..));
+        if moves || torrent.next.iter().any(will) {
             let why = "its data is being moved already; try again when that is done".to_owned();
             return self.answer(reply, Err(DaemonError::NotNow(why)));
         }
@@ -56,7 +57,7 @@ impl Actor {
         let Some(torrent) = self.torrents.get_mut(&hash) else {
             return;
         };
-        torrent.next = None;
+        torrent.next.pop_front();
         let meta = torrent.meta().cloned().filter(|_| data);
         let Some(meta) = meta else {
             return self.settle(hash, dir);

@@ -20,8 +20,8 @@ impl Actor {
             Run::Busy(busy) => matches!(busy.work, Work::Check(_)),
             _ => false,
         };
-        if begun || torrent.next.is_some() {
-            // it is being done, or will be after a move
+        if begun || torrent.next.contains(&Next::Verify) {
+            // it is being done, or will be
             return self.answer(reply, Ok(()));
         }
         if torrent.meta().is_none() {
@@ -37,7 +37,7 @@ impl Actor {
         let Some(torrent) = self.torrents.get_mut(&hash) else {
             return;
         };
-        torrent.next = None;
+        torrent.next.pop_front();
         let Some(meta) = torrent.meta().cloned() else {
             return;
         };
