@@ -1,7 +1,6 @@
 //! One torrent as the actor has it: what is wanted of it, what it does, and the numbers.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -39,8 +38,6 @@ pub(super) struct Torrent {
     pub(super) trouble: Option<Trouble>,
     /// Its data is missing, and somebody wants it to begin all the same.
     pub(super) insist: bool,
-    /// Peers that somebody named.
-    pub(super) peers: Vec<SocketAddr>,
     /// What need not be hashed again.
     pub(super) resume: Option<Resume>,
     pub(super) extent: Extent,
@@ -208,7 +205,6 @@ impl Torrent {
             may_run: false,
             trouble: None,
             insist: false,
-            peers: Vec::new(),
             resume: None,
             extent: Extent::default(),
             moved_at: Duration::ZERO,

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
@@ -13,7 +14,8 @@ use super::metainfo::hex;
 use super::{FileSelection, MetadataLimits, Metainfo, SelectionError, trackers, web_seeds};
 
 /// Where a magnet link says that a peer is (`x.pe`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PeerHint {
     /// An address.
     Addr(SocketAddr),

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::detail::{TorrentDetail, TrackerRow};
 use super::torrent::Input;
 use crate::limits::Limiters;
-use crate::metadata::Priority;
+use crate::metadata::{PeerHint, Priority};
 use crate::storage::Resume;
 
 /// A command to a torrent's task.
@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Reannounce,
     /// Peers to try.
     AddPeers(Vec<SocketAddr>),
+    /// Peers to try, some of them by name.
+    Hints(Vec<PeerHint>),
     /// Other trackers.
     Trackers(Vec<Vec<String>>),
     /// Connections.
@@ -65,6 +67,11 @@ impl TorrentControl {
     /// Peers to try, as if the user had named them with the torrent.
     pub async fn add_peers(&self, peers: Vec<SocketAddr>) {
         self.tell(Command::AddPeers(peers)).await;
+    }
+
+    /// The same of peers that may have to be resolved, as a magnet link names them.
+    pub async fn add_hints(&self, peers: Vec<PeerHint>) {
+        self.tell(Command::Hints(peers)).await;
     }
 
     /// Trackers by tier (BEP 12), in the place of those there were.

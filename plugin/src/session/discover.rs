@@ -155,7 +155,7 @@ impl Discovery {
         }
     }
 
-    /// Resolves peers that a magnet link names.
+    /// Resolves peers that a magnet link or somebody names.
     pub(super) fn resolve_peers(&mut self, hints: &[PeerHint]) {
         for hint in hints {
             let name = match hint {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use chunkcast_bittorrent::daemon::{
-    Change, DaemonError, Event, NewSource, NewTorrent, StartError, State, start,
+    Change, DaemonError, Event, NewSource, NewTorrent, StartError, State, Summary, start,
 };
+use chunkcast_bittorrent::limits::Rate;
 use chunkcast_bittorrent::session::{IndexUse, Session, SessionConfig};
 
 use crate::support::*;
@@ -116,6 +117,39 @@ async fn a_magnet_link_becomes_a_torrent_that_needs_no_peer_after_a_restart() {
     rig.restart().await;
     rig.until_state(content.hash, State::Seeding).await;
     content.assert_at(&rig.settings.download_dir);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_a_link_or_a_person_named_are_tried_at_every_start() {
+    let (by_link, by_hand) = (Content::file(12, 300_000), Content::file(13, 300_000));
+    let seed = Seed::of(&[&by_link, &by_hand]).await;
+    let mut rig = Rig::new(|_| {}).await;
+    let slow = |new: &mut NewTorrent| new.change.download = Some(Some(Rate::new(20_000)));
+    let link = format!("magnet:?xt=urn:btih:{}&x.pe={}", by_link.hash, seed.addr());
+    let mut new = NewTorrent::new(NewSource::Magnet(link));
+    slow(&mut new);
+    rig.daemon().add(new).await.expect("added");
+    rig.add_with(&by_hand, &[seed.addr()], slow).await;
+    for content in [&by_link, &by_hand] {
+        let begun = |s: &Summary| s.state == State::Downloading && s.held > 0;
+        rig.until("it has begun", content.hash, begun).await;
+        rig.daemon().pause(content.hash).await.expect("paused");
+        rig.until_state(content.hash, State::Paused).await;
+    }
+    rig.restart().await;
+    for content in [&by_link, &by_hand] {
+        rig.daemon()
+            .start(content.hash, false)
+            .await
+            .expect("started");
+        let faster = Change {
+            download: Some(None),
+            ..Change::default()
+        };
+        let changed = rig.daemon().change(content.hash, faster).await;
+        changed.expect("changed");
+        rig.until_state(content.hash, State::Seeding).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

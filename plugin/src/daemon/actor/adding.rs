@@ -14,7 +14,7 @@ use crate::daemon::model::{
     Added, Change, Event, InfoHash, NewSource, NewTorrent, Options, QueueMove, Trouble,
 };
 use crate::daemon::paths::Roots;
-use crate::daemon::store::{Counts, Kept, Loaded, Record, Standing, options_of, saved_options};
+use crate::daemon::store::{Counts, Kept, Loaded, Record, Standing, options_of};
 use crate::daemon::torrent::{Next, Torrent};
 use crate::discovery::{FetchLimits, fetch_with_cookies};
 use crate::limits::Rates;
@@ -54,20 +54,10 @@ impl Actor {
 
     fn load_one(&mut self, kept: Kept, counts: &BTreeMap<InfoHash, Counts>) {
         let readable = kept.record.is_some();
-        let record = kept.record.unwrap_or_else(|| Record {
-            info_hash: kept.hash,
-            magnet: String::new(),
-            order: self.next_order,
-            options: saved_options(&self.default_options(self.settings.download_dir.clone())),
-            standing: Standing::Paused,
-            finished: false,
-            past_limits: false,
-            moving_to: None,
-            left_at: None,
-            added: self.now.unix,
-            started: 0,
-            done: 0,
-            changed: 0,
+        let record = kept.record.unwrap_or_else(|| {
+            let options = self.default_options(self.settings.download_dir.clone());
+            let magnet = String::new();
+            Record::new(kept.hash, magnet, self.next_order, &options, self.now.unix)
         });
         let (source, remarks) = match kept.meta {
             Some((meta, remarks)) => (TorrentSource::Metainfo(meta), remarks),
@@ -85,7 +75,9 @@ impl Actor {
         torrent.resume = kept.resume;
         torrent.measure();
         let moving_to = torrent.record.moving_to.clone();
-        torrent.next.extend(moving_to.map(|dir| Next::Move(dir, true)));
+        torrent
+            .next
+            .extend(moving_to.map(|dir| Next::Move(dir, true)));
         if !readable {
             torrent.trouble = Some(Trouble {
                 stopped: true,
@@ -173,32 +165,22 @@ impl Actor {
             start,
             change,
         } = prepared;
-        let magnet = match &source {
-            TorrentSource::Metainfo(meta) => meta.magnet(),
-            TorrentSource::Magnet(magnet) => magnet.to_string(),
+        let (magnet, mut peers) = match &source {
+            TorrentSource::Metainfo(meta) => (meta.magnet(), Vec::new()),
+            TorrentSource::Magnet(magnet) => (magnet.to_string(), magnet.peers.clone()),
+        };
+        changing::remember(&mut peers, &change.peers);
+        let standing = match start {
+            true => Standing::Queued,
+            false => Standing::Paused,
         };
         let record = Record {
-            info_hash: hash,
-            magnet,
-            order: self.next_order,
-            options: saved_options(&options),
-            standing: if start {
-                Standing::Queued
-            } else {
-                Standing::Paused
-            },
-            finished: false,
-            past_limits: false,
-            moving_to: None,
-            left_at: None,
-            added: self.now.unix,
-            started: 0,
-            done: 0,
-            changed: self.now.unix,
+            standing,
+            peers,
+            ..Record::new(hash, magnet, self.next_order, &options, self.now.unix)
         };
         let mut torrent = Torrent::new(self.next_id, source, remarks, options, record);
         (self.next_id, self.next_order) = (self.next_id + 1, self.next_order + 1);
-        torrent.peers = change.peers;
         torrent.position = change.queue_position.unwrap_or(usize::MAX);
         self.describe(&mut torrent);
         let mut ops = Vec::new();

@@ -11,11 +11,11 @@ use crate::daemon::model::{
 use crate::daemon::settings::{LONGEST, MOST_PEERS};
 use crate::daemon::store::Standing;
 use crate::daemon::torrent::Next;
-use crate::metadata::usable_tracker;
+use crate::metadata::{PeerHint, usable_tracker};
 
 /// Files that priorities are kept for while the metadata is unknown.
 pub(super) const MAX_FILES: usize = 100_000; // guess: more than torrents have
-/// Peers that are tried at once.
+/// Peers that are named at once, and of a torrent in all.
 const MAX_PEERS: usize = 256; // guess: a person types them
 
 impl Actor {
@@ -90,7 +90,7 @@ impl Actor {
             }
         }
         if !change.peers.is_empty() {
-            torrent.peers = change.peers.clone();
+            remember(&mut torrent.record.peers, &change.peers);
             if let Some(control) = torrent.control() {
                 self.tasks
                     .spawn(async move { control.add_peers(change.peers).await });
@@ -186,6 +186,16 @@ pub(super) fn check(change: &Change, files: usize) -> Result<(), DaemonError> {
     }
 }
 
+/// Peers that were named are tried whenever the torrent starts; beyond [`MAX_PEERS`] the oldest are forgotten.
+pub(super) fn remember(known: &mut Vec<PeerHint>, named: &[SocketAddr]) {
+    for peer in named.iter().copied().map(PeerHint::Addr) {
+        if !known.contains(&peer) {
+            known.push(peer);
+        }
+    }
+    known.drain(..known.len().saturating_sub(MAX_PEERS));
+}
+
 fn dialable(peer: &SocketAddr) -> bool {
     peer.port() != 0 && !peer.ip().is_unspecified() && !peer.ip().is_multicast()
 }
@@ -226,6 +236,23 @@ mod tests {
 
     use super::*;
     use crate::daemon::tests::options;
+
+    #[test]
+    fn peers_that_were_named_stay_and_the_oldest_go_when_there_are_too_many() {
+        let peer = |n: usize| -> SocketAddr {
+            let n = u16::try_from(n).expect("few");
+            ([192, 0, 2, 1], n + 1).into()
+        };
+        let mut known = Vec::new();
+        remember(&mut known, &[peer(0), peer(1)]);
+        remember(&mut known, &[peer(1), peer(2)]);
+        assert_eq!(known, [0, 1, 2].map(|n| PeerHint::Addr(peer(n))));
+        for n in 0..=MAX_PEERS {
+            remember(&mut known, &[peer(n)]);
+        }
+        assert_eq!(known.len(), MAX_PEERS);
+        assert_eq!(known.first(), Some(&PeerHint::Addr(peer(1))));
+    }
 
     #[test]
     fn what_is_not_named_stays() {

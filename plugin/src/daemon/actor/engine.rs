@@ -82,11 +82,10 @@ impl Actor {
             return;
         };
         live.control = Some(control.clone());
-        // those that were named since it was told to begin
-        let peers = self.torrents[&hash].peers.clone();
+        let peers = self.torrents[&hash].record.peers.clone();
         if !peers.is_empty() {
             self.tasks
-                .spawn(async move { control.add_peers(peers).await });
+                .spawn(async move { control.add_hints(peers).await });
         }
         self.touch(hash);
     }

@@ -9,6 +9,7 @@ use super::seal::{self, NotSealed};
 use crate::daemon::model::{InfoHash, Limit, Options, Priority};
 use crate::daemon::noted::Noted;
 use crate::limits::{Rate, Rates};
+use crate::metadata::PeerHint;
 
 const KIND: &str = "torrent";
 
@@ -48,6 +49,9 @@ pub(in crate::daemon) struct Record {
     /// Its data was copied from there, and is to be deleted there.
     #[serde(default)]
     pub(in crate::daemon) left_at: Option<PathBuf>,
+    /// Peers that somebody or the link named, the oldest first.
+    #[serde(default)]
+    pub(in crate::daemon) peers: Vec<PeerHint>,
     /// Seconds since 1970.
     #[serde(default)]
     pub(in crate::daemon) added: u64,
@@ -57,6 +61,34 @@ pub(in crate::daemon) struct Record {
     pub(in crate::daemon) done: u64,
     #[serde(default)]
     pub(in crate::daemon) changed: u64,
+}
+
+impl Record {
+    /// That of a torrent that was added at second `added`, of which nothing more was said.
+    pub(in crate::daemon) fn new(
+        info_hash: InfoHash,
+        magnet: String,
+        order: u64,
+        options: &Options,
+        added: u64,
+    ) -> Self {
+        Self {
+            info_hash,
+            magnet,
+            order,
+            options: saved_options(options),
+            standing: Standing::Paused,
+            finished: false,
+            past_limits: false,
+            moving_to: None,
+            left_at: None,
+            peers: Vec::new(),
+            added,
+            started: 0,
+            done: 0,
+            changed: added,
+        }
+    }
 }
 
 /// [`Options`] as they are kept.
@@ -176,6 +208,13 @@ mod tests {
             past_limits: true,
             moving_to: Some("/data/ö".into()),
             left_at: Some("/data/old".into()),
+            peers: vec![
+                PeerHint::Addr("192.0.2.1:6881".parse().expect("an address")),
+                PeerHint::Host {
+                    host: "peer.example".into(),
+                    port: 1,
+                },
+            ],
             added: 1,
             started: 2,
             done: 3,

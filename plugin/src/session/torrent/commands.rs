@@ -19,6 +19,7 @@ impl Torrent {
             Command::Priorities(files) => self.set_priorities(files),
             Command::Reannounce => self.discovery.need_more_peers(),
             Command::AddPeers(peers) => self.candidates(PeersFrom::User, &peers),
+            Command::Hints(peers) => self.discovery.resolve_peers(&peers),
             Command::Trackers(tiers) => {
                 // those of the metadata, when it comes, are not asked in their place
                 self.add.trackers = Some(tiers.clone());
