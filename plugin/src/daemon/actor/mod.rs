@@ -69,8 +69,8 @@ pub(super) enum Note {
     Saved(InfoHash, Option<Resume>),
     /// The entry of a torrent is gone from the disk, or not.
     Unkept(InfoHash, bool, io::Result<()>, Reply<()>),
-    /// Nothing of a removed torrent is left.
-    Removed(InfoHash),
+    /// Nothing of a removed torrent is left, or what could not be removed; and who waits for it.
+    Removed(InfoHash, Result<(), DaemonError>, Option<Reply<()>>),
     /// A torrent's data was hashed; `None`: the check was broken off.
     Verified(InfoHash, Option<Result<Resume, String>>),
     /// Whether a torrent's data may be in that directory.
@@ -308,8 +308,11 @@ impl Actor {
             Note::Stopped(hash, run, last, resume) => self.on_stopped(hash, run, *last, resume),
             Note::Saved(hash, resume) => self.on_saved(hash, resume),
             Note::Unkept(hash, data, gone, reply) => self.on_unkept(hash, data, gone, reply),
-            Note::Removed(hash) => {
+            Note::Removed(hash, gone, reply) => {
                 self.removing.remove(&hash);
+                if let Some(reply) = reply {
+                    self.answer(reply, gone);
+                }
             }
             Note::Verified(hash, outcome) => self.on_verified(hash, outcome),
             Note::Relocate(hash, data, dir, reply) => self.on_relocate(hash, data, dir, reply),

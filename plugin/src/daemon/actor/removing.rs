@@ -82,8 +82,7 @@ impl Actor {
             }
             let cleared = writer.write(paths.removed(hash)).await;
             let cleared = cleared.map_err(|e| DaemonError::Disk(e.to_string()));
-            let _ = reply.send(erased.and(cleared));
-            Note::Removed(hash)
+            Note::Removed(hash, erased.and(cleared), Some(reply))
         });
     }
 
@@ -107,7 +106,7 @@ impl Actor {
                 tracing::warn!("what was kept of a removed torrent: {e}");
                 tracing::debug!("{hash}: {e}");
             }
-            Note::Removed(hash)
+            Note::Removed(hash, Ok(()), None)
         });
     }
 }
