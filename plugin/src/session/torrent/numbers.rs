@@ -15,6 +15,8 @@ use crate::swarm::PeerStats;
 
 /// Weight of the newest second in a smoothed rate: about three seconds.
 const SMOOTHING: f64 = 0.3;
+/// Seconds without a byte after which there is no rate, whatever the smoothing says.
+const SILENT: f64 = 5.0; // guess: a peer that chokes lets others in within ten
 
 /// Counters that outlive connections.
 #[derive(Debug, Default)]
@@ -27,17 +29,46 @@ pub(super) struct Numbers {
     pieces_done: u64,
     downloaded: u64,
     uploaded: u64,
-    rate_down: f64,
-    rate_up: f64,
+    down: Flow,
+    up: Flow,
     last: Option<(tokio::time::Instant, u64, u64)>,
     /// What the directory has cost in the end.
     pub(super) directory: Option<DirectoryTraffic>,
 }
 
+/// Bytes a second in one direction.
+#[derive(Debug, Default)]
+struct Flow {
+    /// Smoothed.
+    rate: f64,
+    /// Seconds since the last byte.
+    silent: f64,
+}
+
+impl Flow {
+    /// So many bytes have moved in the last `seconds`.
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a rate needs no more than 52 bits"
+    )]
+    fn measure(&mut self, bytes: u64, seconds: f64) {
+        self.silent = if bytes > 0 {
+            0.0
+        } else {
+            self.silent + seconds
+        };
+        self.rate = if self.silent < SILENT {
+            self.rate + SMOOTHING * (bytes as f64 / seconds - self.rate)
+        } else {
+            0.0
+        };
+    }
+}
+
 impl Numbers {
     /// Whether bytes have moved of late.
     pub(super) fn is_moving(&self) -> bool {
-        self.rate_down >= 1.0 || self.rate_up >= 1.0
+        self.down.rate >= 1.0 || self.up.rate >= 1.0
     }
 
     /// The pieces are known.
@@ -94,13 +125,9 @@ impl Numbers {
             if seconds < 0.5 {
                 return;
             }
-            #[allow(
-                clippy::cast_precision_loss,
-                reason = "a rate needs no more than 52 bits"
-            )]
-            let smooth = |old: f64, bytes: u64| old + SMOOTHING * (bytes as f64 / seconds - old);
-            self.rate_down = smooth(self.rate_down, self.downloaded.saturating_sub(down));
-            self.rate_up = smooth(self.rate_up, self.uploaded.saturating_sub(up));
+            self.down
+                .measure(self.downloaded.saturating_sub(down), seconds);
+            self.up.measure(self.uploaded.saturating_sub(up), seconds);
         }
         self.last = Some((now, self.downloaded, self.uploaded));
     }
@@ -120,7 +147,7 @@ impl Torrent {
             clippy::cast_sign_loss,
             reason = "rates are positive and small"
         )]
-        let (rate_down, rate_up) = (n.rate_down as u64, n.rate_up as u64);
+        let (rate_down, rate_up) = (n.down.rate as u64, n.up.rate as u64);
         let peers = |has: &dyn Fn(&PeerStats) -> bool| {
             let count = stats.peers.iter().filter(|p| has(p)).count();
             u32::try_from(count).unwrap_or(u32::MAX)
@@ -210,6 +237,23 @@ mod tests {
 
     fn set(pieces: &[u32]) -> ChunkSet {
         ChunkSet::from_indices(5, pieces.iter().copied())
+    }
+
+    #[test]
+    fn a_rate_is_smooth_and_ends_soon_after_the_last_byte() {
+        let mut flow = Flow::default();
+        for _ in 0..30 {
+            flow.measure(1_000_000, 1.0);
+        }
+        assert!((flow.rate - 1e6).abs() < 1e3, "{flow:?}");
+        flow.measure(0, 1.0);
+        assert!(flow.rate > 5e5, "a pause is no end: {flow:?}");
+        for _ in 0..5 {
+            flow.measure(0, 1.0);
+        }
+        assert!(flow.rate < 1.0, "{flow:?}");
+        flow.measure(1_000_000, 1.0);
+        assert!(flow.rate > 1e5, "{flow:?}");
     }
 
     #[test]
