@@ -130,11 +130,9 @@ impl Discovery {
         self.counts.send_modify(|c| c.left = left);
     }
 
-    /// The counters that trackers are told.
+    /// The counters that trackers are told, those too that are named later.
     pub(super) fn count(&self, counts: TransferCounts) {
-        if self.announcer.is_some() {
-            self.counts.send_replace(counts);
-        }
+        self.counts.send_replace(counts);
     }
 
     /// There are few peers: trackers and the DHT are asked as early as they allow.
@@ -230,5 +228,39 @@ impl Discovery {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::session::{IndexUse, Session, SessionConfig};
+
+    #[tokio::test]
+    async fn a_tracker_that_is_named_later_is_told_what_was_moved_before() {
+        let config = SessionConfig {
+            listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
+            index: IndexUse::Client,
+            dht: false,
+            lsd: false,
+            map_ports: None,
+            ..SessionConfig::default()
+        };
+        let session = Session::start(config).await.expect("a session");
+        let (input, _peers) = mpsc::channel(1);
+        let mut discovery = Discovery::new(session.shared.clone(), [7; 20], input);
+        discovery.start(Vec::new(), true, 1000);
+        let counts = TransferCounts {
+            uploaded: 300,
+            downloaded: 600,
+            left: 400,
+        };
+        discovery.count(counts);
+        let tracker = vec![vec!["udp://127.0.0.1:9".to_owned()]];
+        discovery.set_trackers(tracker, true);
+        assert!(discovery.announcer.is_some());
+        assert_eq!(*discovery.counts.borrow(), counts);
     }
 }

@@ -513,19 +513,19 @@ impl Session {
     /// trackers and disks do.
     pub async fn shutdown(&self) {
         self.shared.ending.send_replace(true);
-        let mut ended = self.shared.torrents().watch();
-        let none_left = ended.wait_for(|left| *left == 0);
-        let _ = tokio::time::timeout(END, none_left).await;
-        self.listener.abort();
+        let mut left = self.shared.torrents().watch();
         let ports = (self.ports.lock())
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let index = async {
+        let ended = async {
+            let _ = tokio::time::timeout(END, left.wait_for(|left| *left == 0)).await;
+            self.listener.abort();
             if let Some(index) = &self.shared.index {
                 index.shutdown().await;
             }
         };
-        tokio::join!(index, unmap(ports));
+        // at the same time: a router may take as long as a tracker
+        tokio::join!(ended, unmap(ports));
     }
 }
 
