@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::noted::Noted;
 use crate::limits::Rates;
 pub use crate::metadata::Priority;
+use crate::metadata::from_hex;
 pub use crate::session::{ByDistance, LookupRow, PeerDetail, TrackerRow, Why};
 
 /// SHA-1 of an info dict; in text 40 hexadecimal digits.
@@ -42,20 +43,7 @@ impl FromStr for InfoHash {
     type Err = NotInfoHash;
 
     fn from_str(text: &str) -> Result<Self, NotInfoHash> {
-        let digits = text.as_bytes();
-        let mut hash = [0; 20];
-        if digits.len() != 2 * hash.len() {
-            return Err(NotInfoHash);
-        }
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |c: u8| char::from(c).to_digit(16);
-            let (high, low) = (digit(pair[0]), digit(pair[1]));
-            let value = high.zip(low).map(|(high, low)| high << 4 | low);
-            *byte = value
-                .and_then(|v| u8::try_from(v).ok())
-                .ok_or(NotInfoHash)?;
-        }
-        Ok(Self(hash))
+        from_hex(text).map(Self).ok_or(NotInfoHash)
     }
 }
 
@@ -126,6 +114,17 @@ pub enum Limit<T> {
     Own(T),
     /// None holds.
     Unlimited,
+}
+
+impl<T> Limit<T> {
+    /// The limit that holds, where `all` is that of all torrents.
+    pub fn holds(self, all: Option<T>) -> Option<T> {
+        match self {
+            Self::Session => all,
+            Self::Own(limit) => Some(limit),
+            Self::Unlimited => None,
+        }
+    }
 }
 
 /// What somebody has said of one torrent.

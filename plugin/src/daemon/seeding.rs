@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Limit, Options};
+use super::model::Options;
 use super::settings::Settings;
 
 /// A seed as its limits see it.
@@ -24,26 +24,18 @@ pub(super) struct Seed {
     reason = "a ratio needs no more than 52 bits"
 )]
 pub(super) fn is_done(seed: &Seed, options: &Options, settings: &Settings) -> bool {
-    let ratio = holds(options.seed_ratio, settings.seed_ratio);
-    let idle = holds(options.seed_idle, settings.seed_idle);
-    let time = holds(options.seed_time, settings.seed_time);
+    let ratio = options.seed_ratio.holds(settings.seed_ratio);
+    let idle = options.seed_idle.holds(settings.seed_idle);
+    let time = options.seed_time.holds(settings.seed_time);
     ratio.is_some_and(|most| seed.uploaded as f64 >= most * seed.wanted as f64)
         || idle.is_some_and(|most| seed.idle >= most)
         || time.is_some_and(|most| seed.seeding >= most)
 }
 
-/// The limit that holds.
-fn holds<T>(own: Limit<T>, all: Option<T>) -> Option<T> {
-    match own {
-        Limit::Session => all,
-        Limit::Own(limit) => Some(limit),
-        Limit::Unlimited => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::model::Limit;
     use crate::daemon::tests::{options, settings};
 
     const MINUTE: Duration = Duration::from_secs(60);

@@ -259,7 +259,8 @@ fn topic(value: &str) -> Result<Topic, MagnetError> {
         .ok_or_else(|| MagnetError::InfoHash(hash.chars().take(64).collect()))
 }
 
-fn from_hex(text: &str) -> Option<[u8; 20]> {
+/// 40 hexadecimal digits of either case.
+pub(crate) fn from_hex(text: &str) -> Option<[u8; 20]> {
     if text.len() != 40 {
         return None;
     }

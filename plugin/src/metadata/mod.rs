@@ -21,6 +21,7 @@ pub use bencode::BencodeError;
 pub use create::{CreateError, CreateOptions, Created, create};
 pub use layout::{BLOCK, FileEntry, FileSlice, Layout};
 pub use limits::MetadataLimits;
+pub(crate) use magnet::from_hex;
 pub use magnet::{Magnet, MagnetError, PeerHint};
 pub use metainfo::{Metainfo, MetainfoError};
 pub use names::NameError;

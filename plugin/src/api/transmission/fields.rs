@@ -354,12 +354,7 @@ fn eta(view: &View<'_>) -> i64 {
 /// Seconds until it stops for being idle.
 fn eta_idle(view: &View<'_>) -> i64 {
     let torrent = view.torrent;
-    let limit = match torrent.options.seed_idle {
-        Limit::Session => view.settings.seed_idle,
-        Limit::Own(idle) => Some(idle),
-        Limit::Unlimited => None,
-    };
-    match limit {
+    match torrent.options.seed_idle.holds(view.settings.seed_idle) {
         Some(limit) if torrent.state == State::Seeding && torrent.rate_up == 0 => {
             let since = torrent.active.max(torrent.started);
             let idle = view.now.saturating_sub(since);
@@ -371,9 +366,6 @@ fn eta_idle(view: &View<'_>) -> i64 {
 
 /// The ratio at which it stops.
 fn seed_ratio(view: &View<'_>) -> Option<f64> {
-    match view.torrent.options.seed_ratio {
-        Limit::Session => view.settings.seed_ratio,
-        Limit::Own(ratio) => Some(ratio),
-        Limit::Unlimited => None,
-    }
+    let own = view.torrent.options.seed_ratio;
+    own.holds(view.settings.seed_ratio)
 }
