@@ -12,6 +12,7 @@ use rustix::fs::{OFlags, SeekFrom, seek};
 
 use super::{erase, paths};
 use crate::metadata::Layout;
+use crate::storage::sync_directory;
 
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20; // guess: a disk's readahead and more
@@ -56,8 +57,8 @@ pub(super) fn run(
         (false, _) => return Ok(Moved::Renamed),
         (true, false) => match fs::rename(&old, &new) {
             Ok(()) => {
-                sync(to)
-                    .and_then(|()| sync(from))
+                sync_directory(to)
+                    .and_then(|()| sync_directory(from))
                     .map_err(|e| failed(to, e))?;
                 return Ok(Moved::Renamed);
             }
@@ -124,7 +125,7 @@ impl Copy<'_> {
         }
         // the deepest first: an entry is on disk before the directory that leads to it says so
         for directory in self.directories.iter().rev() {
-            sync(directory).map_err(|e| (directory.clone(), e))?;
+            sync_directory(directory).map_err(|e| (directory.clone(), e))?;
         }
         Ok(true)
     }
@@ -248,21 +249,6 @@ fn unfinished(target: &Path) -> PathBuf {
 
 fn exists(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
-}
-
-fn sync(directory: &Path) -> io::Result<()> {
-    match File::open(directory).and_then(|d| d.sync_all()) {
-        // some file systems have no such thing as syncing a directory
-        Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-            ) =>
-        {
-            Ok(())
-        }
-        synced => synced,
-    }
 }
 
 #[cfg(test)]

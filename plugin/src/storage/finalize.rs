@@ -59,7 +59,7 @@ pub(super) fn finalize(
     directories
         .iter()
         .rev()
-        .try_for_each(|dir| sync_directory(dir))
+        .try_for_each(|dir| sync_directory(dir).map_err(|e| StorageError::io("sync", dir, e)))
 }
 
 /// Finishes one file; the directories that lead to it, none if it is not on disk.
@@ -110,7 +110,8 @@ fn make_executable(file: &File, path: &Path) {
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), StorageError> {
+/// Has a directory's entries on the platter, where its file system knows of such a thing. Blocking.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     match File::open(path).and_then(|dir| dir.sync_all()) {
         // some file systems have no such thing as syncing a directory
         Err(e)
@@ -121,7 +122,7 @@ fn sync_directory(path: &Path) -> Result<(), StorageError> {
         {
             Ok(())
         }
-        synced => synced.map_err(|e| StorageError::io("sync", path, e)),
+        synced => synced,
     }
 }
 

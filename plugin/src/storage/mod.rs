@@ -42,6 +42,7 @@ pub use buffers::{PieceBuffers, Stored};
 pub use check::Look;
 pub use config::{StorageConfig, WriteHook};
 pub use error::StorageError;
+pub(crate) use finalize::sync_directory;
 pub use open::OpenFiles;
 pub use resume::{FileStamp, Resume};
 pub use store::{Mode, PieceResult, Storage, StorageStats, Target};

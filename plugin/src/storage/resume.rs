@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 use chunkcast::chunks::ChunkSet;
 use serde::{Deserialize, Serialize};
 
+use super::pieces::may_be_there;
 use crate::metadata::Layout;
 
 /// What was verified and written at some moment, and what the files looked like then.
@@ -77,20 +78,12 @@ impl Resume {
             return trusted;
         }
         let vouched = |(then, now): (&FileStamp, &Option<FileStamp>)| {
-            now.is_some_and(|now| then.vouches_for(now))
-                .then_some(then.len)
+            now.filter(|now| then.vouches_for(*now))
         };
-        // how far the content of each file is vouched for
-        let vouched: Vec<Option<u64>> = self.files.iter().zip(now).map(vouched).collect();
-        for piece in self.held.iter() {
-            let from = layout.piece_offset(piece);
-            let mut slices = layout.slices(from..from + u64::from(layout.piece_len(piece)));
-            if slices.all(|s| {
-                layout.files[s.file].padding
-                    || vouched[s.file].is_some_and(|len| s.offset + s.len <= len)
-            }) {
-                trusted.insert(piece);
-            }
+        let vouched: Vec<_> = self.files.iter().zip(now).map(vouched).collect();
+        let there = |piece: &u32| may_be_there(layout, &vouched, *piece);
+        for piece in self.held.iter().filter(there) {
+            trusted.insert(piece);
         }
         trusted
     }

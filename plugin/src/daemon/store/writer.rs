@@ -2,7 +2,7 @@
 //! synced side by side, then renamed in the order of asking, and each directory is synced once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+
+use crate::storage::sync_directory;
 
 /// Jobs of a batch.
 const BATCH: usize = 64; // guess: a batch is answered together
@@ -142,7 +144,7 @@ fn write_batch(jobs: Vec<Vec<Op>>) -> Vec<io::Result<()>> {
         };
     }
     for (directory, jobs) in touched {
-        if let Err(error) = File::open(&directory).and_then(|d| d.sync_all()) {
+        if let Err(error) = sync_directory(&directory) {
             for job in jobs {
                 results[job] = Err(io::Error::new(error.kind(), error.to_string()));
             }
