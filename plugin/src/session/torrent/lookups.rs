@@ -1,6 +1,6 @@
 //! The last questions to the directory, and why it named whom it named.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -37,10 +37,8 @@ pub(crate) struct Answer {
 pub(super) struct Lookups {
     /// The newest first.
     rows: VecDeque<LookupRow>,
-    whys: BTreeMap<SocketAddr, (u64, Why)>,
-    /// Addresses in the order in which they were named.
-    order: VecDeque<(u64, SocketAddr)>,
-    named: u64,
+    /// Each address once, those named last at the end.
+    whys: VecDeque<(SocketAddr, Why)>,
     watched: Option<Instant>,
 }
 
@@ -92,8 +90,9 @@ impl Lookups {
 
     /// Why the directory named a peer with one of these addresses.
     pub(super) fn why(&self, addrs: impl IntoIterator<Item = SocketAddr>) -> Option<Why> {
-        let mut found = addrs.into_iter().filter_map(|addr| self.whys.get(&addr));
-        found.next().map(|(_, why)| why.clone())
+        let of = |addr| self.whys.iter().find(|(named, _)| *named == addr);
+        let found = addrs.into_iter().find_map(of);
+        found.map(|(_, why)| why.clone())
     }
 
     /// The questions, the newest first.
@@ -102,21 +101,10 @@ impl Lookups {
     }
 
     fn name(&mut self, addr: SocketAddr, why: Why) {
-        self.named += 1;
-        self.whys.insert(addr, (self.named, why));
-        self.order.push_back((self.named, addr));
-        while self.order.len() > MAX_WHYS {
-            let Some((number, addr)) = self.order.pop_front() else {
-                return;
-            };
-            // named again later: that is in the order too
-            if self
-                .whys
-                .get(&addr)
-                .is_some_and(|(last, _)| *last == number)
-            {
-                self.whys.remove(&addr);
-            }
+        self.whys.retain(|(named, _)| *named != addr);
+        self.whys.push_back((addr, why));
+        if self.whys.len() > MAX_WHYS {
+            self.whys.pop_front();
         }
     }
 }
@@ -188,7 +176,7 @@ mod tests {
             ..answer(std::iter::empty())
         };
         lookups.note(&failed, None);
-        assert!(lookups.whys.len() <= MAX_WHYS && lookups.order.len() <= MAX_WHYS);
+        assert!(lookups.whys.len() <= MAX_WHYS);
         assert!(lookups.why([addr(5000)]).is_some() && lookups.why([addr(999)]).is_some());
         assert_eq!(lookups.why([addr(1)]), None);
         let rows = lookups.rows();
