@@ -154,6 +154,25 @@ pub struct Options {
     pub noted: Noted,
 }
 
+impl Options {
+    /// Those of a torrent in `dir` of which nothing was said.
+    pub fn new(dir: PathBuf, max_peers: u32) -> Self {
+        Self {
+            dir,
+            labels: Vec::new(),
+            rates: Rates::default(),
+            session_rates: true,
+            seed_ratio: Limit::default(),
+            seed_idle: Limit::default(),
+            seed_time: Limit::default(),
+            max_peers,
+            files: Vec::new(),
+            trackers: None,
+            noted: Noted::default(),
+        }
+    }
+}
+
 /// A change of [`Options`]: what is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {

@@ -3,24 +3,11 @@
 use super::config::{Config, Places};
 use super::model::Options;
 use super::settings::Settings;
-use crate::limits::Rates;
 use crate::metadata::{FileEntry, Layout};
 
 /// Options of which nothing was said.
 pub(super) fn options() -> Options {
-    Options {
-        dir: "/downloads".into(),
-        labels: Vec::new(),
-        rates: Rates::default(),
-        session_rates: true,
-        seed_ratio: Default::default(),
-        seed_idle: Default::default(),
-        seed_time: Default::default(),
-        max_peers: 50,
-        files: Vec::new(),
-        trackers: None,
-        noted: Default::default(),
-    }
+    Options::new("/downloads".into(), 50)
 }
 
 /// Settings without limits.

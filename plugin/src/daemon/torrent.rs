@@ -183,7 +183,7 @@ impl Live {
 }
 
 impl Torrent {
-    /// A torrent that does nothing yet.
+    /// A torrent that does nothing yet, and is not measured.
     pub(super) fn new(
         id: u32,
         source: TorrentSource,
@@ -191,7 +191,7 @@ impl Torrent {
         options: Options,
         record: Record,
     ) -> Self {
-        let mut torrent = Self {
+        Self {
             id,
             hash: InfoHash(source.info_hash()),
             source,
@@ -218,9 +218,7 @@ impl Torrent {
             shown_at: Duration::ZERO,
             trackers_at: Duration::ZERO,
             summary: None,
-        };
-        torrent.measure();
-        torrent
+        }
     }
 
     pub(super) fn meta(&self) -> Option<&Arc<Metainfo>> {

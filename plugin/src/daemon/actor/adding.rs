@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,7 +17,6 @@ use crate::daemon::paths::Roots;
 use crate::daemon::store::{Counts, Kept, Loaded, Record, Standing, options_of};
 use crate::daemon::torrent::{Next, Torrent};
 use crate::discovery::{FetchLimits, fetch_with_cookies};
-use crate::limits::Rates;
 use crate::metadata::{Magnet, MetadataLimits, Metainfo, Remarks};
 use crate::session::TorrentSource;
 
@@ -107,20 +106,8 @@ impl Actor {
     }
 
     /// Options of which nothing was said.
-    fn default_options(&self, dir: std::path::PathBuf) -> Options {
-        Options {
-            dir,
-            labels: Vec::new(),
-            rates: Rates::default(),
-            session_rates: true,
-            seed_ratio: Default::default(),
-            seed_idle: Default::default(),
-            seed_time: Default::default(),
-            max_peers: self.settings.peers_per_torrent,
-            files: Vec::new(),
-            trackers: None,
-            noted: Default::default(),
-        }
+    fn default_options(&self, dir: PathBuf) -> Options {
+        Options::new(dir, self.settings.peers_per_torrent)
     }
 
     pub(super) fn add(&mut self, new: NewTorrent, reply: Reply<Added>) {
@@ -181,6 +168,7 @@ impl Actor {
         };
         let mut torrent = Torrent::new(self.next_id, source, remarks, options, record);
         (self.next_id, self.next_order) = (self.next_id + 1, self.next_order + 1);
+        torrent.measure();
         torrent.position = change.queue_position.unwrap_or(usize::MAX);
         self.describe(&mut torrent);
         let mut ops = Vec::new();
@@ -211,7 +199,6 @@ impl Actor {
         let position = torrent.position;
         self.insert(torrent);
         self.run.added += 1;
-        self.statistics_due = true;
         self.events.push(Event::Added(hash));
         if position < self.order.len() - 1 {
             self.place(hash, position);

@@ -38,8 +38,7 @@ impl Actor {
         while self.is_busy() {
             match timeout_at(deadline, self.notes.recv()).await {
                 Ok(Some(note)) => {
-                    self.now = self.clock.now();
-                    self.on_note(note);
+                    self.take_notes(note);
                     self.requeue = false; // nothing begins any more
                     self.publish();
                 }

@@ -171,7 +171,6 @@ impl Actor {
             torrent.moved_at = now.elapsed;
             // one that stalled takes its place again
             self.requeue |= std::mem::take(&mut torrent.stalled);
-            self.statistics_due = true;
         }
         if more.uploaded > 0 {
             torrent.sent_at = now.elapsed;

@@ -243,13 +243,7 @@ impl Actor {
             let room = self.tasks.len() < AT_WORK;
             tokio::select! {
                 Some(note) = self.notes.recv() => {
-                    self.now = self.clock.now();
-                    self.on_note(note);
-                    // what else has come in meanwhile, before it is all shown
-                    for _ in 0..64 {
-                        let Ok(note) = self.notes.try_recv() else { break };
-                        self.on_note(note);
-                    }
+                    self.take_notes(note);
                 }
                 Some(command) = self.inbox.commands.recv(), if room => {
                     self.now = self.clock.now();
@@ -263,6 +257,18 @@ impl Actor {
             }
         }
         self.end().await;
+    }
+
+    /// Takes a note, and what else has come in meanwhile, before it is all shown.
+    fn take_notes(&mut self, first: Note) {
+        self.now = self.clock.now();
+        self.on_note(first);
+        for _ in 0..64 {
+            let Ok(note) = self.notes.try_recv() else {
+                return;
+            };
+            self.on_note(note);
+        }
     }
 
     fn on_command(&mut self, command: Command) {
