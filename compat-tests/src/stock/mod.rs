@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::netns::Host;
-use crate::{ALONE, Proc, chunkcast, free_port};
+use crate::{ALONE, Proc, chunkcast, free_port, shield};
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug)]
@@ -291,7 +291,7 @@ pub fn ours_at(name: &str, dir: &Path, at: At<'_>, args: &[&str]) -> Proc {
 /// `chunkcast` with these arguments, speaking JSON.
 pub fn ours_with(name: &str, dir: &Path, at: At<'_>, args: &[&str]) -> Proc {
     let mut command = at.command(chunkcast());
-    command.args(args).args(ALONE).arg("--json");
+    shield(&mut command).args(args).args(ALONE).arg("--json");
     if at.is_loopback() {
         let any = at.with_port(0);
         let listen = ["--listen", &any, "--index-listen", &any, "--no-dht"];

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use chunkcast_compat_tests::{chunkcast, command};
+use chunkcast_compat_tests::{chunkcast, command, shield};
 
 /// Runs the program in this directory, which is its home too.
 pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
@@ -37,7 +37,7 @@ pub(crate) fn refused(out: &Output) -> (Option<i32>, String) {
 /// prepares; `None`, with a line that says what is `skipped`, where that is forbidden.
 pub(crate) fn in_namespace(dir: &Path, setup: &str, skipped: &str, script: &str) -> Option<Output> {
     let run = |script: &str| {
-        Command::new("timeout")
+        shield(&mut Command::new("timeout"))
             .args(["120", "unshare", "--net", "--map-root-user"])
             .args(["sh", "-c", script])
             .env("CHUNKCAST", chunkcast())

@@ -7,7 +7,9 @@ use std::process::Output;
 use std::time::Duration;
 
 use chunkcast_compat_tests::netns::Lan;
-use chunkcast_compat_tests::{Proc, chunkcast, command, create, noise, scratch, wait_for, write};
+use chunkcast_compat_tests::{
+    Proc, chunkcast, command, create, noise, scratch, shield, wait_for, write,
+};
 use serde_json::Value;
 
 use super::common::{self, good, in_namespace, stderr};
@@ -520,6 +522,7 @@ fn machines_on_one_switch_find_each_other_and_one_that_restarts_is_found_again()
     let start = |i: usize| {
         let socket = dir.path().join(format!("{i}.sock"));
         let mut command = hosts[i].command(chunkcast());
+        shield(&mut command);
         command
             .args(["node", "--no-dht", "--no-state", "--json", "--control"])
             .arg(&socket);
