@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use chunkcast_bittorrent::daemon::{DaemonConfig, DaemonError, State, start};
+use chunkcast_bittorrent::daemon::{DaemonConfig, DaemonError, SettingsChange, State, start};
+use chunkcast_compat_tests::write;
 use tokio::time::{sleep, timeout};
 
 use crate::support::*;
@@ -28,6 +29,20 @@ async fn the_configured_download_directory_is_allowed_whatever_a_client_has_chos
     removed.expect("removed");
     wait("its data goes", || !downloads.join(content.name()).exists()).await;
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_no_download_directory() {
+    let rig = Rig::new(|_| {}).await;
+    let file = rig.settings.download_dir.join("file");
+    write(&file, b"in its way");
+    let change = SettingsChange {
+        download_dir: Some(file),
+        ..SettingsChange::default()
+    };
+    let refused = rig.daemon().change_settings(change).await;
+    let refused = refused.expect_err("nothing can be in it").to_string();
+    assert!(refused.contains("is a file"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,8 @@ use crate::daemon::watch::Watcher;
 impl Actor {
     pub(super) fn change_settings(&mut self, change: Box<SettingsChange>, reply: Reply<()>) {
         let roots = self.roots.clone();
-        let mut paths: Vec<PathBuf> = change.download_dir.clone().into_iter().collect();
+        let dir = change.download_dir.clone();
+        let mut paths: Vec<PathBuf> = dir.clone().into_iter().collect();
         // clients may name a file, the configuration any
         let source = change.blocklist_source.clone().flatten();
         if source.as_ref() != self.settings.blocklist_source.as_ref() {
@@ -22,9 +23,16 @@ impl Actor {
         }
         self.spawn(async move {
             let all = move || {
-                paths
-                    .iter()
-                    .try_for_each(|path| roots.check(path).map(|_| ()))
+                for path in &paths {
+                    roots.check(path)?;
+                }
+                match dir.filter(|dir| dir.is_file()) {
+                    Some(file) => {
+                        let why = format!("{} is a file; name a directory", file.display());
+                        Err(DaemonError::Invalid(why))
+                    }
+                    None => Ok(()),
+                }
             };
             let checked = blocking(all).await;
             Note::Settings(change, checked, reply)
