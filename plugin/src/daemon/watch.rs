@@ -198,7 +198,7 @@ async fn take(daemon: &Daemon, file: Found, sure: bool) -> Result<Taken, DaemonE
     };
     let suffix = match added {
         Ok(added) => {
-            tracing::info!(name = added.name, "added from the watch folder");
+            tracing::debug!(name = added.name, "added from the watch folder");
             "added"
         }
         Err(DaemonError::Invalid(_)) if !sure => return Ok(Taken::Bad),
