@@ -162,6 +162,21 @@ fn is_copy(scene: &Scene, dir: &str, name: &str) -> bool {
 }
 
 #[test]
+fn a_peer_that_is_named_is_enough() {
+    let scene = Scene::new("");
+    let (seed, _, _) = seed(&scene);
+    let shown = seed.events("metadata").pop().expect("it was there");
+    let peer = shown["listen"].as_str().expect("an address").to_owned();
+    let daemon = scene.start("daemon", &["--api-listen", "127.0.0.1:0", "--no-index"]);
+    let torrent = scene.path("three.torrent").display().to_string();
+    scene.said(&daemon, &["add", &torrent, "--peer", &peer]);
+    scene.wait(&daemon, "all of it", |t| t["state"] == "seeding");
+    assert!(is_copy(&scene, "data", "b"));
+    let no_peer = scene.client(&daemon, &["add", &torrent, "--peer", "localhost"]);
+    assert_eq!(no_peer.status.code(), Some(2));
+}
+
+#[test]
 fn a_torrent_is_added_watched_changed_moved_and_removed() {
     let scene = Scene::new("");
     let (_seed, index, hash) = seed(&scene);

@@ -32,9 +32,14 @@ pub(in crate::cli) async fn add(args: &AddArgs) -> Result<(), Failure> {
         if args.paused {
             set("start", json!(false));
         }
+        let mut option = |key: &str, value| {
+            request.entry("options").or_insert_with(|| json!({}))[key] = value;
+        };
         if !args.label.is_empty() {
-            let options = request.entry("options").or_insert_with(|| json!({}));
-            options["labels"] = json!(args.label);
+            option("labels", json!(args.label));
+        }
+        if !args.peer.is_empty() {
+            option("peers", json!(args.peer));
         }
         let request = Value::Object(request);
         let added = api.ask(Method::POST, "/torrents", Some(&request)).await?;

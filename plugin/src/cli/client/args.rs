@@ -1,5 +1,6 @@
 //! The command line of the commands that talk to a running daemon.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -40,6 +41,9 @@ pub(in crate::cli) struct AddArgs {
     /// Download only these files: numbers and ranges as `chunkcast get --list` shows them, such as 0,2,5-9.
     #[arg(long, value_name = "FILES", value_parser = FileSelection::parse)]
     pub select: Option<FileSelection>,
+    /// A peer to connect to besides those that are found (repeatable).
+    #[arg(long, value_name = "IP:PORT")]
+    pub peer: Vec<SocketAddr>,
     /// Which daemon.
     #[command(flatten)]
     pub api: ApiArgs,
