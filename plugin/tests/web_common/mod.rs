@@ -318,6 +318,7 @@ pub(crate) struct Get {
     pub(crate) dir: Scratch,
     pub(crate) last: Progress,
     pub(crate) warnings: Vec<String>,
+    is_complete: bool,
 }
 
 impl Get {
@@ -354,6 +355,7 @@ impl Get {
             dir,
             last: Progress::default(),
             warnings: Vec::new(),
+            is_complete: false,
         }
     }
 
@@ -372,6 +374,7 @@ impl Get {
                     TorrentEvent::Progress(p) | TorrentEvent::Checked(p) => self.last = p,
                     TorrentEvent::Complete(p) => {
                         self.last = p;
+                        self.is_complete = true;
                         return Ok(());
                     }
                     TorrentEvent::Warning(line) => self.warnings.push(line),
@@ -389,7 +392,9 @@ impl Get {
     }
 
     pub(crate) async fn complete(&mut self) {
-        self.until(|_, _| false).await.unwrap();
+        if !self.is_complete {
+            self.until(|_, _| false).await.unwrap();
+        }
     }
 
     /// Waits for the end and compares.
