@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use chunkcast_compat_tests::browser::{Browser, WIDE, key};
+use chunkcast_compat_tests::browser::{Browser, key};
 use chunkcast_compat_tests::seedbox::Seedbox;
 use chunkcast_compat_tests::{Scratch, create, noise, scratch, wait_for, write};
 use serde_json::{Value, json};
 
-use super::scene::SOON;
+use super::scene::{SOON, alone, ask};
 
 /// A daemon that knows nobody, and .torrent files of files that it has.
 struct Alone {
@@ -30,8 +30,7 @@ impl Alone {
             (create(&file, &torrent, &[]), torrent)
         });
         let torrents = torrents.collect();
-        let daemon = Seedbox::start(dir.path(), "127.0.0.1:0", &["--no-index"]);
-        let browser = Browser::start(dir.path(), WIDE)?;
+        let (daemon, browser) = alone(&dir)?;
         browser.open(&daemon.url);
         browser.tells(".list-empty h2", "No torrents yet", SOON);
         Some(Self {
@@ -58,18 +57,8 @@ impl Alone {
         Some(this)
     }
 
-    /// Asks the daemon beside the page.
     fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
-        let asked = json!({ "method": method, "path": path, "body": body });
-        self.browser.run(
-            "const headers = { 'X-Chunkcast': '1', 'Content-Type': 'application/json' };
-             const body = args.body === null ? undefined : JSON.stringify(args.body);
-             const answer = await fetch(`/api/v1${args.path}`, { method: args.method, headers, body });
-             if (!answer.ok) throw new Error(await answer.text());
-             const text = await answer.text();
-             return text === '' ? null : JSON.parse(text);",
-            &asked,
-        )
+        ask(&self.browser, method, path, body)
     }
 
     fn torrent(&self, i: usize) -> Value {

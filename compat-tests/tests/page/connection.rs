@@ -3,19 +3,18 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use chunkcast_compat_tests::browser::{Browser, WIDE};
+use chunkcast_compat_tests::browser::Browser;
 use chunkcast_compat_tests::scene::DEADLINE;
 use chunkcast_compat_tests::scratch;
 use chunkcast_compat_tests::seedbox::Seedbox;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::scene::SOON;
+use super::scene::{SOON, alone, ask};
 
 #[test]
 fn a_daemon_that_goes_away_is_missed_and_found_again() {
     let dir = scratch();
-    let daemon = Seedbox::start(dir.path(), "127.0.0.1:0", &["--no-index"]);
-    let Some(browser) = Browser::start(dir.path(), WIDE) else {
+    let Some((daemon, browser)) = alone(&dir) else {
         return;
     };
     browser.open(&daemon.url);
@@ -40,8 +39,7 @@ fn a_daemon_that_goes_away_is_missed_and_found_again() {
 #[test]
 fn a_page_for_which_there_is_no_stream_asks_until_there_is_one() {
     let dir = scratch();
-    let daemon = Seedbox::start(dir.path(), "127.0.0.1:0", &["--no-index"]);
-    let Some(browser) = Browser::start(dir.path(), WIDE) else {
+    let Some((daemon, browser)) = alone(&dir) else {
         return;
     };
     let others = listeners(&daemon);
@@ -64,8 +62,7 @@ fn a_page_for_which_there_is_no_stream_asks_until_there_is_one() {
 #[test]
 fn a_page_whose_stream_is_held_back_on_the_way_shows_what_there_is() {
     let dir = scratch();
-    let daemon = Seedbox::start(dir.path(), "127.0.0.1:0", &["--no-index"]);
-    let Some(browser) = Browser::start(dir.path(), WIDE) else {
+    let Some((daemon, browser)) = alone(&dir) else {
         return;
     };
     let held = json!({ "patterns": [{ "urlPattern": "*/api/v1/events" }] });
@@ -86,13 +83,8 @@ fn link(words: &str) -> String {
 
 /// Adds a torrent that nobody has, beside the page.
 fn add(browser: &Browser) {
-    browser.run(
-        "const headers = { 'X-Chunkcast': '1', 'Content-Type': 'application/json' };
-         const body = JSON.stringify({ magnet: `magnet:?xt=urn:btih:${'5a'.repeat(20)}` });
-         const answer = await fetch('/api/v1/torrents', { method: 'POST', headers, body });
-         if (!answer.ok) throw new Error(await answer.text());",
-        &Value::Null,
-    );
+    let magnet = format!("magnet:?xt=urn:btih:{}", "5a".repeat(20));
+    ask(browser, "POST", "/torrents", &json!({ "magnet": magnet }));
 }
 
 /// Takes all places for listeners.

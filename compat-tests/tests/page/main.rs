@@ -12,16 +12,13 @@ mod scene;
 mod screens;
 mod torrent;
 
-use chunkcast_compat_tests::browser::{Browser, WIDE};
 use chunkcast_compat_tests::scratch;
-use chunkcast_compat_tests::seedbox::Seedbox;
 use serde_json::{Value, json};
 
 #[test]
 fn the_parts_that_need_no_page_do_what_they_say() {
     let dir = scratch();
-    let daemon = Seedbox::start(dir.path(), "127.0.0.1:0", &["--no-index"]);
-    let Some(browser) = Browser::start(dir.path(), WIDE) else {
+    let Some((daemon, browser)) = scene::alone(&dir) else {
         return;
     };
     browser.open(&daemon.url);

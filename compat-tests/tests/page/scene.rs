@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chunkcast_compat_tests::browser::{Browser, Screen};
+use chunkcast_compat_tests::browser::{Browser, Screen, WIDE};
 use chunkcast_compat_tests::far::Far;
 use chunkcast_compat_tests::scene::DEADLINE;
 use chunkcast_compat_tests::seedbox::Seedbox;
 use chunkcast_compat_tests::stock::ours;
 use chunkcast_compat_tests::{Proc, Scratch, create, noise, scratch, wait_for, write};
+use serde_json::{Value, json};
 
 /// Bytes of a piece, and pieces of a file.
 const PIECE: usize = 64 << 10;
@@ -61,10 +62,12 @@ impl Scene {
         let mut index = String::new();
         for i in 0..near {
             let who = format!("near-{i}");
-            let mut known = vec!["--bootstrap", &index];
-            known.truncate(if i == 0 { 0 } else { 2 });
+            let known: &[&str] = match i {
+                0 => &[],
+                _ => &["--bootstrap", &index],
+            };
             let peer = match far {
-                [] => seeding(&who, &known),
+                [] => seeding(&who, known),
                 _ => {
                     let copy = dir.path().join(&who);
                     let some: Vec<usize> = (0..files).filter(|f| holds(i, *f)).collect();
@@ -74,7 +77,7 @@ impl Scene {
                     let some: Vec<String> = some.iter().map(usize::to_string).collect();
                     let (copy, some) = (copy.display().to_string(), some.join(","));
                     let args = ["get", &torrent, "-o", &copy, "--select", &some, "--seed"];
-                    ours(&who, dir.path(), &[&args[..], &known].concat())
+                    ours(&who, dir.path(), &[&args[..], known].concat())
                 }
             };
             if i == 0 {
@@ -153,6 +156,27 @@ fn of_metadata(peer: &Proc, field: &str) -> String {
         let event = peer.events("metadata").pop()?;
         event[field].as_str().map(str::to_owned)
     })
+}
+
+/// A daemon that knows nobody, and a browser that shows nothing yet; `None` where there is no browser.
+pub(crate) fn alone(dir: &Scratch) -> Option<(Seedbox, Browser)> {
+    let daemon = Seedbox::start(dir.path(), "127.0.0.1:0", &["--no-index"]);
+    let browser = Browser::start(dir.path(), WIDE)?;
+    Some((daemon, browser))
+}
+
+/// Asks the daemon beside the page that the browser shows.
+pub(crate) fn ask(browser: &Browser, method: &str, path: &str, body: &Value) -> Value {
+    let asked = json!({ "method": method, "path": path, "body": body });
+    browser.run(
+        "const headers = { 'X-Chunkcast': '1', 'Content-Type': 'application/json' };
+         const body = args.body === null ? undefined : JSON.stringify(args.body);
+         const answer = await fetch(`/api/v1${args.path}`, { method: args.method, headers, body });
+         if (!answer.ok) throw new Error(await answer.text());
+         const text = await answer.text();
+         return text === '' ? null : JSON.parse(text);",
+        &asked,
+    )
 }
 
 /// The text of the first such element, as an expression.
