@@ -19,7 +19,9 @@ use tokio::time::timeout;
 use self::families as f;
 use self::text::{MEDIA_TYPE, Text};
 use super::{ApiError, ApiState};
-use crate::daemon::{Counts, DropReason, Listing, RTT_BUCKETS_MS, State as TorrentState};
+use crate::daemon::{
+    Counts, DropReason, Listing, PEER_SOURCES, RTT_BUCKETS_MS, State as TorrentState,
+};
 
 pub(super) use self::requests::Requests;
 
@@ -104,7 +106,7 @@ fn of_torrents(text: &mut Text, listing: &Listing) {
     peers.with(&[("distance", "far")], sum(|t| t.far));
     peers.with(&[("distance", "web")], sum(|t| t.web_seeds));
     let mut by_source = text.family(&f::PEERS_BY_SOURCE);
-    for source in SOURCES {
+    for source in PEER_SOURCES {
         let counts = torrents.iter().filter_map(|t| t.sources.get(source));
         let count: u64 = counts.copied().map(u64::from).sum();
         by_source.with(&[("source", source)], count);
@@ -113,17 +115,6 @@ fn of_torrents(text: &mut Text, listing: &Listing) {
     text.family(&f::BUFFERED_BYTES).value(totals.memory);
     text.family(&f::UPTIME).value(totals.session.seconds);
 }
-
-/// Who can have named a peer.
-const SOURCES: [&str; 7] = [
-    "directory",
-    "tracker",
-    "dht",
-    "lsd",
-    "pex",
-    "manual",
-    "incoming",
-];
 
 fn of_counts(text: &mut Text, counts: &Counts) {
     text.family(&f::PIECES_VERIFIED)

@@ -16,7 +16,7 @@ use super::noted::Noted;
 use crate::limits::Rates;
 pub use crate::metadata::Priority;
 use crate::metadata::from_hex;
-pub use crate::session::{ByDistance, LookupRow, PeerDetail, TrackerRow, Why};
+pub use crate::session::{ByDistance, LookupRow, PEER_SOURCES, PeerDetail, TrackerRow, Why};
 
 /// SHA-1 of an info dict; in text 40 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

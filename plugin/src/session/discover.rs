@@ -233,22 +233,12 @@ impl Discovery {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
-    use crate::session::{IndexUse, Session, SessionConfig};
+    use crate::session::Session;
 
     #[tokio::test]
     async fn a_tracker_that_is_named_later_is_told_what_was_moved_before() {
-        let config = SessionConfig {
-            listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
-            index: IndexUse::Client,
-            dht: false,
-            lsd: false,
-            map_ports: None,
-            ..SessionConfig::default()
-        };
-        let session = Session::start(config).await.expect("a session");
+        let session = Session::quiet().await;
         let (input, _peers) = mpsc::channel(1);
         let mut discovery = Discovery::new(session.shared.clone(), [7; 20], input);
         discovery.start(Vec::new(), true, 1000);

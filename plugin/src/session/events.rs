@@ -145,7 +145,7 @@ pub struct DirectoryTraffic {
 }
 
 /// The word for a source in machine-readable output.
-pub(super) fn source_name(source: Source) -> &'static str {
+pub(super) const fn source_name(source: Source) -> &'static str {
     match source {
         Source::Directory => "directory",
         Source::Tracker => "tracker",
@@ -157,6 +157,17 @@ pub(super) fn source_name(source: Source) -> &'static str {
         Source::WebSeed => "webseed",
     }
 }
+
+/// The words of those that name peers, which web seeds are not.
+pub const PEER_SOURCES: [&str; 7] = [
+    source_name(Source::Directory),
+    source_name(Source::Tracker),
+    source_name(Source::Dht),
+    source_name(Source::Lsd),
+    source_name(Source::Pex),
+    source_name(Source::Manual),
+    source_name(Source::Incoming),
+];
 
 /// Why a torrent stopped.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -31,7 +31,9 @@ pub use self::address::{Reach, reach};
 pub use self::control::TorrentControl;
 pub use self::detail::{ByDistance, LookupRow, PeerDetail, TorrentDetail, TrackerRow, Why};
 pub use self::directory::Directory;
-pub use self::events::{DirectoryTraffic, PeerRow, Progress, TorrentError, TorrentEvent};
+pub use self::events::{
+    DirectoryTraffic, PEER_SOURCES, PeerRow, Progress, TorrentError, TorrentEvent,
+};
 pub use self::index::{
     IndexNode, IndexSettings, Question, ask_once, object_id, start_colocated_node,
     start_index_node, unanswered,
@@ -526,6 +528,22 @@ impl Session {
         };
         // at the same time: a router may take as long as a tracker
         tokio::join!(ended, unmap(ports));
+    }
+}
+
+#[cfg(test)]
+impl Session {
+    /// One that nobody finds, and that looks for nobody but through trackers.
+    async fn quiet() -> Self {
+        let config = SessionConfig {
+            listen: Some((std::net::Ipv4Addr::LOCALHOST, 0).into()),
+            index: IndexUse::Client,
+            dht: false,
+            lsd: false,
+            map_ports: None,
+            ..SessionConfig::default()
+        };
+        Self::start(config).await.expect("a session")
     }
 }
 

@@ -158,27 +158,16 @@ impl Torrent {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use tokio::sync::mpsc;
 
     use super::*;
     use crate::limits::{Limiters, Rates};
     use crate::metadata::Magnet;
-    use crate::session::{AddTorrent, DataPath, IndexUse, Session, SessionConfig, TorrentSource};
+    use crate::session::{AddTorrent, DataPath, Session, TorrentSource};
 
     /// A torrent that nobody runs.
     async fn torrent() -> Torrent {
-        let config = SessionConfig {
-            listen: Some((Ipv4Addr::LOCALHOST, 0).into()),
-            index: IndexUse::Client,
-            trackers: false,
-            dht: false,
-            lsd: false,
-            map_ports: None,
-            ..SessionConfig::default()
-        };
-        let session = Session::start(config).await.expect("a session");
+        let session = Session::quiet().await;
         let add = AddTorrent::new(
             TorrentSource::Magnet(Magnet::new([7; 20])),
             DataPath::OutputDir("/nowhere".into()),
