@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::exit::{Code, Failure};
-use crate::discovery::{FetchLimits, fetch_torrent};
-use crate::metadata::{Magnet, MetadataLimits, Metainfo};
+use crate::discovery::{FetchLimits, fetch_torrent, is_http};
+use crate::metadata::{Magnet, MetadataLimits, Metainfo, from_hex};
 use crate::session::TorrentSource;
 
 /// Reads, fetches or parses what `text` names.
@@ -38,18 +38,16 @@ pub(super) enum Kind {
 
 /// What `text` is.
 pub(super) fn kind(text: &str) -> Kind {
-    let scheme = text.split_once(':').map(|(s, _)| s.to_ascii_lowercase());
-    match scheme.as_deref() {
-        Some("magnet") => Kind::Magnet,
-        Some("http" | "https") => Kind::Url,
-        _ if is_infohash(text) && !Path::new(text).exists() => Kind::Magnet,
-        _ => Kind::File,
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+    if scheme.is_some_and(|s| s.eq_ignore_ascii_case("magnet")) {
+        Kind::Magnet
+    } else if is_http(text) {
+        Kind::Url
+    } else if from_hex(text).is_some() && !Path::new(text).exists() {
+        Kind::Magnet
+    } else {
+        Kind::File
     }
-}
-
-/// Whether it is 40 hexadecimal digits.
-fn is_infohash(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn magnet(text: &str) -> Result<TorrentSource, Failure> {

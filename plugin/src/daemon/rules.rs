@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::settings::{DAY_MINUTES, LONGEST, MOST_PEERS, Settings};
+use crate::discovery::is_http;
 
 /// Most connections of all torrents.
 const MOST_CONNECTIONS: usize = 1_000_000;
@@ -125,8 +126,7 @@ pub(super) fn vain(settings: &Settings) -> Vec<Fault> {
 
 /// Whether a blocklist is fetched from a URL; else `source` is the path of a file.
 pub fn is_blocklist_url(source: &str) -> bool {
-    let scheme = source.split_once(':').map(|(scheme, _)| scheme);
-    scheme.is_some_and(|s| s.eq_ignore_ascii_case("http") || s.eq_ignore_ascii_case("https"))
+    is_http(source)
 }
 
 fn is_source(text: &str) -> bool {

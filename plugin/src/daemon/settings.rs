@@ -171,7 +171,8 @@ impl ScheduleChange {
     }
 }
 
-fn set<T>(slot: &mut T, value: Option<T>) {
+/// Sets what was said; `None` leaves it.
+pub(super) fn set<T>(slot: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *slot = value;
     }

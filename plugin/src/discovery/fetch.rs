@@ -114,6 +114,12 @@ pub async fn fetch_torrent(url: &str, limits: FetchLimits) -> Result<Bytes, Fetc
     fetch_with_cookies(url, None, limits).await
 }
 
+/// Whether text is meant as an http(s) URL, good or not.
+pub(crate) fn is_http(text: &str) -> bool {
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|s| s.eq_ignore_ascii_case("http") || s.eq_ignore_ascii_case("https"))
+}
+
 /// [`fetch_torrent`] with a `Cookie` header, which only the server that the URL names gets to see.
 ///
 /// # Errors

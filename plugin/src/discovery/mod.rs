@@ -31,6 +31,7 @@ pub use announcer::{
     AnnounceStatus, AnnounceTurns, AnnouncerConfig, AnnouncerHandle, spawn_announcer,
 };
 pub use dht::{DhtConfig, DhtLookup, DhtNode, LookupConfig};
+pub(crate) use fetch::is_http;
 pub use fetch::{FetchError, FetchLimits, fetch_torrent, fetch_with_cookies};
 pub use lsd::{Lsd, LsdAnnouncement, LsdLookup, LsdSchedule};
 pub use portmap::{PortMapConfig, PortMapper};

@@ -8,7 +8,7 @@ use crate::daemon::handle::{DaemonError, Reply};
 use crate::daemon::model::{
     Change, InfoHash, LONGEST_LABEL, Limit, MOST_LABELS, MOST_TRACKERS, Options, Priority,
 };
-use crate::daemon::settings::{LONGEST, MOST_PEERS};
+use crate::daemon::settings::{LONGEST, MOST_PEERS, set};
 use crate::daemon::store::Standing;
 use crate::daemon::torrent::Next;
 use crate::metadata::{PeerHint, usable_tracker};
@@ -221,12 +221,6 @@ pub(super) fn apply(change: &Change, options: &mut Options) {
             options.files.resize(index + 1, Priority::Normal);
         }
         options.files[index] = priority;
-    }
-}
-
-fn set<T>(slot: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *slot = value;
     }
 }
 

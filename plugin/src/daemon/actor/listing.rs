@@ -17,8 +17,8 @@ impl Actor {
         }
     }
 
-    /// Shows all that has changed.
-    pub(super) fn publish(&mut self) {
+    /// Shows all that has changed; whether anything had, and the totals with it.
+    pub(super) fn publish(&mut self) -> bool {
         if self.requeue {
             self.give_places();
         }
@@ -44,6 +44,7 @@ impl Actor {
         for answer in std::mem::take(&mut self.answers) {
             answer();
         }
+        changed
     }
 
     /// Shows the totals, which go on when nothing else does. Nobody is told: who looks sees them.

@@ -70,8 +70,9 @@ impl Actor {
         self.save_due();
         self.renew_blocklist();
         self.ask_of_trackers();
-        self.publish();
-        self.show_totals();
+        if !self.publish() {
+            self.show_totals();
+        }
         // commands have shown what they changed, and left it to this to tell of it
         if std::mem::take(&mut self.untold) {
             self.send(Event::Tick);
